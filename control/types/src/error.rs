@@ -1,0 +1,72 @@
+//! What can go wrong with an API call, as the handlers say it. The gateway alone turns a variant into AWS's code, HTTP status and
+//! XML; handlers never write an AWS error code.
+
+use serde::{Deserialize, Serialize};
+
+/// Kinds of things that an id can name.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub enum Resource {
+    Instance,
+    Image,
+    Volume,
+    Snapshot,
+    KeyPair,
+    Vpc,
+    Subnet,
+    SecurityGroup,
+    NetworkInterface,
+    InstanceType,
+    Region,
+    AvailabilityZone,
+}
+
+/// Message texts follow AWS's.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize, thiserror::Error)]
+pub enum ApiError {
+    /// `Invalid<Resource>.NotFound`; for key pairs and groups the name stands for the id.
+    #[error("The {resource:?} '{id}' does not exist")]
+    NotFound { resource: Resource, id: String },
+    /// `Invalid<Resource>.Malformed`
+    #[error("Invalid id: \"{id}\"")]
+    Malformed { resource: Resource, id: String },
+    /// `Invalid<Resource>.Duplicate`
+    #[error("The {resource:?} '{id}' already exists.")]
+    Duplicate { resource: Resource, id: String },
+    #[error("The request must contain the parameter {name}")]
+    MissingParameter { name: String },
+    #[error("Value ({value}) for parameter {name} is invalid. {reason}")]
+    InvalidParameterValue { name: String, value: String, reason: String },
+    #[error("{reason}")]
+    InvalidParameterCombination { reason: String },
+    /// `IncorrectInstanceState`
+    #[error("{reason}")]
+    IncorrectInstanceState { reason: String },
+    /// `IncorrectState` of anything but an instance.
+    #[error("{reason}")]
+    IncorrectState { reason: String },
+    /// `VolumeInUse`, `InvalidKeyPair.InUse`, ...: it cannot go while something uses it.
+    #[error("{reason}")]
+    InUse { resource: Resource, reason: String },
+    /// `InvalidAMIID.Unavailable`, `InvalidVolume.ZoneMismatch`... kept for what has an own code: the code's suffix is `what`.
+    #[error("{reason}")]
+    Unavailable { resource: Resource, reason: String },
+    #[error("There is not enough capacity to fulfil the request: {reason}")]
+    InsufficientInstanceCapacity { reason: String },
+    #[error("{reason}")]
+    LimitExceeded { resource: Resource, reason: String },
+    /// The ClientToken was used with other parameters.
+    #[error("The request uses the same client token as a previous, but non-identical request.")]
+    IdempotentParameterMismatch,
+    #[error("{reason}")]
+    OperationNotPermitted { reason: String },
+    #[error("{reason}")]
+    UnsupportedOperation { reason: String },
+    #[error("{reason}")]
+    DependencyViolation { reason: String },
+    /// A store or another part did not answer; safe to retry (503).
+    #[error("The service is unavailable. Please try again shortly. ({reason})")]
+    ServiceUnavailable { reason: String },
+    /// A fault of ours (500); details are in the log under the request id.
+    #[error("An internal error has occurred")]
+    Internal,
+}
