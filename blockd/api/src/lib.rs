@@ -84,11 +84,18 @@ pub enum Request {
         image_id: Option<ImageId>,
     },
     /// Refused while attached. Deleting a volume that is not there succeeds.
-    DeleteVolume { volume_id: VolumeId },
-    DescribeVolume { volume_id: VolumeId },
+    DeleteVolume {
+        volume_id: VolumeId,
+    },
+    DescribeVolume {
+        volume_id: VolumeId,
+    },
     ListVolumes,
     /// Grow only; refused while attached.
-    ResizeVolume { volume_id: VolumeId, size_bytes: u64 },
+    ResizeVolume {
+        volume_id: VolumeId,
+        size_bytes: u64,
+    },
     /// Serve the volume on a vhost-user-blk socket. Survives a restart of the daemon.
     AttachVolume {
         volume_id: VolumeId,
@@ -100,11 +107,18 @@ pub enum Request {
         serial: String,
     },
     /// Stop serving, flush, close. Detaching what is not attached succeeds.
-    DetachVolume { volume_id: VolumeId },
+    DetachVolume {
+        volume_id: VolumeId,
+    },
     /// Take a raw file of this machine in as an image (copied sparsely, made durable before the reply).
-    ImportImage { image_id: ImageId, path: PathBuf },
+    ImportImage {
+        image_id: ImageId,
+        path: PathBuf,
+    },
     /// Refused while a volume is a clone of it.
-    DeleteImage { image_id: ImageId },
+    DeleteImage {
+        image_id: ImageId,
+    },
     ListImages,
     Metrics,
 }

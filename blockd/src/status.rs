@@ -1,0 +1,76 @@
+//! What other threads may see of an export.
+
+use hive_blockd_api::VolumeMetrics;
+use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
+use std::sync::{Mutex, MutexGuard, PoisonError};
+
+/// A number written by one thread and read by others.
+#[derive(Debug, Default)]
+pub struct Counter(AtomicU64);
+
+impl Counter {
+    /// Only the owning thread adds, so that a load and a store do.
+    pub fn add(&self, n: u64) {
+        self.0.store(self.0.load(Ordering::Relaxed).wrapping_add(n), Ordering::Relaxed);
+    }
+
+    fn get(&self) -> u64 {
+        self.0.load(Ordering::Relaxed)
+    }
+}
+
+/// See [`VolumeMetrics`].
+#[derive(Debug, Default)]
+pub struct Counters {
+    pub reads: Counter,
+    pub read_bytes: Counter,
+    pub writes: Counter,
+    pub write_bytes: Counter,
+    pub flushes: Counter,
+    pub discards: Counter,
+    pub errors: Counter,
+    pub resubmitted: Counter,
+}
+
+/// State of one volume's export; outlives it, so that counters go on over an attachment's end.
+#[derive(Debug, Default)]
+pub struct VolumeStatus {
+    pub counters: Counters,
+    pub connected: AtomicBool,
+    faulty: AtomicBool,
+    fault: Mutex<Option<String>>,
+}
+
+impl VolumeStatus {
+    fn lock(&self) -> MutexGuard<'_, Option<String>> {
+        self.fault.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+
+    pub fn set_fault(&self, reason: Option<String>) {
+        self.faulty.store(reason.is_some(), Ordering::Relaxed);
+        *self.lock() = reason;
+    }
+
+    /// Whether no fault is set; cheap enough for every round.
+    pub fn fault_is_clear(&self) -> bool {
+        !self.faulty.load(Ordering::Relaxed)
+    }
+
+    pub fn fault(&self) -> Option<String> {
+        self.lock().clone()
+    }
+
+    pub fn metrics(&self) -> VolumeMetrics {
+        let c = &self.counters;
+        VolumeMetrics {
+            reads: c.reads.get(),
+            read_bytes: c.read_bytes.get(),
+            writes: c.writes.get(),
+            write_bytes: c.write_bytes.get(),
+            flushes: c.flushes.get(),
+            discards: c.discards.get(),
+            errors: c.errors.get(),
+            resubmitted: c.resubmitted.get(),
+        }
+    }
+}

@@ -1,0 +1,140 @@
+//! Starts, kills and asks the real `blockd`.
+
+use hive_blockd_api::{Metrics, Reply, Request, Volume, VolumeId};
+use std::io::{BufRead, BufReader, Write};
+use std::os::unix::net::UnixStream;
+use std::path::{Path, PathBuf};
+use std::process::{Child, Command, Stdio};
+use std::time::{Duration, Instant};
+
+/// How long anything may take that should be quick; a limit for broken code, not a measurement.
+pub const PATIENCE: Duration = Duration::from_secs(20);
+
+/// A daemon with directories of its own, killed when dropped.
+pub struct Daemon {
+    pub dir: tempfile::TempDir,
+    child: Child,
+}
+
+pub fn volume(name: &str) -> VolumeId {
+    name.parse().unwrap()
+}
+
+fn spawn(dir: &Path) -> Child {
+    let mut command = Command::new(env!("CARGO_BIN_EXE_blockd"));
+    command.arg("--config").arg(dir.join("blockd.toml")).stdin(Stdio::null());
+    if std::env::var_os("BLOCKD_TEST_LOG").is_none() {
+        command.stderr(Stdio::null());
+    }
+    command.spawn().unwrap()
+}
+
+impl Daemon {
+    pub fn start() -> Self {
+        Self::start_in(tempfile::tempdir().unwrap())
+    }
+
+    pub fn start_in(dir: tempfile::TempDir) -> Self {
+        let text = format!("state_dir = '{0}/state'\nrun_dir = '{0}/run'\n", dir.path().display());
+        std::fs::write(dir.path().join("blockd.toml"), text).unwrap();
+        let child = spawn(dir.path());
+        let daemon = Self { dir, child };
+        daemon.connect();
+        daemon
+    }
+
+    pub fn connect(&self) -> UnixStream {
+        let deadline = Instant::now() + PATIENCE;
+        loop {
+            match UnixStream::connect(self.dir.path().join("run/control.sock")) {
+                Ok(stream) => return stream,
+                Err(e) if Instant::now() > deadline => panic!("blockd does not listen: {e}"),
+                Err(_) => std::thread::sleep(Duration::from_millis(5)),
+            }
+        }
+    }
+
+    pub fn ask_line(&self, line: &str) -> Reply {
+        let mut stream = self.connect();
+        stream.write_all(line.as_bytes()).unwrap();
+        stream.write_all(b"\n").unwrap();
+        let mut reply = String::new();
+        BufReader::new(stream).read_line(&mut reply).unwrap();
+        serde_json::from_str(&reply).unwrap()
+    }
+
+    pub fn ask(&self, request: &Request) -> Reply {
+        self.ask_line(&serde_json::to_string(request).unwrap())
+    }
+
+    pub fn create(&self, name: &str, size_bytes: u64, image: Option<&str>) {
+        let image_id = image.map(|i| i.parse().unwrap());
+        let reply = self.ask(&Request::CreateVolume { volume_id: volume(name), size_bytes, image_id });
+        assert!(matches!(reply, Reply::Volume(_)), "{reply:?}");
+    }
+
+    pub fn attach(&self, name: &str, queues: u16) -> PathBuf {
+        let request =
+            Request::AttachVolume { volume_id: volume(name), queues, read_only: false, serial: format!("s-{name}") };
+        match self.ask(&request) {
+            Reply::Attached { socket } => socket,
+            reply => panic!("{reply:?}"),
+        }
+    }
+
+    pub fn detach(&self, name: &str) {
+        assert_eq!(self.ask(&Request::DetachVolume { volume_id: volume(name) }), Reply::Done);
+    }
+
+    pub fn describe(&self, name: &str) -> Volume {
+        match self.ask(&Request::DescribeVolume { volume_id: volume(name) }) {
+            Reply::Volume(volume) => volume,
+            reply => panic!("{reply:?}"),
+        }
+    }
+
+    pub fn metrics(&self) -> Metrics {
+        match self.ask(&Request::Metrics) {
+            Reply::Metrics(metrics) => metrics,
+            reply => panic!("{reply:?}"),
+        }
+    }
+
+    /// `bytes` as an image.
+    pub fn import(&self, name: &str, bytes: &[u8]) {
+        let path = self.dir.path().join(format!("{name}.img"));
+        std::fs::write(&path, bytes).unwrap();
+        let reply = self.ask(&Request::ImportImage { image_id: name.parse().unwrap(), path });
+        assert!(matches!(reply, Reply::Image(_)), "{reply:?}");
+    }
+
+    /// SIGKILL, and a new daemon on the same directories.
+    pub fn kill_and_restart(&mut self) {
+        self.child.kill().unwrap();
+        self.child.wait().unwrap();
+        self.child = spawn(self.dir.path());
+    }
+
+    /// SIGTERM; true if it ended well.
+    pub fn terminate(&mut self) -> bool {
+        let status = Command::new("kill").arg(self.child.id().to_string()).status().unwrap();
+        assert!(status.success());
+        self.child.wait().unwrap().success()
+    }
+
+    pub fn restart(&mut self) {
+        self.child = spawn(self.dir.path());
+        self.connect();
+    }
+
+    pub fn is_running(&mut self) -> bool {
+        self.child.try_wait().unwrap().is_none()
+    }
+}
+
+impl Drop for Daemon {
+    fn drop(&mut self) {
+        let _ = self.child.kill();
+        let _ = self.child.wait();
+    }
+}
