@@ -25,10 +25,14 @@ pub const MAX_USER_DATA_BYTES: usize = 16 << 10;
 pub enum Request {
     PutSegment(Segment),
     /// Refused while a port is on it. Deleting what is not there succeeds.
-    DeleteSegment { segment_id: String },
+    DeleteSegment {
+        segment_id: String,
+    },
     ListSegments,
     PutPort(Port),
-    DeletePort { port_id: String },
+    DeletePort {
+        port_id: String,
+    },
     ListPorts,
     Metrics,
 }
@@ -38,11 +42,16 @@ pub enum Request {
 pub enum Reply {
     Done,
     /// The vhost-user-net socket that the port's guest connects to.
-    Port { socket: PathBuf },
+    Port {
+        socket: PathBuf,
+    },
     Segments(Vec<Segment>),
     Ports(Vec<PortStatus>),
     Metrics(Metrics),
-    Error { kind: ErrorKind, message: String },
+    Error {
+        kind: ErrorKind,
+        message: String,
+    },
 }
 
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]

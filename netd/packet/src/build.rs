@@ -1,0 +1,72 @@
+//! Small packets made from nothing: what the switch itself answers with.
+
+use crate::checksum;
+use crate::{MacAddr, ethertype, ipv4, protocol, put};
+use std::net::Ipv4Addr;
+
+/// TTL of packets that the switch originates (RFC 1700's recommended default).
+pub const DEFAULT_TTL: u8 = 64;
+
+/// An Ethernet frame around an IPv4 packet.
+pub fn ethernet(dst: MacAddr, src: MacAddr, packet: &[u8]) -> Vec<u8> {
+    [&dst.0[..], &src.0, &ethertype::IPV4.to_be_bytes(), packet].concat()
+}
+
+/// An IPv4 packet around a payload that fits it; longer payloads are cut.
+pub fn ipv4(src: Ipv4Addr, dst: Ipv4Addr, protocol: u8, payload: &[u8]) -> Vec<u8> {
+    let payload = &payload[..payload.len().min(usize::from(u16::MAX) - ipv4::HEADER_BYTES)];
+    let total = (ipv4::HEADER_BYTES + payload.len()) as u16;
+    let mut packet = vec![0x45, 0, 0, 0, 0, 0, 0x40, 0, DEFAULT_TTL, protocol, 0, 0];
+    put(&mut packet, 2, &total.to_be_bytes());
+    packet.extend_from_slice(&src.octets());
+    packet.extend_from_slice(&dst.octets());
+    ipv4::fix_header_checksum(&mut packet);
+    packet.extend_from_slice(payload);
+    packet
+}
+
+/// A UDP datagram in an IPv4 packet, with checksum.
+pub fn udp(src: Ipv4Addr, dst: Ipv4Addr, src_port: u16, dst_port: u16, payload: &[u8]) -> Vec<u8> {
+    let payload = &payload[..payload.len().min(usize::from(u16::MAX) - ipv4::HEADER_BYTES - 8)];
+    let length = (payload.len() + 8) as u16;
+    let mut datagram = Vec::with_capacity(payload.len() + 8);
+    for field in [src_port, dst_port, length, 0] {
+        datagram.extend_from_slice(&field.to_be_bytes());
+    }
+    datagram.extend_from_slice(payload);
+    let pseudo = checksum::pseudo_header_ipv4(src, dst, protocol::UDP, datagram.len());
+    let check = match !checksum::fold(pseudo + checksum::sum(&datagram)) {
+        0 => 0xffff,
+        check => check,
+    };
+    put(&mut datagram, 6, &check.to_be_bytes());
+    ipv4(src, dst, protocol::UDP, &datagram)
+}
+
+/// An ICMP message in an IPv4 packet; `rest` is the second word of its header (RFC 792).
+pub fn icmp(src: Ipv4Addr, dst: Ipv4Addr, kind: u8, code: u8, rest: [u8; 4], body: &[u8]) -> Vec<u8> {
+    let mut message = vec![kind, code, 0, 0];
+    message.extend_from_slice(&rest);
+    message.extend_from_slice(body);
+    let check = checksum::checksum(&message);
+    put(&mut message, 2, &check.to_be_bytes());
+    ipv4(src, dst, protocol::ICMP, &message)
+}
+
+/// A bare TCP SYN in an IPv4 packet.
+pub fn tcp_syn(src: Ipv4Addr, dst: Ipv4Addr, src_port: u16, dst_port: u16) -> Vec<u8> {
+    tcp(src, dst, src_port, dst_port, 0x02, &[])
+}
+
+/// A TCP segment without options, sequence number 1, in an IPv4 packet.
+pub fn tcp(src: Ipv4Addr, dst: Ipv4Addr, src_port: u16, dst_port: u16, flags: u8, payload: &[u8]) -> Vec<u8> {
+    let mut segment = Vec::with_capacity(20 + payload.len());
+    segment.extend_from_slice(&src_port.to_be_bytes());
+    segment.extend_from_slice(&dst_port.to_be_bytes());
+    segment.extend_from_slice(&[0, 0, 0, 1, 0, 0, 0, 0, 0x50, flags, 0xff, 0xff, 0, 0, 0, 0]);
+    segment.extend_from_slice(payload);
+    let pseudo = checksum::pseudo_header_ipv4(src, dst, protocol::TCP, segment.len());
+    let check = !checksum::fold(pseudo + checksum::sum(&segment));
+    put(&mut segment, 16, &check.to_be_bytes());
+    ipv4(src, dst, protocol::TCP, &segment)
+}

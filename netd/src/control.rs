@@ -1,0 +1,80 @@
+//! The control socket: JSON lines in, JSON lines out.
+
+use crate::daemon::Daemon;
+use crate::error::DaemonError;
+use hive_netd_api::{ErrorKind, MAX_LINE_BYTES, Reply, Request};
+use std::io::{BufRead, BufReader, Read, Write};
+use std::os::unix::net::{UnixListener, UnixStream};
+use std::path::Path;
+use std::sync::Arc;
+use std::sync::atomic::{AtomicUsize, Ordering};
+use std::time::Duration;
+
+/// Clients at a time: the node's agent, an operator, a few scripts.
+const MAX_CONNECTIONS: usize = 32;
+/// A client that takes no bytes for this long is left.
+const WRITE_TIMEOUT: Duration = Duration::from_secs(10);
+
+/// Binds the socket, replacing a stale one.
+pub fn bind(path: &Path) -> Result<UnixListener, DaemonError> {
+    let failed = |source| DaemonError::File { action: "listen on", path: path.to_owned(), source };
+    match std::fs::remove_file(path) {
+        Err(error) if error.kind() != std::io::ErrorKind::NotFound => return Err(failed(error)),
+        _ => {}
+    }
+    UnixListener::bind(path).map_err(failed)
+}
+
+/// Answers clients, each on a thread of its own, for as long as the listener works.
+pub fn serve(listener: &UnixListener, daemon: &Arc<Daemon>) -> Result<(), DaemonError> {
+    let connections = Arc::new(AtomicUsize::new(0));
+    loop {
+        let (stream, _) =
+            listener.accept().map_err(|source| DaemonError::System { action: "accept a client", source })?;
+        if connections.fetch_add(1, Ordering::SeqCst) >= MAX_CONNECTIONS {
+            connections.fetch_sub(1, Ordering::SeqCst);
+            let message = format!("more than {MAX_CONNECTIONS} connections");
+            let _ = write_reply(&stream, &Reply::Error { kind: ErrorKind::TooMany, message });
+            continue;
+        }
+        let (daemon, counted) = (daemon.clone(), connections.clone());
+        let spawned = std::thread::Builder::new().name("control".to_owned()).spawn(move || {
+            if let Err(error) = converse(&stream, &daemon) {
+                tracing::debug!(%error, "client left");
+            }
+            counted.fetch_sub(1, Ordering::SeqCst);
+        });
+        if let Err(error) = spawned {
+            connections.fetch_sub(1, Ordering::SeqCst);
+            tracing::warn!(%error, "cannot start a thread for a client");
+        }
+    }
+}
+
+fn converse(stream: &UnixStream, daemon: &Daemon) -> std::io::Result<()> {
+    stream.set_write_timeout(Some(WRITE_TIMEOUT))?;
+    let mut reader = BufReader::new(stream);
+    let mut line = Vec::new();
+    loop {
+        line.clear();
+        let read = (&mut reader).take(MAX_LINE_BYTES as u64 + 1).read_until(b'\n', &mut line)?;
+        if read == 0 {
+            return Ok(());
+        }
+        if line.len() > MAX_LINE_BYTES {
+            let message = format!("request is longer than {MAX_LINE_BYTES} bytes");
+            return write_reply(stream, &Reply::Error { kind: ErrorKind::Invalid, message });
+        }
+        let reply = match serde_json::from_slice::<Request>(&line) {
+            Ok(request) => daemon.handle(request),
+            Err(error) => Reply::Error { kind: ErrorKind::Invalid, message: format!("not a request: {error}") },
+        };
+        write_reply(stream, &reply)?;
+    }
+}
+
+fn write_reply(mut stream: &UnixStream, reply: &Reply) -> std::io::Result<()> {
+    let mut line = serde_json::to_vec(reply).map_err(std::io::Error::other)?;
+    line.push(b'\n');
+    stream.write_all(&line)
+}

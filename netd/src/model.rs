@@ -1,0 +1,225 @@
+//! Segments and ports as the daemon uses them: the control plane's descriptions, checked and parsed once.
+
+use crate::error::RequestError;
+use base64::Engine;
+use base64::engine::general_purpose::STANDARD;
+use hive_netd_api as api;
+use hive_packet::MacAddr;
+use std::net::Ipv4Addr;
+use std::sync::Arc;
+
+/// The instance metadata service's address.
+pub const METADATA_ADDRESS: Ipv4Addr = Ipv4Addr::new(169, 254, 169, 254);
+/// The resolver's second address, the same in every segment.
+pub const RESOLVER_ADDRESS: Ipv4Addr = Ipv4Addr::new(169, 254, 169, 253);
+/// Most leaves of one metadata tree: EC2 has about a hundred; public keys and tags add one each.
+const MAX_METADATA_LEAVES: usize = 1024;
+/// Longest host or domain name (RFC 1035 2.3.4).
+const MAX_NAME_BYTES: usize = 253;
+const MTU_RANGE: std::ops::RangeInclusive<u16> = 576..=9216;
+
+#[derive(Clone, Debug)]
+pub struct Segment {
+    pub spec: api::Segment,
+    pub gateway_mac: MacAddr,
+}
+
+#[derive(Clone, Debug)]
+pub struct Port {
+    pub spec: api::Port,
+    pub mac: MacAddr,
+    pub segment: Arc<Segment>,
+    /// Decoded user data.
+    pub user_data: Option<Vec<u8>>,
+}
+
+fn is_id(id: &str) -> bool {
+    (1..=64).contains(&id.len()) && id.bytes().all(|c| c.is_ascii_lowercase() || c.is_ascii_digit() || c == b'-')
+}
+
+/// Letters, digits and hyphens in dot-separated labels of 1 to 63 (RFC 1123 2.1).
+fn is_name(name: &str) -> bool {
+    name.len() <= MAX_NAME_BYTES
+        && name.split('.').all(|label| {
+            (1..=63).contains(&label.len())
+                && !label.starts_with('-')
+                && !label.ends_with('-')
+                && label.bytes().all(|c| c.is_ascii_alphanumeric() || c == b'-')
+        })
+}
+
+impl Segment {
+    pub fn parse(spec: api::Segment) -> Result<Self, RequestError> {
+        let refuse = |why: String| RequestError::Invalid { object: format!("segment {:?}", spec.segment_id), why };
+        if !is_id(&spec.segment_id) {
+            return Err(refuse("segment_id must be 1 to 64 of [a-z0-9-]".into()));
+        }
+        let gateway_mac: MacAddr = spec.gateway_mac.parse().map_err(|error| refuse(format!("gateway_mac: {error}")))?;
+        if !gateway_mac.is_station() {
+            return Err(refuse("gateway_mac must be a unicast address".into()));
+        }
+        if !(8..=30).contains(&spec.prefix_len) {
+            return Err(refuse("prefix_len must be 8 to 30".into()));
+        }
+        if !MTU_RANGE.contains(&spec.mtu) {
+            return Err(refuse(format!("mtu must be {} to {}", MTU_RANGE.start(), MTU_RANGE.end())));
+        }
+        if !is_name(&spec.domain_name) {
+            return Err(refuse("domain_name is not a domain name".into()));
+        }
+        let segment = Self { gateway_mac, spec: spec.clone() };
+        if spec.network != segment.network() {
+            return Err(refuse("network has bits set below prefix_len".into()));
+        }
+        if !segment.is_host(spec.gateway) {
+            return Err(refuse("gateway must be a host address of the subnet".into()));
+        }
+        if spec.dns != RESOLVER_ADDRESS && !segment.is_host(spec.dns) {
+            return Err(refuse("dns must be a host address of the subnet, or 169.254.169.253".into()));
+        }
+        Ok(segment)
+    }
+
+    pub fn mask(&self) -> Ipv4Addr {
+        Ipv4Addr::from_bits(u32::MAX << (32 - u32::from(self.spec.prefix_len)))
+    }
+
+    fn network(&self) -> Ipv4Addr {
+        Ipv4Addr::from_bits(self.spec.network.to_bits() & self.mask().to_bits())
+    }
+
+    pub fn broadcast(&self) -> Ipv4Addr {
+        Ipv4Addr::from_bits(self.spec.network.to_bits() | !self.mask().to_bits())
+    }
+
+    pub fn contains(&self, address: Ipv4Addr) -> bool {
+        address.to_bits() & self.mask().to_bits() == self.network().to_bits()
+    }
+
+    fn is_host(&self, address: Ipv4Addr) -> bool {
+        self.contains(address) && address != self.network() && address != self.broadcast()
+    }
+
+    /// Whether the local services answer for the address.
+    #[inline]
+    pub fn is_local(&self, address: Ipv4Addr) -> bool {
+        address == self.spec.gateway
+            || address == self.spec.dns
+            || address == METADATA_ADDRESS
+            || address == RESOLVER_ADDRESS
+    }
+
+    pub fn overlaps(&self, other: &Segment) -> bool {
+        self.contains(other.spec.network) || other.contains(self.spec.network)
+    }
+}
+
+impl Port {
+    pub fn parse(spec: api::Port, segment: Arc<Segment>) -> Result<Self, RequestError> {
+        let refuse = |why: String| RequestError::Invalid { object: format!("port {:?}", spec.port_id), why };
+        if !is_id(&spec.port_id) {
+            return Err(refuse("port_id must be 1 to 64 of [a-z0-9-]".into()));
+        }
+        let mac: MacAddr = spec.mac.parse().map_err(|error| refuse(format!("mac: {error}")))?;
+        if !mac.is_station() || mac == segment.gateway_mac {
+            return Err(refuse("mac must be a unicast address other than the gateway's".into()));
+        }
+        if !segment.is_host(spec.ipv4) || segment.is_local(spec.ipv4) {
+            return Err(refuse("ipv4 must be a free host address of the segment's subnet".into()));
+        }
+        if !(1..=api::MAX_QUEUE_PAIRS).contains(&spec.queue_pairs) {
+            return Err(refuse(format!("queue_pairs must be 1 to {}", api::MAX_QUEUE_PAIRS)));
+        }
+        if !is_name(&spec.hostname) {
+            return Err(refuse("hostname is not a host name".into()));
+        }
+        if !(1..=64).contains(&spec.metadata.hop_limit) {
+            return Err(refuse("metadata.hop_limit must be 1 to 64".into()));
+        }
+        if spec.metadata.tree.len() > MAX_METADATA_LEAVES {
+            return Err(RequestError::TooMany { what: "metadata leaves", limit: MAX_METADATA_LEAVES });
+        }
+        if let Some(path) = spec.metadata.tree.keys().find(|path| path.split('/').any(str::is_empty)) {
+            return Err(refuse(format!("metadata path {path:?} has an empty part")));
+        }
+        let user_data = match &spec.metadata.user_data {
+            None => None,
+            Some(text) => Some(STANDARD.decode(text).map_err(|_| refuse("user_data is not base64".into()))?),
+        };
+        if user_data.as_ref().is_some_and(|data| data.len() > api::MAX_USER_DATA_BYTES) {
+            return Err(refuse(format!("user_data is longer than {} bytes", api::MAX_USER_DATA_BYTES)));
+        }
+        Ok(Self { mac, segment, user_data, spec })
+    }
+
+    /// Whether the guest's connection can go on when this port becomes `other`.
+    pub fn same_device(&self, other: &Port) -> bool {
+        self.mac == other.mac
+            && self.spec.segment_id == other.spec.segment_id
+            && self.spec.queue_pairs == other.spec.queue_pairs
+    }
+}
+
+#[cfg(test)]
+pub(crate) mod tests {
+    use super::*;
+
+    pub fn segment() -> api::Segment {
+        api::Segment {
+            segment_id: "subnet-1".into(),
+            network: Ipv4Addr::new(10, 0, 0, 0),
+            prefix_len: 24,
+            gateway: Ipv4Addr::new(10, 0, 0, 1),
+            dns: Ipv4Addr::new(10, 0, 0, 2),
+            gateway_mac: "02:00:00:00:00:01".into(),
+            mtu: 9001,
+            domain_name: "ec2.internal".into(),
+            uplink: false,
+        }
+    }
+
+    pub fn port() -> api::Port {
+        api::Port {
+            port_id: "eni-1".into(),
+            segment_id: "subnet-1".into(),
+            mac: "02:00:00:00:00:05".into(),
+            ipv4: Ipv4Addr::new(10, 0, 0, 5),
+            queue_pairs: 1,
+            hostname: "ip-10-0-0-5".into(),
+            metadata: api::MetadataService {
+                enabled: true,
+                token_required: false,
+                hop_limit: 1,
+                tree: Default::default(),
+                user_data: None,
+            },
+        }
+    }
+
+    #[test]
+    fn bad_segments_and_ports_are_refused_with_the_reason() {
+        let good = Arc::new(Segment::parse(segment()).unwrap());
+        assert!(Port::parse(port(), good.clone()).is_ok());
+        let refused = |change: fn(&mut api::Segment)| {
+            let mut spec = segment();
+            change(&mut spec);
+            Segment::parse(spec).unwrap_err().to_string()
+        };
+        assert!(refused(|s| s.segment_id = "../x".into()).contains("segment_id"));
+        assert!(refused(|s| s.network = Ipv4Addr::new(10, 0, 0, 1)).contains("network"));
+        assert!(refused(|s| s.gateway = Ipv4Addr::new(10, 0, 1, 1)).contains("gateway"));
+        assert!(refused(|s| s.mtu = 65000).contains("mtu"));
+        assert!(refused(|s| s.prefix_len = 33).contains("prefix_len"));
+        let refused = |change: fn(&mut api::Port)| {
+            let mut spec = port();
+            change(&mut spec);
+            Port::parse(spec, good.clone()).unwrap_err().to_string()
+        };
+        assert!(refused(|p| p.mac = "01:00:00:00:00:01".into()).contains("mac"));
+        assert!(refused(|p| p.mac = "02:00:00:00:00:01".into()).contains("gateway"));
+        assert!(refused(|p| p.ipv4 = Ipv4Addr::new(10, 0, 0, 2)).contains("ipv4"));
+        assert!(refused(|p| p.queue_pairs = 9).contains("queue_pairs"));
+        assert!(refused(|p| p.metadata.user_data = Some("*".into())).contains("base64"));
+        assert!(refused(|p| drop(p.metadata.tree.insert("/abs".into(), String::new()))).contains("empty part"));
+    }
+}

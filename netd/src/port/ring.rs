@@ -1,0 +1,382 @@
+//! The device side of a split virtqueue (virtio 1.2, 2.7) on raw guest memory.
+//!
+//! A ring is used by one thread at a time. Every index, length and address that the guest wrote is read once and checked; a
+//! contradiction is a [`RingFault`], after which the owner stops the port.
+#![allow(unsafe_code)]
+
+use super::memory::{GuestMemory, GuestSlice};
+use std::fmt;
+use std::ptr::NonNull;
+use std::sync::Arc;
+use std::sync::atomic::{AtomicU16, Ordering, fence};
+
+/// Largest ring accepted. Stock drivers use 256 to 1024; virtio allows 32768.
+pub const MAX_RING_SIZE: u16 = 4096;
+
+const DESCRIPTOR_BYTES: u32 = 16;
+const DESC_F_NEXT: u16 = 1;
+const DESC_F_WRITE: u16 = 2;
+const DESC_F_INDIRECT: u16 = 4;
+const AVAIL_F_NO_INTERRUPT: u16 = 1;
+const USED_F_NO_NOTIFY: u16 = 1;
+
+/// How a guest broke its ring.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum RingFault {
+    /// The ring's own areas are misaligned or outside guest memory.
+    Placement,
+    /// The available index is more than a ring's size ahead.
+    AvailableIndex,
+    /// A descriptor index is not below the ring's (or table's) size.
+    DescriptorIndex,
+    /// A chain is longer than the ring: it loops.
+    ChainLength,
+    /// A buffer lies outside guest memory.
+    BufferAddress,
+    /// A buffer is writable where it must be readable, or the other way round.
+    Direction,
+    /// An indirect table is nested, empty, too long or combined with a next flag.
+    IndirectTable,
+}
+
+impl fmt::Display for RingFault {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str(match self {
+            Self::Placement => "ring is misaligned or outside guest memory",
+            Self::AvailableIndex => "available index is more than a ring ahead",
+            Self::DescriptorIndex => "descriptor index is outside its table",
+            Self::ChainLength => "descriptor chain is longer than the ring",
+            Self::BufferAddress => "buffer is outside guest memory",
+            Self::Direction => "buffer has the wrong direction",
+            Self::IndirectTable => "indirect table is nested, empty or too long",
+        })
+    }
+}
+
+/// Which way the guest's buffers of a ring go.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Direction {
+    /// The guest sends: buffers are read.
+    FromGuest,
+    /// The guest receives: buffers are written.
+    ToGuest,
+}
+
+/// Where a ring lies and where it starts, as the frontend said.
+#[derive(Clone, Copy, Debug)]
+pub struct RingLayout {
+    pub size: u16,
+    /// User addresses of the three areas.
+    pub desc: u64,
+    pub avail: u64,
+    pub used: u64,
+    /// First entry of the available ring to take.
+    pub base: u16,
+    /// VIRTIO_F_EVENT_IDX was negotiated.
+    pub event_idx: bool,
+    pub direction: Direction,
+}
+
+#[derive(Debug)]
+pub struct SplitRing {
+    memory: Arc<GuestMemory>,
+    layout: RingLayout,
+    desc: NonNull<u8>,
+    avail: NonNull<u8>,
+    used: NonNull<u8>,
+    /// Next entry of the available ring to take.
+    next_avail: u16,
+    /// Available index as last read from the guest.
+    seen_avail: u16,
+    /// Next entry of the used ring to write.
+    next_used: u16,
+    /// Used index as the guest last saw it.
+    published_used: u16,
+}
+
+// SAFETY: the pointers lead into mappings kept alive by `memory`, which may be used from any thread.
+unsafe impl Send for SplitRing {}
+
+/// One descriptor, read once.
+struct Descriptor {
+    addr: u64,
+    len: u32,
+    flags: u16,
+    next: u16,
+}
+
+impl Descriptor {
+    #[inline]
+    fn from_bytes(bytes: [u8; DESCRIPTOR_BYTES as usize]) -> Self {
+        let [a0, a1, a2, a3, a4, a5, a6, a7, l0, l1, l2, l3, f0, f1, n0, n1] = bytes;
+        Self {
+            addr: u64::from_le_bytes([a0, a1, a2, a3, a4, a5, a6, a7]),
+            len: u32::from_le_bytes([l0, l1, l2, l3]),
+            flags: u16::from_le_bytes([f0, f1]),
+            next: u16::from_le_bytes([n0, n1]),
+        }
+    }
+}
+
+impl SplitRing {
+    /// A ring in `memory`. The used index is taken from the ring, so that a ring survives a restart of this process.
+    pub fn new(memory: Arc<GuestMemory>, layout: RingLayout) -> Result<Self, RingFault> {
+        let size = u32::from(layout.size);
+        if !layout.size.is_power_of_two() || layout.size > MAX_RING_SIZE {
+            return Err(RingFault::Placement);
+        }
+        let area = |user_addr: u64, len: u32, align: u64| {
+            memory
+                .user_slice(user_addr, len)
+                .map(|slice| slice.as_ptr())
+                .filter(|start| (start.as_ptr() as u64).is_multiple_of(align))
+                .ok_or(RingFault::Placement)
+        };
+        let desc = area(layout.desc, size * DESCRIPTOR_BYTES, 16)?;
+        // Each with its flags, index and event field: 2.7.6 and 2.7.8.
+        let avail = area(layout.avail, 6 + 2 * size, 2)?;
+        let used = area(layout.used, 6 + 8 * size, 4)?;
+        let mut ring = Self {
+            memory,
+            layout,
+            desc,
+            avail,
+            used,
+            next_avail: layout.base,
+            seen_avail: layout.base,
+            next_used: 0,
+            published_used: 0,
+        };
+        ring.next_used = ring.used_field(2).load(Ordering::Relaxed);
+        ring.published_used = ring.next_used;
+        Ok(ring)
+    }
+
+    /// The memory the ring's buffers lie in. A burst keeps a clone of it, so that its slices outlive calls on the ring.
+    pub fn memory(&self) -> &Arc<GuestMemory> {
+        &self.memory
+    }
+
+    /// The same ring, continued in other memory.
+    pub fn moved_to(&self, memory: Arc<GuestMemory>) -> Result<Self, RingFault> {
+        Self::new(memory, RingLayout { base: self.next_avail, ..self.layout })
+    }
+
+    /// Next entry of the available ring that would be taken: what GET_VRING_BASE answers.
+    pub fn base(&self) -> u16 {
+        self.next_avail
+    }
+
+    #[inline]
+    fn avail_field(&self, offset: usize) -> &AtomicU16 {
+        debug_assert!(offset <= 4 + 2 * usize::from(self.layout.size) && offset.is_multiple_of(2));
+        // SAFETY: `new` checked that the area holds 6 + 2 * size bytes from an even address, and every caller passes the offset of
+        // one of its 16-bit fields.
+        unsafe { AtomicU16::from_ptr(self.avail.add(offset).cast::<u16>().as_ptr()) }
+    }
+
+    #[inline]
+    fn used_field(&self, offset: usize) -> &AtomicU16 {
+        debug_assert!(offset <= 4 + 8 * usize::from(self.layout.size) && offset.is_multiple_of(2));
+        // SAFETY: as in `avail_field`, for 6 + 8 * size bytes.
+        unsafe { AtomicU16::from_ptr(self.used.add(offset).cast::<u16>().as_ptr()) }
+    }
+
+    #[inline]
+    fn slot(&self, index: u16) -> usize {
+        usize::from(index & (self.layout.size - 1))
+    }
+
+    /// Number of chains that the guest has made available and that were not taken yet.
+    #[inline]
+    pub fn available(&mut self) -> Result<u16, RingFault> {
+        if self.next_avail == self.seen_avail {
+            self.seen_avail = u16::from_le(self.avail_field(2).load(Ordering::Acquire));
+        }
+        let count = self.seen_avail.wrapping_sub(self.next_avail);
+        if count > self.layout.size { Err(RingFault::AvailableIndex) } else { Ok(count) }
+    }
+
+    /// Takes the next chain: appends its buffers to `buffers` and returns its head. Call only while [`Self::available`] is not zero.
+    ///
+    /// `memory` must be the ring's own (see [`Self::memory`]): buffers are looked up there.
+    #[inline]
+    pub fn take<'m>(&mut self, memory: &'m GuestMemory, buffers: &mut Vec<GuestSlice<'m>>) -> Result<u16, RingFault> {
+        let head = u16::from_le(self.avail_field(4 + 2 * self.slot(self.next_avail)).load(Ordering::Relaxed));
+        self.walk(memory, head, buffers)?;
+        self.next_avail = self.next_avail.wrapping_add(1);
+        Ok(head)
+    }
+
+    /// The next chain when it is one plain descriptor in one region, without taking it. Call only while [`Self::available`] is not zero.
+    #[inline]
+    pub fn peek_single(&self) -> Result<Option<(u16, GuestSlice<'_>)>, RingFault> {
+        let head = u16::from_le(self.avail_field(4 + 2 * self.slot(self.next_avail)).load(Ordering::Relaxed));
+        let descriptor = self.descriptor(head)?;
+        if descriptor.flags & (DESC_F_NEXT | DESC_F_INDIRECT) != 0 {
+            return Ok(None);
+        }
+        let writable = descriptor.flags & DESC_F_WRITE != 0;
+        if writable != (self.layout.direction == Direction::ToGuest) {
+            return Err(RingFault::Direction);
+        }
+        let slice = self.memory.slice(descriptor.addr, descriptor.len).ok_or(RingFault::BufferAddress)?;
+        Ok((slice.len() == descriptor.len).then_some((head, slice)))
+    }
+
+    /// Asks the processor to fetch the buffer of the chain `ahead` of the next one, if it is available already. What the guest wrote
+    /// there is checked when it is taken.
+    #[inline]
+    pub fn prefetch_ahead(&self, ahead: u16) {
+        if ahead < self.seen_avail.wrapping_sub(self.next_avail) {
+            let slot = self.slot(self.next_avail.wrapping_add(ahead));
+            let head = u16::from_le(self.avail_field(4 + 2 * slot).load(Ordering::Relaxed));
+            if let Ok(descriptor) = self.descriptor(head)
+                && let Some(slice) = self.memory.slice(descriptor.addr, 1)
+            {
+                slice.prefetch();
+            }
+        }
+    }
+
+    /// Takes the chain that [`Self::peek_single`] returned.
+    #[inline]
+    pub fn advance(&mut self) {
+        self.next_avail = self.next_avail.wrapping_add(1);
+    }
+
+    /// Gives back the last `count` chains taken and not used.
+    pub fn untake(&mut self, count: u16) {
+        self.next_avail = self.next_avail.wrapping_sub(count);
+    }
+
+    #[inline]
+    fn walk<'m>(&self, memory: &'m GuestMemory, head: u16, buffers: &mut Vec<GuestSlice<'m>>) -> Result<(), RingFault> {
+        let mut index = head;
+        for _ in 0..self.layout.size {
+            let descriptor = self.descriptor(index)?;
+            if descriptor.flags & DESC_F_INDIRECT != 0 {
+                if descriptor.flags & DESC_F_NEXT != 0 {
+                    return Err(RingFault::IndirectTable);
+                }
+                return self.walk_indirect(memory, &descriptor, buffers);
+            }
+            self.push_buffer(memory, &descriptor, buffers)?;
+            if descriptor.flags & DESC_F_NEXT == 0 {
+                return Ok(());
+            }
+            index = descriptor.next;
+        }
+        Err(RingFault::ChainLength)
+    }
+
+    #[inline]
+    fn descriptor(&self, index: u16) -> Result<Descriptor, RingFault> {
+        if index >= self.layout.size {
+            return Err(RingFault::DescriptorIndex);
+        }
+        let at = usize::from(index) * DESCRIPTOR_BYTES as usize;
+        // SAFETY: `new` checked that the table holds `size` descriptors, and `index` is below it.
+        Ok(Descriptor::from_bytes(unsafe { self.desc.add(at).cast::<[u8; 16]>().read_volatile() }))
+    }
+
+    fn walk_indirect<'m>(
+        &self,
+        memory: &'m GuestMemory,
+        table: &Descriptor,
+        buffers: &mut Vec<GuestSlice<'m>>,
+    ) -> Result<(), RingFault> {
+        let count = table.len / DESCRIPTOR_BYTES;
+        if !table.len.is_multiple_of(DESCRIPTOR_BYTES) || count == 0 || count > u32::from(self.layout.size) {
+            return Err(RingFault::IndirectTable);
+        }
+        let entries = memory.slice(table.addr, table.len).filter(|slice| slice.len() == table.len);
+        let entries = entries.ok_or(RingFault::BufferAddress)?;
+        let mut index = 0;
+        for _ in 0..count {
+            let bytes = entries.skip(u32::from(index) * DESCRIPTOR_BYTES).read_array();
+            let descriptor = Descriptor::from_bytes(bytes.ok_or(RingFault::DescriptorIndex)?);
+            if descriptor.flags & DESC_F_INDIRECT != 0 {
+                return Err(RingFault::IndirectTable);
+            }
+            self.push_buffer(memory, &descriptor, buffers)?;
+            if descriptor.flags & DESC_F_NEXT == 0 {
+                return Ok(());
+            }
+            index = descriptor.next;
+        }
+        Err(RingFault::ChainLength)
+    }
+
+    #[inline]
+    fn push_buffer<'m>(
+        &self,
+        memory: &'m GuestMemory,
+        descriptor: &Descriptor,
+        buffers: &mut Vec<GuestSlice<'m>>,
+    ) -> Result<(), RingFault> {
+        let writable = descriptor.flags & DESC_F_WRITE != 0;
+        if writable != (self.layout.direction == Direction::ToGuest) {
+            return Err(RingFault::Direction);
+        }
+        let (mut addr, mut len) = (descriptor.addr, descriptor.len);
+        while len > 0 {
+            let slice = memory.slice(addr, len).ok_or(RingFault::BufferAddress)?;
+            buffers.push(slice);
+            len -= slice.len();
+            addr = addr.wrapping_add(u64::from(slice.len()));
+        }
+        Ok(())
+    }
+
+    /// Hands a taken chain back with `written` bytes; the guest sees it at the next [`Self::publish`].
+    #[inline]
+    pub fn give_back(&mut self, head: u16, written: u32) {
+        let at = 4 + 8 * self.slot(self.next_used);
+        let element = (u64::from(written) << 32 | u64::from(head)).to_le();
+        // SAFETY: `new` checked that the used ring holds `size` elements of 8 bytes behind its flags and index; the area is aligned
+        // to four, so the write is unaligned.
+        unsafe { self.used.add(at).cast::<u64>().write_unaligned(element) };
+        self.next_used = self.next_used.wrapping_add(1);
+    }
+
+    /// Makes everything handed back visible; returns whether the guest asked to be interrupted for it.
+    #[inline]
+    pub fn publish(&mut self) -> bool {
+        let old = self.published_used;
+        if old == self.next_used {
+            return false;
+        }
+        self.used_field(2).store(self.next_used.to_le(), Ordering::Release);
+        self.published_used = self.next_used;
+        // The guest sets its wish before it re-reads the used index; we do it the other way round (2.7.7.1).
+        fence(Ordering::SeqCst);
+        if self.layout.event_idx {
+            let event = u16::from_le(self.avail_field(4 + 2 * usize::from(self.layout.size)).load(Ordering::Relaxed));
+            self.next_used.wrapping_sub(event).wrapping_sub(1) < self.next_used.wrapping_sub(old)
+        } else {
+            u16::from_le(self.avail_field(0).load(Ordering::Relaxed)) & AVAIL_F_NO_INTERRUPT == 0
+        }
+    }
+
+    /// Asks the guest for a kick at its next buffer. What it made available meanwhile is seen by the next [`Self::available`].
+    pub fn arm(&mut self) {
+        if self.layout.event_idx {
+            self.used_field(4 + 8 * usize::from(self.layout.size)).store(self.next_avail.to_le(), Ordering::Relaxed);
+        } else {
+            self.used_field(0).store(0, Ordering::Relaxed);
+        }
+        fence(Ordering::SeqCst);
+    }
+
+    /// Asks the guest not to kick while it is polled.
+    pub fn disarm(&mut self) {
+        if self.layout.event_idx {
+            // The farthest entry behind us: reached only after the index wrapped once.
+            let behind = self.next_avail.wrapping_sub(1);
+            self.used_field(4 + 8 * usize::from(self.layout.size)).store(behind.to_le(), Ordering::Relaxed);
+        } else {
+            self.used_field(0).store(USED_F_NO_NOTIFY.to_le(), Ordering::Relaxed);
+        }
+    }
+}

@@ -1,0 +1,529 @@
+//! The vhost-user protocol of one port: a listening socket, one frontend at a time, and rings handed to the worker when complete.
+//!
+//! This thread never touches packets. A ring belongs either to it (as its settings) or to the worker (as a [`SplitRing`]);
+//! every change takes it back first, so that neither side needs a lock.
+
+use super::PortShared;
+use super::memory::{GuestMemory, MAX_REGIONS, RegionLayout};
+use super::queue::{Accepts, RxQueue, TxQueue};
+use super::ring::{Direction, MAX_RING_SIZE, RingLayout, SplitRing};
+use crate::error::{DaemonError, PortError};
+use crate::mailbox::lock;
+use crate::worker::command::{Command, Queue, WorkerHandle};
+use std::fs::File;
+use std::os::unix::net::{UnixListener, UnixStream};
+use std::path::Path;
+use std::sync::atomic::{AtomicBool, Ordering};
+use std::sync::{Arc, Mutex, mpsc};
+use std::thread::JoinHandle;
+use vhost::VhostUserMemoryRegionBase;
+use vhost::vhost_user::message::{
+    VhostTransferStateDirection, VhostTransferStatePhase, VhostUserConfigFlags, VhostUserInflight, VhostUserLog,
+    VhostUserMemoryRegion, VhostUserProtocolFeatures, VhostUserShMemConfig, VhostUserSharedMsg,
+    VhostUserSingleMemoryRegion, VhostUserVringAddrFlags, VhostUserVringState,
+};
+use vhost::vhost_user::{
+    BackendReqHandler, Error as VhostError, GpuBackend, Result as VhostResult, VhostUserBackendReqHandlerMut,
+};
+
+/// virtio-net and ring feature bits (virtio 1.2, 5.1.3 and 6).
+pub mod feature {
+    pub const CSUM: u64 = 1 << 0;
+    pub const GUEST_CSUM: u64 = 1 << 1;
+    pub const MTU: u64 = 1 << 3;
+    pub const MAC: u64 = 1 << 5;
+    pub const GUEST_TSO4: u64 = 1 << 7;
+    pub const GUEST_TSO6: u64 = 1 << 8;
+    pub const HOST_TSO4: u64 = 1 << 11;
+    pub const HOST_TSO6: u64 = 1 << 12;
+    pub const MRG_RXBUF: u64 = 1 << 15;
+    pub const STATUS: u64 = 1 << 16;
+    pub const MQ: u64 = 1 << 22;
+    pub const INDIRECT_DESC: u64 = 1 << 28;
+    pub const EVENT_IDX: u64 = 1 << 29;
+    pub const PROTOCOL_FEATURES: u64 = 1 << 30;
+    pub const VERSION_1: u64 = 1 << 32;
+}
+
+/// What the device offers. The configuration space's features (MAC, MTU, MQ, STATUS) are shown to drivers by the frontend.
+pub const FEATURES: u64 = feature::CSUM
+    | feature::GUEST_CSUM
+    | feature::MTU
+    | feature::MAC
+    | feature::GUEST_TSO4
+    | feature::GUEST_TSO6
+    | feature::HOST_TSO4
+    | feature::HOST_TSO6
+    | feature::MRG_RXBUF
+    | feature::STATUS
+    | feature::MQ
+    | feature::INDIRECT_DESC
+    | feature::EVENT_IDX
+    | feature::PROTOCOL_FEATURES
+    | feature::VERSION_1;
+
+/// Stack of a protocol thread: it only handles small messages.
+const THREAD_STACK_BYTES: usize = 256 << 10;
+
+/// One ring's settings while it is not running.
+#[derive(Debug, Default)]
+struct RingState {
+    size: u16,
+    addresses: Option<(u64, u64, u64)>,
+    base: u16,
+    /// The frontend passed a kick descriptor: the ring is started (vhost-user, "Ring states").
+    kick: Option<File>,
+    call: Option<File>,
+    enabled: bool,
+    /// The worker has it.
+    running: bool,
+}
+
+/// The device behind one connection.
+#[derive(Debug)]
+struct Device {
+    port: Arc<PortShared>,
+    worker: WorkerHandle,
+    features: u64,
+    memory: Arc<GuestMemory>,
+    rings: Vec<RingState>,
+}
+
+impl Device {
+    fn new(port: Arc<PortShared>, worker: WorkerHandle) -> Self {
+        let rings = 2 * usize::from(port.config().spec.queue_pairs);
+        Self {
+            port,
+            worker,
+            features: 0,
+            memory: Arc::default(),
+            rings: std::iter::repeat_with(RingState::default).take(rings).collect(),
+        }
+    }
+
+    fn ring(&mut self, index: usize) -> VhostResult<&mut RingState> {
+        self.rings.get_mut(index).ok_or(VhostError::InvalidParam)
+    }
+
+    /// Takes a ring back from the worker, changes it, and hands it over again if it is complete.
+    fn change(&mut self, index: usize, change: impl FnOnce(&mut RingState)) -> VhostResult<()> {
+        self.ring(index)?;
+        self.stop(index);
+        change(self.ring(index)?);
+        self.start(index);
+        Ok(())
+    }
+
+    fn stop(&mut self, index: usize) {
+        if !self.rings[index].running {
+            return;
+        }
+        let (reply, base) = mpsc::sync_channel(1);
+        self.worker.send(Command::StopQueue { key: self.port.key, index, reply });
+        let ring = &mut self.rings[index];
+        ring.running = false;
+        // The worker always answers; None when a fault took the ring, whose last place is then unknown.
+        if let Ok(Some(base)) = base.recv() {
+            ring.base = base;
+        }
+    }
+
+    fn stop_all(&mut self) {
+        for index in 0..self.rings.len() {
+            self.stop(index);
+        }
+    }
+
+    /// Hands a complete ring to the worker. One that cannot run faults the port; the frontend's connection goes on.
+    fn start(&mut self, index: usize) {
+        if let Err(error) = self.try_start(index) {
+            tracing::warn!(port = %self.port.config().spec.port_id, %error, "queue not started");
+            self.port.set_fault(Some(error.to_string()));
+        }
+    }
+
+    fn start_all(&mut self) {
+        for index in 0..self.rings.len() {
+            self.start(index);
+        }
+    }
+
+    fn try_start(&mut self, index: usize) -> Result<(), PortError> {
+        let failed = |why: &dyn std::fmt::Display| PortError::Queue { index, why: why.to_string() };
+        let features = self.features;
+        let has = |bit: u64| features & bit != 0;
+        let ring = &mut self.rings[index];
+        let (Some((desc, avail, used)), Some(kick), true) = (ring.addresses, &ring.kick, ring.enabled) else {
+            return Ok(());
+        };
+        if !has(feature::VERSION_1) {
+            return Err(failed(&"the driver did not negotiate VIRTIO_F_VERSION_1"));
+        }
+        let direction = if index.is_multiple_of(2) { Direction::ToGuest } else { Direction::FromGuest };
+        let event_idx = has(feature::EVENT_IDX);
+        let layout = RingLayout { size: ring.size, desc, avail, used, base: ring.base, event_idx, direction };
+        let split = SplitRing::new(self.memory.clone(), layout).map_err(|fault| failed(&fault))?;
+        let clone = |file: &File| file.try_clone().map_err(|error| failed(&error));
+        let call = ring.call.as_ref().map(clone).transpose()?;
+        let queue = match direction {
+            Direction::FromGuest => Queue::Tx(TxQueue { ring: split, kick: clone(kick)?, call }),
+            Direction::ToGuest => {
+                let accepts = Accepts {
+                    mergeable: has(feature::MRG_RXBUF),
+                    checksum: has(feature::GUEST_CSUM),
+                    tso4: has(feature::GUEST_TSO4),
+                    tso6: has(feature::GUEST_TSO6),
+                };
+                Queue::Rx(RxQueue { ring: split, call, accepts, dirty: false })
+            }
+        };
+        ring.running = true;
+        self.worker.send(Command::StartQueue { key: self.port.key, index, queue });
+        Ok(())
+    }
+
+    /// Exchanges the guest's memory under stopped rings.
+    fn change_memory(
+        &mut self,
+        change: impl FnOnce(&GuestMemory) -> Result<GuestMemory, PortError>,
+    ) -> VhostResult<()> {
+        let memory = change(&self.memory).map_err(|error| {
+            tracing::warn!(port = %self.port.config().spec.port_id, %error, "memory refused");
+            VhostError::ReqHandlerError(std::io::Error::other(error))
+        })?;
+        self.stop_all();
+        self.memory = Arc::new(memory);
+        self.start_all();
+        Ok(())
+    }
+
+    fn reset(&mut self) {
+        self.stop_all();
+        for ring in &mut self.rings {
+            *ring = RingState::default();
+        }
+    }
+
+    /// struct virtio_net_config up to `mtu` (virtio 1.2, 5.1.4).
+    fn config_space(&self) -> [u8; 12] {
+        const LINK_UP: u16 = 1;
+        let config = self.port.config();
+        let mut space = [0; 12];
+        space[..6].copy_from_slice(&config.mac.0);
+        space[6..8].copy_from_slice(&LINK_UP.to_le_bytes());
+        space[8..10].copy_from_slice(&config.spec.queue_pairs.to_le_bytes());
+        space[10..].copy_from_slice(&config.segment.spec.mtu.to_le_bytes());
+        space
+    }
+}
+
+/// A frontend's eventfd, made non-blocking: writing to a full one must not stop the worker.
+fn nonblocking(file: File) -> VhostResult<File> {
+    crate::sys::set_nonblocking(&file).map_err(VhostError::ReqHandlerError)?;
+    Ok(file)
+}
+
+fn layout(region: &VhostUserMemoryRegion) -> RegionLayout {
+    RegionLayout {
+        guest_addr: region.guest_phys_addr,
+        size_bytes: region.memory_size,
+        user_addr: region.user_addr,
+        offset_bytes: region.mmap_offset,
+    }
+}
+
+/// For requests of protocol features that were not offered.
+fn not_offered<T>() -> VhostResult<T> {
+    Err(VhostError::InvalidOperation("protocol feature was not offered"))
+}
+
+impl VhostUserBackendReqHandlerMut for Device {
+    fn set_owner(&mut self) -> VhostResult<()> {
+        Ok(())
+    }
+
+    fn reset_owner(&mut self) -> VhostResult<()> {
+        self.reset();
+        Ok(())
+    }
+
+    fn reset_device(&mut self) -> VhostResult<()> {
+        self.reset();
+        Ok(())
+    }
+
+    fn get_features(&mut self) -> VhostResult<u64> {
+        Ok(FEATURES)
+    }
+
+    fn set_features(&mut self, features: u64) -> VhostResult<()> {
+        if features & !FEATURES != 0 {
+            return Err(VhostError::InvalidParam);
+        }
+        self.stop_all();
+        self.features = features;
+        // A driver that negotiates starts anew: what broke before is over.
+        self.worker.send(Command::ClearFault { key: self.port.key });
+        if features & feature::PROTOCOL_FEATURES == 0 {
+            self.rings.iter_mut().for_each(|ring| ring.enabled = true);
+        }
+        self.start_all();
+        Ok(())
+    }
+
+    fn set_mem_table(
+        &mut self,
+        regions: &[VhostUserMemoryRegion],
+        files: Vec<File>,
+        _postcopy_listening: Option<bool>,
+    ) -> VhostResult<Option<Vec<VhostUserMemoryRegionBase>>> {
+        if regions.len() != files.len() {
+            return Err(VhostError::InvalidParam);
+        }
+        self.change_memory(|_| {
+            regions
+                .iter()
+                .zip(&files)
+                .try_fold(GuestMemory::default(), |memory, (region, file)| memory.with(layout(region), file))
+        })?;
+        Ok(None)
+    }
+
+    fn set_vring_num(&mut self, index: u32, num: u32) -> VhostResult<()> {
+        let size = u16::try_from(num).ok().filter(|size| size.is_power_of_two() && *size <= MAX_RING_SIZE);
+        let size = size.ok_or(VhostError::InvalidParam)?;
+        self.change(index as usize, |ring| ring.size = size)
+    }
+
+    fn set_vring_addr(
+        &mut self,
+        index: u32,
+        _flags: VhostUserVringAddrFlags,
+        descriptor: u64,
+        used: u64,
+        available: u64,
+        _log: u64,
+    ) -> VhostResult<()> {
+        self.change(index as usize, |ring| ring.addresses = Some((descriptor, available, used)))
+    }
+
+    fn set_vring_base(&mut self, index: u32, base: u32) -> VhostResult<()> {
+        let base = u16::try_from(base).map_err(|_| VhostError::InvalidParam)?;
+        self.change(index as usize, |ring| ring.base = base)
+    }
+
+    fn get_vring_base(&mut self, index: u32) -> VhostResult<VhostUserVringState> {
+        self.ring(index as usize)?;
+        self.stop(index as usize);
+        let ring = self.ring(index as usize)?;
+        ring.kick = None;
+        ring.call = None;
+        Ok(VhostUserVringState::new(index, u32::from(ring.base)))
+    }
+
+    fn set_vring_kick(&mut self, index: u8, fd: Option<File>) -> VhostResult<()> {
+        self.change(index.into(), |ring| ring.kick = fd)
+    }
+
+    fn set_vring_call(&mut self, index: u8, fd: Option<File>) -> VhostResult<()> {
+        let call = fd.map(nonblocking).transpose()?;
+        self.change(index.into(), |ring| ring.call = call)
+    }
+
+    fn set_vring_err(&mut self, _index: u8, _fd: Option<File>) -> VhostResult<()> {
+        Ok(())
+    }
+
+    fn get_protocol_features(&mut self) -> VhostResult<VhostUserProtocolFeatures> {
+        Ok(VhostUserProtocolFeatures::MQ
+            | VhostUserProtocolFeatures::REPLY_ACK
+            | VhostUserProtocolFeatures::CONFIG
+            | VhostUserProtocolFeatures::RESET_DEVICE
+            | VhostUserProtocolFeatures::CONFIGURE_MEM_SLOTS)
+    }
+
+    fn set_protocol_features(&mut self, _features: u64) -> VhostResult<()> {
+        Ok(())
+    }
+
+    fn get_queue_num(&mut self) -> VhostResult<u64> {
+        // For a network device, the number of pairs.
+        Ok(self.rings.len() as u64 / 2)
+    }
+
+    fn set_vring_enable(&mut self, index: u32, enable: bool) -> VhostResult<()> {
+        self.change(index as usize, |ring| ring.enabled = enable)
+    }
+
+    fn get_config(&mut self, offset: u32, size: u32, _flags: VhostUserConfigFlags) -> VhostResult<Vec<u8>> {
+        let space = self.config_space();
+        let mut answer = vec![0; size as usize];
+        // Fields behind the ones there are read as zero, as a larger configuration structure's would.
+        for (byte, value) in answer.iter_mut().zip(space.iter().skip(offset as usize)) {
+            *byte = *value;
+        }
+        Ok(answer)
+    }
+
+    fn set_config(&mut self, _offset: u32, _buf: &[u8], _flags: VhostUserConfigFlags) -> VhostResult<()> {
+        Err(VhostError::InvalidOperation("the configuration space is read-only"))
+    }
+
+    fn set_gpu_socket(&mut self, _gpu_backend: GpuBackend) -> VhostResult<()> {
+        not_offered()
+    }
+
+    fn get_shared_object(&mut self, _uuid: VhostUserSharedMsg) -> VhostResult<File> {
+        not_offered()
+    }
+
+    fn get_inflight_fd(&mut self, _inflight: &VhostUserInflight) -> VhostResult<(VhostUserInflight, File)> {
+        not_offered()
+    }
+
+    fn set_inflight_fd(&mut self, _inflight: &VhostUserInflight, _file: File) -> VhostResult<()> {
+        not_offered()
+    }
+
+    fn get_max_mem_slots(&mut self) -> VhostResult<u64> {
+        Ok(MAX_REGIONS as u64)
+    }
+
+    fn add_mem_region(
+        &mut self,
+        region: &VhostUserSingleMemoryRegion,
+        fd: File,
+        _postcopy_listening: Option<bool>,
+    ) -> VhostResult<Option<VhostUserMemoryRegionBase>> {
+        self.change_memory(|memory| memory.with(layout(region), &fd))?;
+        Ok(None)
+    }
+
+    fn remove_mem_region(&mut self, region: &VhostUserSingleMemoryRegion) -> VhostResult<()> {
+        let gone = layout(region);
+        self.change_memory(|memory| {
+            memory.without(gone.guest_addr, gone.user_addr, gone.size_bytes).ok_or_else(|| PortError::Memory {
+                guest_addr: gone.guest_addr,
+                why: "no such region to remove".to_owned(),
+            })
+        })
+    }
+
+    fn set_device_state_fd(
+        &mut self,
+        _direction: VhostTransferStateDirection,
+        _phase: VhostTransferStatePhase,
+        _fd: File,
+    ) -> VhostResult<Option<File>> {
+        not_offered()
+    }
+
+    fn check_device_state(&mut self) -> VhostResult<()> {
+        not_offered()
+    }
+
+    fn get_shmem_config(&mut self) -> VhostResult<VhostUserShMemConfig> {
+        not_offered()
+    }
+
+    fn set_log_base(&mut self, _log: &VhostUserLog, _file: File) -> VhostResult<()> {
+        not_offered()
+    }
+}
+
+/// The listening socket of a port and its thread.
+#[derive(Debug)]
+pub struct Server {
+    listener: UnixListener,
+    stopping: Arc<AtomicBool>,
+    connection: Arc<Mutex<Option<UnixStream>>>,
+    thread: Option<JoinHandle<()>>,
+}
+
+impl Server {
+    /// Serves the port on its socket; a stale socket of a former process is replaced.
+    pub fn start(port: Arc<PortShared>, worker: WorkerHandle) -> Result<Self, DaemonError> {
+        let failed = |action| {
+            let path = port.socket.clone();
+            move |source| DaemonError::File { action, path, source }
+        };
+        remove_socket(&port.socket).map_err(failed("remove the stale socket"))?;
+        let listener = UnixListener::bind(&port.socket).map_err(failed("listen on"))?;
+        let accepting = listener.try_clone().map_err(failed("listen on"))?;
+        let stopping = Arc::new(AtomicBool::new(false));
+        let connection = Arc::new(Mutex::new(None));
+        let thread = {
+            let (port, stopping, connection) = (port.clone(), stopping.clone(), connection.clone());
+            std::thread::Builder::new()
+                .name(format!("vhost-{}", port.key))
+                .stack_size(THREAD_STACK_BYTES)
+                .spawn(move || serve(&accepting, &port, &worker, &stopping, &connection))
+                .map_err(failed("start the thread of"))?
+        };
+        Ok(Self { listener, stopping, connection, thread: Some(thread) })
+    }
+}
+
+impl Drop for Server {
+    fn drop(&mut self) {
+        self.stopping.store(true, Ordering::SeqCst);
+        crate::sys::shutdown(&self.listener);
+        if let Some(stream) = lock(&self.connection).take() {
+            let _ = stream.shutdown(std::net::Shutdown::Both);
+        }
+        if let Some(thread) = self.thread.take() {
+            let _ = thread.join();
+        }
+    }
+}
+
+fn remove_socket(path: &Path) -> std::io::Result<()> {
+    match std::fs::remove_file(path) {
+        Err(error) if error.kind() != std::io::ErrorKind::NotFound => Err(error),
+        _ => Ok(()),
+    }
+}
+
+fn serve(
+    listener: &UnixListener,
+    port: &Arc<PortShared>,
+    worker: &WorkerHandle,
+    stopping: &AtomicBool,
+    connection: &Mutex<Option<UnixStream>>,
+) {
+    while !stopping.load(Ordering::SeqCst) {
+        let stream = match listener.accept() {
+            Ok((stream, _)) => stream,
+            Err(_) if stopping.load(Ordering::SeqCst) => break,
+            Err(error) => {
+                tracing::warn!(socket = %port.socket.display(), %error, "cannot accept a frontend");
+                // Descriptors may be short for a while; do not spin on it.
+                std::thread::sleep(std::time::Duration::from_millis(100));
+                continue;
+            }
+        };
+        *lock(connection) = stream.try_clone().ok();
+        // Checked again: a stop between the two lines above would have found no connection to end.
+        if stopping.load(Ordering::SeqCst) {
+            break;
+        }
+        port.connected.store(true, Ordering::Relaxed);
+        let id = port.config().spec.port_id.clone();
+        tracing::info!(port = %id, "frontend connected");
+        let device = Arc::new(Mutex::new(Device::new(port.clone(), worker.clone())));
+        let mut handler = BackendReqHandler::from_stream(stream, device.clone());
+        let ended = loop {
+            if let Err(error) = handler.handle_request() {
+                break error;
+            }
+        };
+        lock(&device).reset();
+        port.connected.store(false, Ordering::Relaxed);
+        lock(connection).take();
+        match ended {
+            VhostError::Disconnected => tracing::info!(port = %id, "frontend disconnected"),
+            error => tracing::warn!(port = %id, %error, "frontend's connection ended"),
+        }
+    }
+    let _ = remove_socket(&port.socket);
+}

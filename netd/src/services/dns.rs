@@ -1,0 +1,316 @@
+//! DNS (RFC 1035): the segment's own names, and a bounded way on for others when an upstream resolver is configured.
+
+use super::Client;
+use super::names::Names;
+use hive_packet::{be16, build, put};
+use std::collections::HashMap;
+use std::io;
+use std::net::{Ipv4Addr, SocketAddrV4, UdpSocket};
+use std::os::fd::{AsRawFd, RawFd};
+
+const HEADER_BYTES: usize = 12;
+/// EC2's resolver answers names of instances with this TTL.
+const TTL_S: u32 = 60;
+/// Longest upstream answer: what fits an unfragmented jumbo frame. Longer ones come truncated.
+const MAX_ANSWER_BYTES: usize = 4096;
+/// Queries waiting for the upstream, in all and for one port.
+const MAX_PENDING: usize = 1024;
+const MAX_PENDING_PER_PORT: usize = 32;
+/// A query not answered for this long is forgotten; clients ask again after 5 s.
+const PENDING_MS: u64 = 5_000;
+
+const TYPE_A: u16 = 1;
+const TYPE_PTR: u16 = 12;
+const CLASS_IN: u16 = 1;
+
+const FLAG_RESPONSE: u16 = 0x8000;
+const FLAG_AUTHORITATIVE: u16 = 0x0400;
+const FLAG_RECURSION_DESIRED: u16 = 0x0100;
+const FLAG_RECURSION_AVAILABLE: u16 = 0x0080;
+const OPCODE_MASK: u16 = 0x7800;
+
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+enum Code {
+    NoError = 0,
+    FormatError = 1,
+    ServerFailure = 2,
+    NameError = 3,
+    NotImplemented = 4,
+}
+
+/// Who asks, and where: answers come from the address that was asked.
+#[derive(Debug)]
+pub struct Query<'a> {
+    pub client: &'a Client,
+    pub resolver: Ipv4Addr,
+    pub address: Ipv4Addr,
+    pub port: u16,
+}
+
+/// The one question of a message.
+#[derive(Debug, PartialEq, Eq)]
+struct Question<'a> {
+    /// Lower case, without the last dot.
+    name: String,
+    kind: u16,
+    class: u16,
+    /// As it stands in the message.
+    bytes: &'a [u8],
+}
+
+impl<'a> Question<'a> {
+    /// Parses the question behind the header. Compressed names do not occur there.
+    fn parse(message: &'a [u8]) -> Option<Self> {
+        let mut at = HEADER_BYTES;
+        let mut name = String::new();
+        loop {
+            let length = usize::from(*message.get(at)?);
+            at += 1;
+            if length == 0 {
+                break;
+            }
+            let label = message.get(at..at + length).filter(|_| length <= 63)?;
+            if !label.iter().all(|c| c.is_ascii_graphic() && *c != b'.') || name.len() + length > 254 {
+                return None;
+            }
+            if !name.is_empty() {
+                name.push('.');
+            }
+            name.extend(label.iter().map(|c| char::from(c.to_ascii_lowercase())));
+            at += length;
+        }
+        let (kind, class) = (be16(message, at)?, be16(message, at + 2)?);
+        Some(Self { name, kind, class, bytes: &message[HEADER_BYTES..at + 4] })
+    }
+}
+
+/// What the segment itself knows about a question.
+enum Known {
+    Answer(u16, Vec<u8>),
+    /// The name exists, without a record of the type.
+    Empty,
+    NoSuchName,
+    /// Not this segment's to say.
+    Foreign,
+}
+
+fn known(question: &Question<'_>, client: &Client, names: &Names) -> Known {
+    let config = client.port.config();
+    let segment = &config.segment;
+    let domain = segment.spec.domain_name.to_ascii_lowercase();
+    let id = &config.spec.segment_id;
+    if let Some(digits) = question.name.strip_suffix(".in-addr.arpa") {
+        let Ok(reversed) = digits.parse::<Ipv4Addr>() else { return Known::Foreign };
+        let [a, b, c, d] = reversed.octets();
+        let address = Ipv4Addr::new(d, c, b, a);
+        if !segment.contains(address) {
+            return Known::Foreign;
+        }
+        return match names.name_of(id, address) {
+            None => Known::NoSuchName,
+            Some(_) if question.kind != TYPE_PTR => Known::Empty,
+            Some(name) if name.ends_with(&format!(".{domain}")) => Known::Answer(TYPE_PTR, encode_name(name)),
+            Some(name) => Known::Answer(TYPE_PTR, encode_name(&format!("{name}.{domain}"))),
+        };
+    }
+    let Some(label) = question.name.strip_suffix(&domain) else { return Known::Foreign };
+    let Some(label) = label.strip_suffix('.') else {
+        return if label.is_empty() { Known::Empty } else { Known::Foreign };
+    };
+    match names.address_of(id, label, &question.name) {
+        None => Known::NoSuchName,
+        Some(address) if question.kind == TYPE_A => Known::Answer(TYPE_A, address.octets().to_vec()),
+        Some(_) => Known::Empty,
+    }
+}
+
+fn encode_name(name: &str) -> Vec<u8> {
+    let mut bytes = Vec::with_capacity(name.len() + 2);
+    for label in name.split('.') {
+        // Names were checked to have labels of at most 63 bytes.
+        bytes.push(label.len().min(63) as u8);
+        bytes.extend(label.bytes().take(63));
+    }
+    bytes.push(0);
+    bytes
+}
+
+/// Answers a query, or passes it on.
+pub fn answer(query: &Query<'_>, names: &Names, forwarder: Option<&mut Forwarder>, message: &[u8], now_ms: u64) {
+    let (Some(id), Some(flags), Some(questions)) = (be16(message, 0), be16(message, 2), be16(message, 4)) else {
+        return;
+    };
+    if flags & FLAG_RESPONSE != 0 {
+        return;
+    }
+    let reply = |code: Code, question: &[u8], record: Option<(u16, &[u8])>, authoritative: bool| {
+        let reply = response(id, flags, code, question, record, authoritative);
+        query.client.send(&build::udp(query.resolver, query.address, 53, query.port, &reply));
+    };
+    if flags & OPCODE_MASK != 0 {
+        return reply(Code::NotImplemented, &[], None, false);
+    }
+    let Some(question) = Question::parse(message).filter(|_| questions == 1) else {
+        return reply(Code::FormatError, &[], None, false);
+    };
+    let known = if question.class == CLASS_IN { known(&question, query.client, names) } else { Known::Foreign };
+    match known {
+        Known::Answer(kind, data) => reply(Code::NoError, question.bytes, Some((kind, &data)), true),
+        Known::Empty => reply(Code::NoError, question.bytes, None, true),
+        Known::NoSuchName => reply(Code::NameError, question.bytes, None, true),
+        Known::Foreign => {
+            if !forwarder.is_some_and(|forwarder| forwarder.ask(query, message, now_ms)) {
+                reply(Code::ServerFailure, question.bytes, None, false);
+            }
+        }
+    }
+}
+
+fn response(
+    id: u16,
+    flags: u16,
+    code: Code,
+    question: &[u8],
+    record: Option<(u16, &[u8])>,
+    authoritative: bool,
+) -> Vec<u8> {
+    let mut set = FLAG_RESPONSE | FLAG_RECURSION_AVAILABLE | (flags & FLAG_RECURSION_DESIRED) | code as u16;
+    if authoritative {
+        set |= FLAG_AUTHORITATIVE;
+    }
+    let mut message = Vec::new();
+    for field in [id, set, u16::from(!question.is_empty()), u16::from(record.is_some()), 0, 0] {
+        message.extend_from_slice(&field.to_be_bytes());
+    }
+    message.extend_from_slice(question);
+    if let Some((kind, data)) = record {
+        // The record's name is a pointer to the question's (4.1.4).
+        message.extend_from_slice(&[0xc0, HEADER_BYTES as u8]);
+        message.extend_from_slice(&kind.to_be_bytes());
+        message.extend_from_slice(&CLASS_IN.to_be_bytes());
+        message.extend_from_slice(&TTL_S.to_be_bytes());
+        message.extend_from_slice(&(data.len() as u16).to_be_bytes());
+        message.extend_from_slice(data);
+    }
+    message
+}
+
+#[derive(Debug)]
+struct Pending {
+    client: Client,
+    resolver: Ipv4Addr,
+    address: Ipv4Addr,
+    port: u16,
+    id: u16,
+    question: Vec<u8>,
+    asked_ms: u64,
+}
+
+/// Queries on their way to the upstream resolver.
+#[derive(Debug)]
+pub struct Forwarder {
+    socket: UdpSocket,
+    pending: HashMap<u16, Pending>,
+}
+
+impl AsRawFd for Forwarder {
+    fn as_raw_fd(&self) -> RawFd {
+        self.socket.as_raw_fd()
+    }
+}
+
+impl Forwarder {
+    pub fn connect(upstream: SocketAddrV4) -> io::Result<Self> {
+        let socket = UdpSocket::bind((Ipv4Addr::UNSPECIFIED, 0))?;
+        socket.connect(upstream)?;
+        socket.set_nonblocking(true)?;
+        Ok(Self { socket, pending: HashMap::new() })
+    }
+
+    /// Passes a query on under an identifier of its own; false when there is no room or no way.
+    fn ask(&mut self, query: &Query<'_>, message: &[u8], now_ms: u64) -> bool {
+        self.pending.retain(|_, pending| now_ms.saturating_sub(pending.asked_ms) < PENDING_MS);
+        let key = query.client.port.key;
+        let of_port = self.pending.values().filter(|pending| pending.client.port.key == key).count();
+        if self.pending.len() >= MAX_PENDING || of_port >= MAX_PENDING_PER_PORT {
+            return false;
+        }
+        // Unpredictable, so that an off-path answer does not fit (RFC 5452).
+        let mut random = [0; 2];
+        let Some(question) = Question::parse(message) else { return false };
+        let (Some(id), Ok(())) = (be16(message, 0), getrandom::fill(&mut random)) else { return false };
+        let upstream_id = u16::from_ne_bytes(random);
+        if self.pending.contains_key(&upstream_id) {
+            return false;
+        }
+        let mut forwarded = message.to_vec();
+        put(&mut forwarded, 0, &upstream_id.to_be_bytes());
+        if self.socket.send(&forwarded).is_err() {
+            return false;
+        }
+        let pending = Pending {
+            client: query.client.clone(),
+            resolver: query.resolver,
+            address: query.address,
+            port: query.port,
+            id,
+            question: question.bytes.to_vec(),
+            asked_ms: now_ms,
+        };
+        self.pending.insert(upstream_id, pending);
+        true
+    }
+
+    /// Takes the upstream's answers back to who asked.
+    pub fn receive(&mut self, now_ms: u64) {
+        let mut buffer = [0; MAX_ANSWER_BYTES];
+        // At most one answer a query that waits, so that a chatty upstream does not hold the thread.
+        for _ in 0..MAX_PENDING {
+            let Ok(length) = self.socket.recv(&mut buffer) else { return };
+            let message = &mut buffer[..length];
+            let Some(id) = be16(message, 0) else { continue };
+            let fits = self.pending.get(&id).is_some_and(|pending| {
+                message.get(HEADER_BYTES..).is_some_and(|rest| rest.starts_with(&pending.question))
+            });
+            if !fits {
+                continue;
+            }
+            let Some(pending) = self.pending.remove(&id) else { continue };
+            if now_ms.saturating_sub(pending.asked_ms) < PENDING_MS {
+                put(message, 0, &pending.id.to_be_bytes());
+                pending.client.send(&build::udp(pending.resolver, pending.address, 53, pending.port, message));
+            }
+        }
+    }
+
+    /// Forgets what a port asked.
+    pub fn forget(&mut self, key: u64) {
+        self.pending.retain(|_, pending| pending.client.port.key != key);
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use proptest::prelude::*;
+
+    #[test]
+    fn questions_parse_and_loops_do_not() {
+        let mut message = vec![0; HEADER_BYTES];
+        message.extend_from_slice(b"\x03WWW\x07example\x03com\x00\x00\x01\x00\x01");
+        let question = Question::parse(&message).unwrap();
+        assert_eq!((question.name.as_str(), question.kind, question.class), ("www.example.com", TYPE_A, CLASS_IN));
+        assert_eq!(encode_name("www.example.com"), b"\x03www\x07example\x03com\x00");
+        message[HEADER_BYTES] = 0xc0;
+        assert_eq!(Question::parse(&message), None);
+    }
+
+    proptest! {
+        #[test]
+        fn hostile_messages_never_panic(message in prop::collection::vec(any::<u8>(), 0..300)) {
+            if let Some(question) = Question::parse(&message) {
+                prop_assert!(question.name.len() <= 255);
+            }
+        }
+    }
+}

@@ -1,0 +1,293 @@
+//! What the local services answer a guest.
+
+use crate::daemon::{Netd, PATIENCE, port, segment};
+use crate::guest::{Guest, Options};
+use hive_netd_api::Port;
+use hive_packet::arp::{Arp, Operation};
+use hive_packet::ipv4::Ipv4Header;
+use hive_packet::{MacAddr, build};
+use smoltcp::iface::{Config, Interface, SocketSet};
+use smoltcp::phy::{Device, DeviceCapabilities, Medium, RxToken, TxToken};
+use smoltcp::socket::tcp;
+use smoltcp::time::Instant as SmolInstant;
+use smoltcp::wire::{HardwareAddress, IpAddress, IpCidr};
+use std::net::Ipv4Addr;
+use std::time::Instant;
+
+const GATEWAY: Ipv4Addr = Ipv4Addr::new(10, 0, 0, 1);
+const RESOLVER: Ipv4Addr = Ipv4Addr::new(10, 0, 0, 2);
+const METADATA: Ipv4Addr = Ipv4Addr::new(169, 254, 169, 254);
+const GATEWAY_MAC: MacAddr = MacAddr([2, 0, 0, 0, 0, 1]);
+
+fn one(extra: &str, port: Port) -> (Netd, Guest) {
+    let netd = Netd::start(extra);
+    netd.put_segment(segment("s"));
+    let socket = netd.put_port(port.clone());
+    let guest = Guest::connect(&socket, &port, Options::default());
+    (netd, guest)
+}
+
+/// Sends an IPv4 packet to the gateway's MAC and returns the IPv4 packet that comes back.
+fn ask(guest: &mut Guest, packet: &[u8]) -> Vec<u8> {
+    let frame = build::ethernet(GATEWAY_MAC, guest.mac, packet);
+    guest.send(&frame);
+    let answer = guest.receive();
+    assert_eq!(answer[..6], guest.mac.0);
+    assert_eq!(answer[6..12], GATEWAY_MAC.0);
+    answer[14..].to_vec()
+}
+
+#[test]
+fn local_addresses_answer_arp_and_echo() {
+    let (_netd, mut guest) = one("", port("s", 5));
+    for target_ip in [GATEWAY, RESOLVER, METADATA, Ipv4Addr::new(169, 254, 169, 253)] {
+        let request = Arp {
+            operation: Operation::Request,
+            sender_mac: guest.mac,
+            sender_ip: guest.ip,
+            target_mac: MacAddr([0; 6]),
+            target_ip,
+        };
+        guest.send(&request.to_frame(MacAddr::BROADCAST));
+        assert_eq!(Arp::parse(&guest.receive()[14..]), Some(request.answered_by(GATEWAY_MAC)));
+        let echo = build::icmp(guest.ip, target_ip, 8, 0, [1, 2, 3, 4], b"payload");
+        assert_eq!(ask(&mut guest, &echo), build::icmp(target_ip, guest.ip, 0, 0, [1, 2, 3, 4], b"payload"));
+    }
+}
+
+#[test]
+fn dhcp_leases_the_address_of_the_port() {
+    let (_netd, mut guest) = one("", port("s", 5));
+    let mut discover = vec![0; 236];
+    discover[..4].copy_from_slice(&[1, 1, 6, 0]);
+    discover[28..34].copy_from_slice(&guest.mac.0);
+    discover.extend_from_slice(&[99, 130, 83, 99, 53, 1, 1, 255]);
+    let packet = build::udp(Ipv4Addr::UNSPECIFIED, Ipv4Addr::BROADCAST, 68, 67, &discover);
+    guest.send(&build::ethernet(MacAddr::BROADCAST, guest.mac, &packet));
+    let offer = guest.receive();
+    assert_eq!(offer[14 + 28 + 16..][..4], [10, 0, 0, 5], "your address");
+    assert_eq!(offer[14 + 28 + 236 + 4..][..3], [53, 1, 2], "an offer");
+}
+
+fn query(id: u16, name: &str, kind: u16) -> Vec<u8> {
+    let mut message = id.to_be_bytes().to_vec();
+    message.extend_from_slice(&[1, 0, 0, 1, 0, 0, 0, 0, 0, 0]);
+    for label in name.split('.') {
+        message.push(label.len() as u8);
+        message.extend_from_slice(label.as_bytes());
+    }
+    message.push(0);
+    message.extend_from_slice(&kind.to_be_bytes());
+    message.extend_from_slice(&[0, 1]);
+    message
+}
+
+/// Response code and the last four bytes of the answer.
+fn resolve(guest: &mut Guest, name: &str, kind: u16) -> (u8, Vec<u8>) {
+    let packet = build::udp(guest.ip, RESOLVER, 5353, 53, &query(7, name, kind));
+    let answer = ask(guest, &packet);
+    let message = &answer[28..];
+    assert_eq!(message[..2], [0, 7]);
+    (message[3] & 0xf, message[message.len() - 4..].to_vec())
+}
+
+#[test]
+fn dns_answers_for_the_segment_and_fails_for_others_without_upstream() {
+    let (netd, mut guest) = one("", port("s", 5));
+    netd.put_port(port("s", 9));
+    assert_eq!(resolve(&mut guest, "ip-10-0-0-9.ec2.internal", 1), (0, vec![10, 0, 0, 9]));
+    assert_eq!(resolve(&mut guest, "Host9.EC2.internal", 1), (0, vec![10, 0, 0, 9]));
+    let (code, tail) = resolve(&mut guest, "9.0.0.10.in-addr.arpa", 12);
+    assert_eq!((code, tail), (0, b"nal\0".to_vec()));
+    assert_eq!(resolve(&mut guest, "ip-10-0-0-99.ec2.internal", 1).0, 3);
+    assert_eq!(resolve(&mut guest, "example.com", 1).0, 2);
+}
+
+#[test]
+fn dns_passes_other_names_to_the_upstream() {
+    let upstream = std::net::UdpSocket::bind("127.0.0.1:0").unwrap();
+    upstream.set_read_timeout(Some(PATIENCE)).unwrap();
+    let (_netd, mut guest) = one(&format!("[dns]\nupstream = '{}'\n", upstream.local_addr().unwrap()), port("s", 5));
+    let answering = std::thread::spawn(move || {
+        let mut message = [0; 512];
+        let (length, from) = upstream.recv_from(&mut message).unwrap();
+        message[2] |= 0x80;
+        upstream.send_to(&[&message[..length], &[192, 0, 2, 1]].concat(), from).unwrap();
+    });
+    assert_eq!(resolve(&mut guest, "example.com", 1), (0, vec![192, 0, 2, 1]));
+    answering.join().unwrap();
+}
+
+/// A TCP/IP stack over the guest's port, to the gateway's MAC.
+struct Link<'a> {
+    guest: &'a mut Guest,
+    /// TTL of each packet received with payload.
+    ttls: Vec<u8>,
+}
+
+struct Received(Vec<u8>);
+struct Sending<'a>(&'a mut Guest);
+
+impl RxToken for Received {
+    fn consume<R, F: FnOnce(&[u8]) -> R>(self, consume: F) -> R {
+        consume(&self.0)
+    }
+}
+
+impl TxToken for Sending<'_> {
+    fn consume<R, F: FnOnce(&mut [u8]) -> R>(self, len: usize, consume: F) -> R {
+        let mut packet = vec![0; len];
+        let result = consume(&mut packet);
+        let frame = build::ethernet(GATEWAY_MAC, self.0.mac, &packet);
+        self.0.send(&frame);
+        result
+    }
+}
+
+impl Device for Link<'_> {
+    type RxToken<'a>
+        = Received
+    where
+        Self: 'a;
+    type TxToken<'a>
+        = Sending<'a>
+    where
+        Self: 'a;
+
+    fn receive(&mut self, _timestamp: SmolInstant) -> Option<(Received, Sending<'_>)> {
+        let frame = self.guest.try_receive(0)?.frame;
+        let header = Ipv4Header::parse(&frame[14..], frame.len() - 14)?;
+        let tcp_bytes = usize::from(frame[14 + 20 + 12] >> 4) * 4;
+        if header.total_bytes > 20 + tcp_bytes {
+            self.ttls.push(header.ttl);
+        }
+        Some((Received(frame[14..].to_vec()), Sending(self.guest)))
+    }
+
+    fn transmit(&mut self, _timestamp: SmolInstant) -> Option<Sending<'_>> {
+        Some(Sending(self.guest))
+    }
+
+    fn capabilities(&self) -> DeviceCapabilities {
+        let mut capabilities = DeviceCapabilities::default();
+        capabilities.medium = Medium::Ip;
+        capabilities.max_transmission_unit = 1500;
+        capabilities
+    }
+}
+
+/// Sends requests over one connection; returns all that came back until the daemon closed, and the TTLs of the answers.
+fn http(guest: &mut Guest, local_port: u16, requests: &str) -> (String, Vec<u8>) {
+    let address = guest.ip;
+    let mut link = Link { guest, ttls: Vec::new() };
+    let started = Instant::now();
+    let now = || SmolInstant::from_millis(started.elapsed().as_millis() as i64);
+    let mut interface = Interface::new(Config::new(HardwareAddress::Ip), &mut link, now());
+    interface.update_ip_addrs(|addresses| addresses.push(IpCidr::new(IpAddress::Ipv4(address), 0)).unwrap());
+    let mut sockets = SocketSet::new(Vec::new());
+    let buffer = || tcp::SocketBuffer::new(vec![0; 65536]);
+    let handle = sockets.add(tcp::Socket::new(buffer(), buffer()));
+    let remote = (IpAddress::Ipv4(METADATA), 80);
+    sockets.get_mut::<tcp::Socket<'_>>(handle).connect(interface.context(), remote, local_port).unwrap();
+    let mut unsent = requests.as_bytes();
+    let mut text = Vec::new();
+    loop {
+        interface.poll(now(), &mut link, &mut sockets);
+        let socket = sockets.get_mut::<tcp::Socket<'_>>(handle);
+        if socket.can_send() && !unsent.is_empty() {
+            let sent = socket.send_slice(unsent).unwrap();
+            unsent = &unsent[sent..];
+        }
+        while socket.can_recv() {
+            socket.recv(|bytes| (bytes.len(), text.extend_from_slice(bytes))).unwrap();
+        }
+        if unsent.is_empty() && !socket.may_recv() && socket.state() != tcp::State::SynSent {
+            socket.close();
+            interface.poll(now(), &mut link, &mut sockets);
+            break;
+        }
+        assert!(started.elapsed() < PATIENCE, "no answer, so far {:?}", String::from_utf8_lossy(&text));
+        std::thread::sleep(std::time::Duration::from_micros(200));
+    }
+    (String::from_utf8(text).unwrap(), link.ttls)
+}
+
+fn body(response: &str) -> &str {
+    response.split_once("\r\n\r\n").unwrap().1
+}
+
+fn metadata_port() -> Port {
+    let mut port = port("s", 5);
+    let tree = [
+        ("meta-data/instance-id", "i-0123456789abcdef0"),
+        ("meta-data/placement/availability-zone", "us-east-1a"),
+        ("dynamic/instance-identity/document", "{}"),
+    ];
+    port.metadata.tree = tree.map(|(path, text)| (path.to_owned(), text.to_owned())).into();
+    port.metadata.user_data = Some("IyEvYmluL3NoCg==".into());
+    port
+}
+
+fn get(path: &str, headers: &str) -> String {
+    format!("GET {path} HTTP/1.1\r\nHost: 169.254.169.254\r\n{headers}Connection: close\r\n\r\n")
+}
+
+#[test]
+fn metadata_version_1_serves_the_tree() {
+    let (_netd, mut guest) = one("", metadata_port());
+    for (number, (path, expected)) in [
+        ("/latest/meta-data/instance-id", "i-0123456789abcdef0"),
+        ("/latest/meta-data/", "instance-id\nplacement/"),
+        ("/latest/meta-data/placement", "availability-zone"),
+        ("/2021-03-23/dynamic/instance-identity/document", "{}"),
+        ("/latest/user-data", "#!/bin/sh\n"),
+        ("/latest", "dynamic\nmeta-data\nuser-data"),
+    ]
+    .into_iter()
+    .enumerate()
+    {
+        let (response, _) = http(&mut guest, 40_000 + number as u16, &get(path, ""));
+        assert!(response.starts_with("HTTP/1.1 200 OK\r\n"), "{path}: {response}");
+        assert_eq!(body(&response), expected, "{path}");
+    }
+    let (response, _) = http(&mut guest, 41_000, &get("/", ""));
+    assert!(body(&response).starts_with("1.0\n2007-01-19\n") && body(&response).ends_with("\nlatest"));
+    let (response, _) = http(&mut guest, 41_001, &get("/latest/meta-data/none", ""));
+    assert!(response.starts_with("HTTP/1.1 404 Not Found") && response.contains("<h1>404 - Not Found</h1>"));
+    let (response, _) = http(&mut guest, 41_002, &get("/latest/meta-data/instance-id", "").replace("GET", "HEAD"));
+    assert!(response.contains("Content-Length: 19\r\n") && body(&response).is_empty());
+}
+
+#[test]
+fn metadata_version_2_needs_tokens_of_its_port() {
+    let mut port = metadata_port();
+    port.metadata.token_required = true;
+    let (_netd, mut guest) = one("", port);
+    let put = |headers: &str| {
+        format!("PUT /latest/api/token HTTP/1.1\r\nContent-Length: 0\r\n{headers}Connection: close\r\n\r\n")
+    };
+    let mut next_port = 42_000;
+    let mut status = |guest: &mut Guest, request: &str| {
+        next_port += 1;
+        let (response, ttls) = http(guest, next_port, request);
+        (response[9..12].parse::<u16>().unwrap(), response, ttls)
+    };
+    assert_eq!(status(&mut guest, &get("/latest/meta-data/instance-id", "")).0, 401);
+    assert_eq!(status(&mut guest, &put("")).0, 400);
+    assert_eq!(status(&mut guest, &put("X-aws-ec2-metadata-token-ttl-seconds: 0\r\n")).0, 400);
+    assert_eq!(status(&mut guest, &put("X-aws-ec2-metadata-token-ttl-seconds: 21601\r\n")).0, 400);
+    let forwarded = "X-Forwarded-For: 10.0.0.9\r\nX-aws-ec2-metadata-token-ttl-seconds: 60\r\n";
+    assert_eq!(status(&mut guest, &put(forwarded)).0, 403);
+    let (code, response, ttls) = status(&mut guest, &put("X-aws-ec2-metadata-token-ttl-seconds: 21600\r\n"));
+    assert_eq!(code, 200);
+    assert!(ttls.iter().all(|ttl| *ttl == 3) && !ttls.is_empty(), "hop limit of token answers: {ttls:?}");
+    let token = format!("X-aws-ec2-metadata-token: {}\r\n", body(&response));
+    // Two requests on one connection, then a wrong token.
+    let both = get("/latest/meta-data/instance-id", &token).replace("Connection: close\r\n", "")
+        + &get("/latest/meta-data/placement/availability-zone", &token);
+    let (code, response, ttls) = status(&mut guest, &both);
+    assert_eq!(code, 200);
+    assert!(response.contains("i-0123456789abcdef0") && response.ends_with("us-east-1a"), "{response}");
+    assert!(ttls.iter().all(|ttl| *ttl == 64), "{ttls:?}");
+    assert_eq!(status(&mut guest, &get("/latest/", "X-aws-ec2-metadata-token: forged\r\n")).0, 401);
+}

@@ -1,0 +1,11 @@
+//! Load harness. Each bench starts ours and the rival, drives both with the same load in interleaved rounds and reports the
+//! medians with their ratio; a missed target is printed as missed.
+
+#![deny(unsafe_code)]
+
+pub mod block;
+pub mod boot;
+pub mod net;
+pub mod report;
+pub mod rival;
+mod virtio_blk;

@@ -1,0 +1,111 @@
+//! Processes that a bench starts: ours and the rivals.
+
+use anyhow::{Context, bail};
+use hive_blockd_api::{ImageId, Reply, Request, VolumeId};
+use std::io::{BufRead, BufReader, Write};
+use std::os::unix::net::UnixStream;
+use std::path::{Path, PathBuf};
+use std::process::{Child, Command, Stdio};
+use std::time::{Duration, Instant};
+
+/// How long a process may take to open its socket.
+const START_TIMEOUT: Duration = Duration::from_secs(10);
+
+/// A child that does not outlive the bench.
+#[derive(Debug)]
+pub struct Process(Child);
+
+impl Process {
+    /// Start what `command` says.
+    pub fn spawn(command: &mut Command) -> anyhow::Result<Self> {
+        let child = command.spawn().with_context(|| format!("cannot start {}", command.get_program().display()))?;
+        Ok(Self(child))
+    }
+
+    pub fn id(&self) -> u32 {
+        self.0.id()
+    }
+
+    pub fn has_ended(&mut self) -> anyhow::Result<bool> {
+        Ok(self.0.try_wait()?.is_some())
+    }
+}
+
+impl Drop for Process {
+    fn drop(&mut self) {
+        let _ = self.0.kill();
+        let _ = self.0.wait();
+    }
+}
+
+/// Start `program` at a real-time priority where that is allowed, so that other work of the machine disturbs both sides less;
+/// wait until `socket` is there.
+pub fn start(program: &Path, arguments: &[String], socket: &Path) -> anyhow::Result<Process> {
+    let mut command = if may_use_real_time() {
+        let mut command = Command::new("chrt");
+        command.args(["-r", "1"]).arg(program);
+        command
+    } else {
+        Command::new(program)
+    };
+    command.args(arguments).env("RUST_LOG", "warn").stdin(Stdio::null()).stdout(Stdio::null());
+    let mut process = Process::spawn(&mut command)?;
+    let deadline = Instant::now() + START_TIMEOUT;
+    while !socket.exists() {
+        if let Some(status) = process.0.try_wait()? {
+            bail!("{} ended with {status}", program.display());
+        }
+        if Instant::now() > deadline {
+            bail!("{} does not open {}", program.display(), socket.display());
+        }
+        std::thread::sleep(Duration::from_millis(5));
+    }
+    Ok(process)
+}
+
+fn chrt(arguments: &[&str]) -> bool {
+    let quiet = Command::new("chrt").args(arguments).stdout(Stdio::null()).stderr(Stdio::null()).status();
+    quiet.is_ok_and(|status| status.success())
+}
+
+fn may_use_real_time() -> bool {
+    chrt(&["-r", "1", "true"])
+}
+
+/// Give this process the priority its children get; true if it was allowed.
+pub fn use_real_time() -> bool {
+    may_use_real_time() && chrt(&["-a", "-r", "-p", "1", &std::process::id().to_string()])
+}
+
+/// Our own binary `name`: `given`, or the one built beside this program.
+pub fn own_binary(name: &str, given: Option<&Path>) -> anyhow::Result<PathBuf> {
+    let path = match given {
+        Some(path) => path.to_owned(),
+        None => std::env::current_exe()?.with_file_name(name),
+    };
+    if !path.exists() {
+        bail!("no {}: build it (cargo build --release -p hive-{name}) or say where it is", path.display());
+    }
+    Ok(path)
+}
+
+/// One request to blockd's control socket.
+pub fn ask_blockd(control: &Path, request: &Request) -> anyhow::Result<Reply> {
+    let mut stream = BufReader::new(UnixStream::connect(control)?);
+    stream.get_mut().write_all(format!("{}\n", serde_json::to_string(request)?).as_bytes())?;
+    let mut line = String::new();
+    stream.read_line(&mut line)?;
+    Ok(serde_json::from_str(&line)?)
+}
+
+/// Ask blockd for an attached volume, empty or a clone of `image_id`; returns its socket.
+pub fn attach(control: &Path, size_bytes: u64, image_id: Option<ImageId>) -> anyhow::Result<PathBuf> {
+    let volume_id: VolumeId = "perf".parse()?;
+    let create = Request::CreateVolume { volume_id: volume_id.clone(), size_bytes, image_id };
+    let attach = Request::AttachVolume { volume_id, queues: 1, read_only: false, serial: String::new() };
+    ask_blockd(control, &create)?;
+    match ask_blockd(control, &attach)? {
+        Reply::Attached { socket } => Ok(socket),
+        reply => bail!("blockd does not attach its volume: {reply:?}"),
+    }
+}
