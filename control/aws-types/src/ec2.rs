@@ -1,0 +1,20 @@
+// Generated from botocore 1.44.5 by `cargo xtask codegen`. Do not edit.
+
+//! Types of ec2, API version 2016-11-15.
+
+mod common;
+mod images;
+mod instances;
+mod keys;
+mod network;
+mod places;
+mod tags;
+mod volumes;
+pub use common::*;
+pub use images::*;
+pub use instances::*;
+pub use keys::*;
+pub use network::*;
+pub use places::*;
+pub use tags::*;
+pub use volumes::*;

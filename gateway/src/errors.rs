@@ -1,0 +1,201 @@
+//! What a handler's [`ApiError`] becomes on the wire: the one table of codes and statuses.
+
+use crate::wire::Fault;
+use hive_types::error::{ApiError, Resource};
+
+/// Most of EC2's codes are composed of these per resource; the spelling differs by resource and is EC2's own.
+struct Codes {
+    not_found: &'static str,
+    malformed: &'static str,
+    duplicate: &'static str,
+    in_use: &'static str,
+    unavailable: &'static str,
+    limit_exceeded: &'static str,
+}
+
+fn codes(resource: Resource) -> Codes {
+    let row = |not_found, malformed, duplicate, in_use, unavailable, limit_exceeded| Codes {
+        not_found,
+        malformed,
+        duplicate,
+        in_use,
+        unavailable,
+        limit_exceeded,
+    };
+    const NO_CODE: &str = "InvalidParameterValue";
+    const CONFLICT: &str = "DependencyViolation";
+    const STATE: &str = "IncorrectState";
+    const LIMIT: &str = "ResourceLimitExceeded";
+    match resource {
+        Resource::Instance => row(
+            "InvalidInstanceID.NotFound",
+            "InvalidInstanceID.Malformed",
+            NO_CODE,
+            CONFLICT,
+            "IncorrectInstanceState",
+            "InstanceLimitExceeded",
+        ),
+        Resource::Image => row(
+            "InvalidAMIID.NotFound",
+            "InvalidAMIID.Malformed",
+            "InvalidAMIName.Duplicate",
+            "InvalidAMIID.InUse",
+            "InvalidAMIID.Unavailable",
+            LIMIT,
+        ),
+        Resource::Volume => row(
+            "InvalidVolume.NotFound",
+            "InvalidVolumeID.Malformed",
+            "InvalidVolumeID.Duplicate",
+            "VolumeInUse",
+            "InvalidVolume.ZoneMismatch",
+            "VolumeLimitExceeded",
+        ),
+        Resource::Snapshot => row(
+            "InvalidSnapshot.NotFound",
+            "InvalidSnapshotID.Malformed",
+            NO_CODE,
+            "InvalidSnapshot.InUse",
+            STATE,
+            "SnapshotLimitExceeded",
+        ),
+        Resource::KeyPair => row(
+            "InvalidKeyPair.NotFound",
+            "InvalidKeyPair.Format",
+            "InvalidKeyPair.Duplicate",
+            CONFLICT,
+            STATE,
+            "KeyPairLimitExceeded",
+        ),
+        Resource::Vpc => {
+            row("InvalidVpcID.NotFound", "InvalidVpcID.Malformed", NO_CODE, CONFLICT, STATE, "VpcLimitExceeded")
+        }
+        Resource::Subnet => row(
+            "InvalidSubnetID.NotFound",
+            "InvalidSubnetID.Malformed",
+            "InvalidSubnet.Conflict",
+            CONFLICT,
+            STATE,
+            "SubnetLimitExceeded",
+        ),
+        Resource::SecurityGroup => row(
+            "InvalidGroup.NotFound",
+            "InvalidGroupId.Malformed",
+            "InvalidGroup.Duplicate",
+            CONFLICT,
+            STATE,
+            "SecurityGroupLimitExceeded",
+        ),
+        Resource::NetworkInterface => row(
+            "InvalidNetworkInterfaceID.NotFound",
+            "InvalidNetworkInterfaceId.Malformed",
+            NO_CODE,
+            "InvalidNetworkInterface.InUse",
+            STATE,
+            "NetworkInterfaceLimitExceeded",
+        ),
+        Resource::InstanceType => {
+            row("InvalidInstanceType", "InvalidInstanceType", NO_CODE, CONFLICT, "Unsupported", LIMIT)
+        }
+        Resource::Region | Resource::AvailabilityZone => {
+            row("InvalidParameterValue", "InvalidParameterValue", NO_CODE, CONFLICT, STATE, LIMIT)
+        }
+    }
+}
+
+/// The fault of a handler's error; `service` decides the two names of faults that are nobody's request's.
+pub fn fault(error: &ApiError, service: &str) -> Fault {
+    let (code, status) = match error {
+        ApiError::NotFound { resource, .. } => (codes(*resource).not_found, 400),
+        ApiError::Malformed { resource, .. } => (codes(*resource).malformed, 400),
+        ApiError::Duplicate { resource, .. } => (codes(*resource).duplicate, 400),
+        ApiError::InUse { resource, .. } => (codes(*resource).in_use, 400),
+        ApiError::Unavailable { resource, .. } => (codes(*resource).unavailable, 400),
+        ApiError::LimitExceeded { resource, .. } => (codes(*resource).limit_exceeded, 400),
+        ApiError::MissingParameter { .. } => ("MissingParameter", 400),
+        ApiError::InvalidParameterValue { .. } => ("InvalidParameterValue", 400),
+        ApiError::InvalidParameterCombination { .. } => ("InvalidParameterCombination", 400),
+        ApiError::IncorrectInstanceState { .. } => ("IncorrectInstanceState", 400),
+        ApiError::IncorrectState { .. } => ("IncorrectState", 400),
+        ApiError::InsufficientInstanceCapacity { .. } => ("InsufficientInstanceCapacity", 500),
+        ApiError::IdempotentParameterMismatch => ("IdempotentParameterMismatch", 400),
+        ApiError::OperationNotPermitted { .. } => ("OperationNotPermitted", 400),
+        ApiError::UnsupportedOperation { .. } => ("UnsupportedOperation", 400),
+        ApiError::DependencyViolation { .. } => ("DependencyViolation", 400),
+        ApiError::ServiceUnavailable { .. } => ("ServiceUnavailable", 503),
+        ApiError::Internal => (if service == "ec2" { "InternalError" } else { "InternalFailure" }, 500),
+    };
+    Fault::new(code, status, error.to_string())
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    const RESOURCES: [Resource; 12] = [
+        Resource::Instance,
+        Resource::Image,
+        Resource::Volume,
+        Resource::Snapshot,
+        Resource::KeyPair,
+        Resource::Vpc,
+        Resource::Subnet,
+        Resource::SecurityGroup,
+        Resource::NetworkInterface,
+        Resource::InstanceType,
+        Resource::Region,
+        Resource::AvailabilityZone,
+    ];
+
+    #[test]
+    fn codes_that_clients_match() {
+        let not_found = |resource| fault(&ApiError::NotFound { resource, id: "x".into() }, "ec2").code;
+        assert_eq!(not_found(Resource::Instance), "InvalidInstanceID.NotFound");
+        assert_eq!(not_found(Resource::Volume), "InvalidVolume.NotFound");
+        assert_eq!(not_found(Resource::Image), "InvalidAMIID.NotFound");
+        assert_eq!(not_found(Resource::SecurityGroup), "InvalidGroup.NotFound");
+        let duplicate = ApiError::Duplicate { resource: Resource::KeyPair, id: "k".into() };
+        assert_eq!(fault(&duplicate, "ec2").code, "InvalidKeyPair.Duplicate");
+        let capacity = ApiError::InsufficientInstanceCapacity { reason: "x".into() };
+        assert_eq!(
+            (fault(&capacity, "ec2").code.as_ref(), fault(&capacity, "ec2").status),
+            ("InsufficientInstanceCapacity", 500)
+        );
+        assert_eq!(fault(&ApiError::Internal, "sts").code, "InternalFailure");
+        assert_eq!(fault(&ApiError::ServiceUnavailable { reason: "x".into() }, "ec2").status, 503);
+    }
+
+    #[test]
+    fn every_variant_has_a_code_a_status_and_a_text() {
+        let text = || "why".to_owned();
+        let plain = [
+            ApiError::MissingParameter { name: text() },
+            ApiError::InvalidParameterValue { name: text(), value: text(), reason: text() },
+            ApiError::InvalidParameterCombination { reason: text() },
+            ApiError::IncorrectInstanceState { reason: text() },
+            ApiError::IncorrectState { reason: text() },
+            ApiError::InsufficientInstanceCapacity { reason: text() },
+            ApiError::IdempotentParameterMismatch,
+            ApiError::OperationNotPermitted { reason: text() },
+            ApiError::UnsupportedOperation { reason: text() },
+            ApiError::DependencyViolation { reason: text() },
+            ApiError::ServiceUnavailable { reason: text() },
+            ApiError::Internal,
+        ];
+        let of_resources = RESOURCES.into_iter().flat_map(|resource| {
+            [
+                ApiError::NotFound { resource, id: text() },
+                ApiError::Malformed { resource, id: text() },
+                ApiError::Duplicate { resource, id: text() },
+                ApiError::InUse { resource, reason: text() },
+                ApiError::Unavailable { resource, reason: text() },
+                ApiError::LimitExceeded { resource, reason: text() },
+            ]
+        });
+        for error in plain.into_iter().chain(of_resources) {
+            let fault = fault(&error, "ec2");
+            assert!(fault.code.bytes().all(|b| b.is_ascii_alphanumeric() || b == b'.'), "{fault:?}");
+            assert!((400..=503).contains(&fault.status) && !fault.message.is_empty(), "{fault:?}");
+        }
+    }
+}
