@@ -98,7 +98,11 @@ impl AccountId {
 impl TryFrom<String> for AccountId {
     type Error = BadAccountId;
     fn try_from(text: String) -> Result<Self, BadAccountId> {
-        if text.len() == 12 && text.bytes().all(|b| b.is_ascii_digit()) { Ok(Self(text)) } else { Err(BadAccountId(text)) }
+        if text.len() == 12 && text.bytes().all(|b| b.is_ascii_digit()) {
+            Ok(Self(text))
+        } else {
+            Err(BadAccountId(text))
+        }
     }
 }
 

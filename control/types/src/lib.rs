@@ -4,9 +4,12 @@
 
 #![forbid(unsafe_code)]
 
+pub mod credential;
 pub mod envelope;
 pub mod error;
 pub mod id;
+pub mod operator;
 
+pub use credential::CredentialRecord;
 pub use envelope::{ApiReply, ApiRequest, Principal};
 pub use error::ApiError;

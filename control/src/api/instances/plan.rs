@@ -1,0 +1,381 @@
+//! What a RunInstances call asks for, checked against everything that it names, before anything is made.
+
+use super::super::volumes::{MAX_DISKS, check_device_name, check_kind};
+use super::super::{Api, Call, images, parse_id, parse_ids, tags};
+use super::{check_user_data, find_type};
+use crate::error::{Error, combination, invalid, missing, not_found, required, unsupported};
+use crate::instance_types::{self, InstanceType};
+use crate::store::{
+    GroupReference, ImageRecord, ImageSource, KeyPairRecord, KeyReference, MetadataOptions, SecurityGroupRecord,
+    Shutdown, SubnetRecord, Tags, account_prefix,
+};
+use hive_aws_types::ec2::{EbsBlockDevice, RunInstancesRequest};
+use hive_types::ApiError;
+use hive_types::error::Resource;
+use hive_types::id::{ImageId, SecurityGroupId, SubnetId};
+use std::net::Ipv4Addr;
+
+/// Instances of one call: bounds the work of a request; EC2's default quota is of this order.
+pub const MAX_COUNT: i32 = 100;
+
+pub struct Plan {
+    pub min: usize,
+    pub max: usize,
+    pub image: ImageRecord,
+    pub instance_type: &'static InstanceType,
+    pub key: Option<KeyReference>,
+    pub user_data: Option<String>,
+    pub subnet: SubnetRecord,
+    pub groups: Vec<GroupReference>,
+    pub private_ip: Option<Ipv4Addr>,
+    /// The root volume first, the others in the order of their device names.
+    pub volumes: Vec<PlannedVolume>,
+    pub metadata: MetadataOptions,
+    pub shutdown_behavior: Shutdown,
+    pub disable_api_termination: bool,
+    pub disable_api_stop: bool,
+    pub instance_tags: Tags,
+    pub volume_tags: Tags,
+}
+
+pub struct PlannedVolume {
+    pub device_name: String,
+    pub source: ImageSource,
+    pub iops: Option<i32>,
+    pub throughput: Option<i32>,
+}
+
+impl Plan {
+    pub async fn check(api: &Api, call: &Call, input: &RunInstancesRequest) -> Result<Self, Error> {
+        refuse_unsupported(input)?;
+        let (min, max) = check_counts(input)?;
+        let instance_type = find_type(input.instance_type.as_deref().unwrap_or(instance_types::DEFAULT))?;
+        let user_data = check_user_data(input.user_data.clone())?;
+        check_placement(api, input)?;
+        let metadata = check_metadata(input)?;
+        let shutdown_behavior = check_shutdown(input.instance_initiated_shutdown_behavior.as_deref())?;
+        let allowed = ["instance", "volume", "network-interface"];
+        let instance_tags = tags::specified(&input.tag_specifications, "instance", &allowed)?;
+        let volume_tags = tags::specified(&input.tag_specifications, "volume", &allowed)?;
+        let image_id: ImageId = parse_id(Resource::Image, &required(input.image_id.clone(), "ImageId")?)?;
+        let image = images::find(api, call, &image_id).await?;
+        let volumes = plan_volumes(api, call, &image, input).await?;
+        let key = match &input.key_name {
+            Some(name) => Some(find_key(api, call, name).await?),
+            None => None,
+        };
+        let network = Network::named(input)?;
+        let subnet = find_subnet(api, call, network.subnet_id).await?;
+        if let Some(address) = network.private_ip {
+            if max > 1 {
+                return Err(combination("A private address can be given to one instance only."));
+            }
+            if !subnet.may_assign(address) {
+                return Err(invalid(
+                    "PrivateIpAddress",
+                    address,
+                    "Address does not fall within the subnet's address range",
+                ));
+            }
+        }
+        let groups = find_groups(api, call, &subnet, network.group_ids, &input.security_groups).await?;
+        Ok(Self {
+            min,
+            max,
+            image,
+            instance_type,
+            key,
+            user_data,
+            subnet,
+            groups,
+            private_ip: network.private_ip,
+            volumes,
+            metadata,
+            shutdown_behavior,
+            disable_api_termination: input.disable_api_termination.unwrap_or(false),
+            disable_api_stop: input.disable_api_stop.unwrap_or(false),
+            instance_tags,
+            volume_tags,
+        })
+    }
+}
+
+fn refuse_unsupported(input: &RunInstancesRequest) -> Result<(), Error> {
+    let hibernates = input.hibernation_options.as_ref().is_some_and(|options| options.configured == Some(true));
+    let enclave = input.enclave_options.as_ref().is_some_and(|options| options.enabled == Some(true));
+    for (asked, what) in [
+        (input.launch_template.is_some(), "Launch templates"),
+        (input.iam_instance_profile.is_some(), "Instance profiles"),
+        (input.instance_market_options.is_some(), "Spot instances"),
+        (input.kernel_id.is_some() || input.ramdisk_id.is_some(), "Kernel and RAM disk images"),
+        (input.ipv6_address_count.unwrap_or(0) > 0 || !input.ipv6_addresses.is_empty(), "IPv6 addresses"),
+        (!input.elastic_gpu_specification.is_empty(), "Elastic GPUs"),
+        (!input.license_specifications.is_empty(), "License configurations"),
+        (!input.secondary_interfaces.is_empty(), "Secondary interfaces"),
+        (hibernates, "Hibernation"),
+        (enclave, "Enclaves"),
+    ] {
+        if asked {
+            return Err(unsupported(format!("{what} are not available.")));
+        }
+    }
+    Ok(())
+}
+
+fn check_counts(input: &RunInstancesRequest) -> Result<(usize, usize), Error> {
+    let (min, max) = (required(input.min_count, "MinCount")?, required(input.max_count, "MaxCount")?);
+    if min < 1 {
+        return Err(invalid("MinCount", min, "Expecting at least 1."));
+    }
+    if max < min {
+        return Err(invalid("MaxCount", max, "MaxCount must not be smaller than MinCount."));
+    }
+    if min > MAX_COUNT {
+        let reason = format!("You have requested more instances ({min}) than your limit of {MAX_COUNT} allows.");
+        return Err(ApiError::LimitExceeded { resource: Resource::Instance, reason }.into());
+    }
+    let count = |n: i32| usize::try_from(n.min(MAX_COUNT)).unwrap_or(0);
+    Ok((count(min), count(max)))
+}
+
+fn check_placement(api: &Api, input: &RunInstancesRequest) -> Result<(), Error> {
+    let Some(placement) = &input.placement else { return Ok(()) };
+    if let Some(zone) = placement.availability_zone.as_ref().filter(|zone| **zone != api.place.zone) {
+        return Err(invalid("Placement.AvailabilityZone", zone, format!("Invalid availability zone: [{zone}]")));
+    }
+    if let Some(id) = placement.availability_zone_id.as_ref().filter(|id| **id != api.place.zone_id()) {
+        return Err(invalid("Placement.AvailabilityZoneId", id, format!("Invalid availability zone id: [{id}]")));
+    }
+    if placement.tenancy.as_deref().is_some_and(|tenancy| tenancy != "default") || placement.host_id.is_some() {
+        return Err(unsupported("Dedicated tenancy is not available."));
+    }
+    if placement.group_name.as_deref().is_some_and(|name| !name.is_empty()) || placement.group_id.is_some() {
+        return Err(unsupported("Placement groups are not available."));
+    }
+    Ok(())
+}
+
+fn check_metadata(input: &RunInstancesRequest) -> Result<MetadataOptions, Error> {
+    let mut options = MetadataOptions { enabled: true, token_required: false, hop_limit: 1 };
+    let Some(asked) = &input.metadata_options else { return Ok(options) };
+    match asked.http_endpoint.as_deref() {
+        None | Some("enabled") => {}
+        Some("disabled") => options.enabled = false,
+        Some(other) => return Err(invalid("HttpEndpoint", other, "Expecting enabled or disabled.")),
+    }
+    match asked.http_tokens.as_deref() {
+        None | Some("optional") => {}
+        Some("required") => options.token_required = true,
+        Some(other) => return Err(invalid("HttpTokens", other, "Expecting optional or required.")),
+    }
+    if let Some(limit) = asked.http_put_response_hop_limit {
+        let fits = u8::try_from(limit).ok().filter(|limit| (1..=64).contains(limit));
+        options.hop_limit = fits.ok_or_else(|| invalid("HttpPutResponseHopLimit", limit, "Expecting 1 to 64."))?;
+    }
+    if asked.http_protocol_ipv6.as_deref() == Some("enabled") {
+        return Err(unsupported("The metadata service has no IPv6 address."));
+    }
+    if asked.instance_metadata_tags.as_deref() == Some("enabled") {
+        return Err(unsupported("Tags in the metadata service are not available."));
+    }
+    Ok(options)
+}
+
+pub fn check_shutdown(behavior: Option<&str>) -> Result<Shutdown, Error> {
+    match behavior {
+        None | Some("stop") => Ok(Shutdown::Stop),
+        Some("terminate") => Ok(Shutdown::Terminate),
+        Some(other) => Err(invalid("InstanceInitiatedShutdownBehavior", other, "Expecting stop or terminate.")),
+    }
+}
+
+async fn find_key(api: &Api, call: &Call, name: &str) -> Result<KeyReference, Error> {
+    let absent = || not_found(Resource::KeyPair, name);
+    let found = match api.stores.key_pairs.get(&KeyPairRecord::key_of(&call.caller.account, name)).await {
+        // A name too long to be anybody's key.
+        Err(hive_bus::TableError::Store(hive_bus::StoreError::BadKey { .. })) => None,
+        other => other?,
+    };
+    let pair = found.ok_or_else(absent)?.value;
+    Ok(KeyReference { name: pair.name, public_key: pair.public_key })
+}
+
+/// Where the call says, by itself or by its one network interface.
+struct Network<'a> {
+    subnet_id: Option<&'a str>,
+    private_ip: Option<Ipv4Addr>,
+    group_ids: &'a [String],
+}
+
+impl<'a> Network<'a> {
+    fn named(input: &'a RunInstancesRequest) -> Result<Self, Error> {
+        let (subnet_id, address, group_ids) = match input.network_interfaces.as_slice() {
+            [] => (&input.subnet_id, &input.private_ip_address, &input.security_group_ids),
+            [_] if input.subnet_id.is_some() || !input.security_group_ids.is_empty() => {
+                return Err(combination(
+                    "Network interfaces and an instance-level subnet ID or security groups may not be specified on the same request",
+                ));
+            }
+            [one] => {
+                if one.network_interface_id.is_some() {
+                    return Err(unsupported("Attaching existing network interfaces is not available."));
+                }
+                if one.device_index.unwrap_or(0) != 0 {
+                    return Err(invalid(
+                        "NetworkInterface.DeviceIndex",
+                        one.device_index.unwrap_or(0),
+                        "The only interface has index 0.",
+                    ));
+                }
+                if one.associate_public_ip_address == Some(true) {
+                    return Err(unsupported("Public addresses are not available."));
+                }
+                (&one.subnet_id, &one.private_ip_address, &one.groups)
+            }
+            _ => return Err(unsupported("More than one network interface is not available.")),
+        };
+        let parse =
+            |text: &String| text.parse().map_err(|_| invalid("PrivateIpAddress", text, "Invalid IPv4 address."));
+        Ok(Self { subnet_id: subnet_id.as_deref(), private_ip: address.as_ref().map(parse).transpose()?, group_ids })
+    }
+}
+
+async fn find_subnet(api: &Api, call: &Call, wanted: Option<&str>) -> Result<SubnetRecord, Error> {
+    let wanted = wanted.map(|id| parse_id::<SubnetId>(Resource::Subnet, id)).transpose()?;
+    let all = api.stores.subnets.range(&account_prefix(&call.caller.account)).await?;
+    let mut all = all.into_iter().map(|record| record.value);
+    match wanted {
+        Some(id) => all.find(|subnet| subnet.subnet_id == id).ok_or_else(|| not_found(Resource::Subnet, id)),
+        None => {
+            all.find(|subnet| subnet.is_default && subnet.zone == api.place.zone).ok_or_else(|| missing("SubnetId"))
+        }
+    }
+}
+
+async fn find_groups(
+    api: &Api,
+    call: &Call,
+    subnet: &SubnetRecord,
+    ids: &[String],
+    names: &[String],
+) -> Result<Vec<GroupReference>, Error> {
+    let ids: Vec<SecurityGroupId> = parse_ids(Resource::SecurityGroup, ids)?;
+    let all = api.stores.groups.range(&account_prefix(&call.caller.account)).await?;
+    let all: Vec<SecurityGroupRecord> = all.into_iter().map(|record| record.value).collect();
+    let in_vpc = |group: &&SecurityGroupRecord| group.vpc_id == subnet.vpc_id;
+    let reference =
+        |group: &SecurityGroupRecord| GroupReference { group_id: group.group_id.clone(), name: group.name.clone() };
+    let mut groups = Vec::new();
+    for id in &ids {
+        let found = all.iter().filter(in_vpc).find(|group| group.group_id == *id);
+        groups.push(reference(found.ok_or_else(|| not_found(Resource::SecurityGroup, id))?));
+    }
+    for name in names {
+        let found = all.iter().filter(in_vpc).find(|group| group.name == *name);
+        groups.push(reference(found.ok_or_else(|| not_found(Resource::SecurityGroup, name))?));
+    }
+    if groups.is_empty() {
+        groups.extend(all.iter().filter(in_vpc).find(|group| group.name == "default").map(reference));
+    }
+    Ok(groups)
+}
+
+/// The image's volumes with the call's changes: a mapping of a device that the image has changes it, `NoDevice` takes it out, any other adds
+/// a volume.
+async fn plan_volumes(
+    api: &Api,
+    call: &Call,
+    image: &ImageRecord,
+    input: &RunInstancesRequest,
+) -> Result<Vec<PlannedVolume>, Error> {
+    let mut planned = vec![(image.root_device_name.clone(), image.root.clone(), None::<&EbsBlockDevice>)];
+    planned.extend(image.more_volumes.iter().map(|(device, source)| (device.clone(), source.clone(), None)));
+    let mut named: Vec<&str> = Vec::new();
+    for mapping in &input.block_device_mappings {
+        let device = mapping.device_name.as_deref().ok_or_else(|| missing("BlockDeviceMapping.DeviceName"))?;
+        check_device_name(device)?;
+        if named.contains(&device) {
+            return Err(combination(format!("The device '{device}' is used in more than one block-device mapping")));
+        }
+        named.push(device);
+        let known = planned.iter().position(|(taken, _, _)| taken == device);
+        if mapping.no_device.is_some() {
+            match known {
+                Some(0) => return Err(combination("The root device cannot be left out.")),
+                Some(at) => drop(planned.remove(at)),
+                None => {}
+            }
+            continue;
+        }
+        let Some(ebs) = &mapping.ebs else {
+            return Err(unsupported("Only EBS volumes are available (no instance store)."));
+        };
+        if ebs.encrypted == Some(true) || ebs.kms_key_id.is_some() {
+            return Err(unsupported("Encrypted volumes are not available."));
+        }
+        match known {
+            Some(at) => {
+                let source = planned.get_mut(at).map(|(_, source, changed)| {
+                    *changed = Some(ebs);
+                    source
+                });
+                if let Some(source) = source {
+                    override_source(source, ebs)?;
+                }
+            }
+            None => {
+                let snapshot = match &ebs.snapshot_id {
+                    Some(id) => Some(images::find_snapshot(api, call, &parse_id(Resource::Snapshot, id)?).await?),
+                    None => None,
+                };
+                let mut source = ImageSource {
+                    snapshot_id: snapshot.as_ref().map(|s| s.snapshot_id.clone()),
+                    blockd_image: snapshot.as_ref().map(|s| s.blockd_image.clone()),
+                    size_gib: snapshot.as_ref().map_or(0, |s| s.size_gib),
+                    volume_type: "gp2".into(),
+                    delete_on_termination: true,
+                };
+                if source.size_gib == 0 && ebs.volume_size.is_none() {
+                    return Err(missing("BlockDeviceMapping.Ebs.VolumeSize"));
+                }
+                override_source(&mut source, ebs)?;
+                planned.push((device.to_owned(), source, Some(ebs)));
+            }
+        }
+    }
+    if planned.len() > MAX_DISKS {
+        let reason = format!("An instance has at most {MAX_DISKS} volumes.");
+        return Err(ApiError::LimitExceeded { resource: Resource::Volume, reason }.into());
+    }
+    if let Some(more) = planned.get_mut(1..) {
+        more.sort_by(|a, b| a.0.cmp(&b.0));
+    }
+    let finished = planned.into_iter().map(|(device_name, source, ebs)| {
+        let (iops, throughput) = ebs.map_or((None, None), |ebs| (ebs.iops, ebs.throughput));
+        let kind = check_kind(Some(&source.volume_type), source.size_gib, iops, throughput, 1)?;
+        Ok(PlannedVolume { device_name, source, iops: kind.iops, throughput: kind.throughput })
+    });
+    finished.collect()
+}
+
+fn override_source(source: &mut ImageSource, ebs: &EbsBlockDevice) -> Result<(), Error> {
+    if let Some(snapshot) = &ebs.snapshot_id
+        && source.snapshot_id.as_ref().is_none_or(|own| own.as_str() != snapshot)
+    {
+        return Err(invalid("SnapshotId", snapshot, "The snapshot of a device of the image cannot be changed."));
+    }
+    if let Some(size) = ebs.volume_size {
+        let smallest = source.size_gib;
+        source.size_gib = u32::try_from(size).ok().filter(|size| *size >= smallest).ok_or_else(|| {
+            let reason = format!("Volume of size {size}GB is smaller than snapshot, expect size >= {smallest}GB");
+            invalid("VolumeSize", size, reason)
+        })?;
+    }
+    if let Some(volume_type) = &ebs.volume_type {
+        source.volume_type.clone_from(volume_type);
+    }
+    if let Some(delete) = ebs.delete_on_termination {
+        source.delete_on_termination = delete;
+    }
+    Ok(())
+}

@@ -1,0 +1,170 @@
+//! `hived.toml`. Unknown keys are refused; every path is absolute.
+
+use hive_types::id::AccountId;
+use serde::{Deserialize, Serialize};
+use std::collections::BTreeSet;
+use std::path::{Path, PathBuf};
+
+/// `sun_path` holds 107 bytes and the longest socket below `run_dir` is `/i-0123456789abcdef0/console.sock`.
+const MAX_RUN_DIR_BYTES: usize = 107 - 33;
+/// Largest configuration or credentials file.
+const MAX_FILE_BYTES: u64 = 1 << 20;
+
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Serialize, Deserialize)]
+#[serde(rename_all = "kebab-case")]
+pub enum Role {
+    /// Instances, images, key pairs, tags; and, with a `[node]`, the machines of that node.
+    Compute,
+    Volume,
+    Vpc,
+    /// Callers' identity, and the credentials that awsd looks up.
+    Iam,
+}
+
+impl Role {
+    pub const ALL: [Self; 4] = [Self::Compute, Self::Volume, Self::Vpc, Self::Iam];
+}
+
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct Config {
+    /// `nats://127.0.0.1:4222`
+    pub nats_url: String,
+    #[serde(default = "all_roles")]
+    pub roles: BTreeSet<Role>,
+    pub region: String,
+    pub zone: String,
+    /// The root account; owner of the images that the operator imports.
+    pub account: AccountId,
+    /// `[[credential]]` entries that the iam role puts into the credentials bucket.
+    #[serde(default)]
+    pub credentials_file: Option<PathBuf>,
+    /// API calls that are worked on at a time.
+    #[serde(default = "default_concurrency")]
+    pub max_concurrent_requests: u16,
+    /// Copies of every record in the cluster: 1, 3 or 5.
+    #[serde(default = "one")]
+    pub replicas: usize,
+    /// Present on the one hived that runs this machine's instances; without it only API calls are answered.
+    #[serde(default)]
+    pub node: Option<NodeConfig>,
+}
+
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct NodeConfig {
+    /// 1 to 64 of `[a-z0-9-]`.
+    pub node_id: String,
+    /// Kept over reboots: what this node must run, boot files of images.
+    pub state_dir: PathBuf,
+    /// One directory per machine.
+    pub run_dir: PathBuf,
+    /// The `hive-vmm` binary.
+    pub vmm: PathBuf,
+    pub blockd_socket: PathBuf,
+    pub netd_socket: PathBuf,
+    /// Guest RAM that this node may give away.
+    pub memory_mib: u64,
+    /// How long a guest may take to power off before it is stopped.
+    #[serde(default = "default_stop_grace_ms")]
+    pub stop_grace_ms: u64,
+    /// The same at termination, where nothing of the guest is kept.
+    #[serde(default = "default_terminate_grace_ms")]
+    pub terminate_grace_ms: u64,
+}
+
+fn all_roles() -> BTreeSet<Role> {
+    Role::ALL.into()
+}
+
+fn default_concurrency() -> u16 {
+    256
+}
+
+fn one() -> usize {
+    1
+}
+
+fn default_stop_grace_ms() -> u64 {
+    60_000
+}
+
+fn default_terminate_grace_ms() -> u64 {
+    5_000
+}
+
+#[derive(Debug, thiserror::Error)]
+pub enum ConfigError {
+    #[error("cannot read {}", path.display())]
+    Read {
+        path: PathBuf,
+        #[source]
+        source: std::io::Error,
+    },
+    #[error("{} is larger than {MAX_FILE_BYTES} bytes", path.display())]
+    TooLarge { path: PathBuf },
+    #[error("cannot parse {}", path.display())]
+    Parse {
+        path: PathBuf,
+        #[source]
+        source: Box<toml::de::Error>,
+    },
+    #[error("{key} = {value}: {problem}")]
+    Value { key: &'static str, value: String, problem: &'static str },
+}
+
+impl Config {
+    /// # Errors
+    /// The file cannot be read, is not TOML, has unknown or missing keys, or a value out of range.
+    pub fn load(path: &Path) -> Result<Self, ConfigError> {
+        let config: Self = read_toml(path)?;
+        config.check()?;
+        Ok(config)
+    }
+
+    /// # Errors
+    /// The first value that is out of range.
+    pub fn check(&self) -> Result<(), ConfigError> {
+        let is_name = |text: &str| {
+            (1..=64).contains(&text.len())
+                && text.bytes().all(|b| b.is_ascii_lowercase() || b.is_ascii_digit() || b == b'-')
+        };
+        let require = |holds: bool, key, value: String, problem| {
+            if holds { Ok(()) } else { Err(ConfigError::Value { key, value, problem }) }
+        };
+        require(is_name(&self.region), "region", self.region.clone(), "1 to 64 of a-z, 0-9 and '-'")?;
+        let zone_fits =
+            is_name(&self.zone) && self.zone.starts_with(&self.region) && self.zone.len() > self.region.len();
+        require(zone_fits, "zone", self.zone.clone(), "the region's name and a letter, as in us-east-1a")?;
+        require(!self.roles.is_empty(), "roles", "[]".into(), "name at least one")?;
+        let concurrency = self.max_concurrent_requests;
+        require(concurrency > 0, "max_concurrent_requests", concurrency.to_string(), "must be at least 1")?;
+        let replicas = self.replicas;
+        require(matches!(replicas, 1 | 3 | 5), "replicas", replicas.to_string(), "must be 1, 3 or 5")?;
+        let Some(node) = &self.node else { return Ok(()) };
+        require(self.roles.contains(&Role::Compute), "node", node.node_id.clone(), "needs the role \"compute\"")?;
+        require(is_name(&node.node_id), "node.node_id", node.node_id.clone(), "1 to 64 of a-z, 0-9 and '-'")?;
+        require(node.memory_mib > 0, "node.memory_mib", node.memory_mib.to_string(), "must be at least 1")?;
+        for (key, path) in [
+            ("node.state_dir", &node.state_dir),
+            ("node.run_dir", &node.run_dir),
+            ("node.vmm", &node.vmm),
+            ("node.blockd_socket", &node.blockd_socket),
+            ("node.netd_socket", &node.netd_socket),
+        ] {
+            require(path.is_absolute(), key, path.display().to_string(), "must be absolute")?;
+        }
+        let run_dir_fits = node.run_dir.as_os_str().len() <= MAX_RUN_DIR_BYTES;
+        require(run_dir_fits, "node.run_dir", node.run_dir.display().to_string(), "too long for Unix sockets below it")
+    }
+}
+
+/// Reads and parses a TOML file of bounded size.
+pub(crate) fn read_toml<T: serde::de::DeserializeOwned>(path: &Path) -> Result<T, ConfigError> {
+    let read_error = |source| ConfigError::Read { path: path.to_owned(), source };
+    if std::fs::metadata(path).map_err(read_error)?.len() > MAX_FILE_BYTES {
+        return Err(ConfigError::TooLarge { path: path.to_owned() });
+    }
+    let text = std::fs::read_to_string(path).map_err(read_error)?;
+    toml::from_str(&text).map_err(|source| ConfigError::Parse { path: path.to_owned(), source: Box::new(source) })
+}

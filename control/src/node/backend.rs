@@ -1,0 +1,160 @@
+//! blockd and netd of this node, each request as a method.
+
+use super::rpc::{self, RpcError};
+use hive_blockd_api as blockd;
+use hive_netd_api as netd;
+use std::path::{Path, PathBuf};
+use std::time::Duration;
+
+/// Requests that answer from memory or with a few small writes.
+const REQUEST_TIMEOUT: Duration = Duration::from_secs(10);
+/// Taking in an image copies it.
+const IMPORT_TIMEOUT: Duration = Duration::from_millis(hive_types::operator::IMPORT_TIMEOUT_MS);
+
+#[derive(Debug, thiserror::Error)]
+pub enum BackendError {
+    #[error(transparent)]
+    Rpc(#[from] RpcError),
+    #[error("blockd refused to {what}: {message}")]
+    Blockd { what: String, kind: blockd::ErrorKind, message: String },
+    #[error("netd refused to {what}: {message}")]
+    Netd { what: String, kind: netd::ErrorKind, message: String },
+    #[error("{daemon} answered {what} with something else")]
+    Unexpected { daemon: &'static str, what: String },
+    #[error("{0:?} cannot name a volume or image")]
+    BadName(String),
+}
+
+impl BackendError {
+    /// Asking again will not help.
+    pub fn is_final(&self) -> bool {
+        match self {
+            Self::Rpc(_) | Self::Unexpected { .. } => false,
+            Self::Blockd { kind, .. } => !matches!(kind, blockd::ErrorKind::Io),
+            Self::Netd { kind, .. } => !matches!(kind, netd::ErrorKind::Io),
+            Self::BadName(_) => true,
+        }
+    }
+}
+
+#[derive(Clone, Debug)]
+pub struct Blockd {
+    pub socket: PathBuf,
+}
+
+fn volume_name(id: &str) -> Result<blockd::VolumeId, BackendError> {
+    id.parse().map_err(|blockd::BadName(name)| BackendError::BadName(name))
+}
+
+fn image_name(id: &str) -> Result<blockd::ImageId, BackendError> {
+    id.parse().map_err(|blockd::BadName(name)| BackendError::BadName(name))
+}
+
+impl Blockd {
+    async fn ask(
+        &self,
+        what: String,
+        request: &blockd::Request,
+        timeout: Duration,
+    ) -> Result<blockd::Reply, BackendError> {
+        match rpc::call(&self.socket, request, timeout).await? {
+            blockd::Reply::Error { kind, message } => Err(BackendError::Blockd { what, kind, message }),
+            reply => Ok(reply),
+        }
+    }
+
+    pub async fn create_volume(&self, id: &str, size_bytes: u64, image: Option<&str>) -> Result<(), BackendError> {
+        let request = blockd::Request::CreateVolume {
+            volume_id: volume_name(id)?,
+            size_bytes,
+            image_id: image.map(image_name).transpose()?,
+        };
+        self.ask(format!("create {id}"), &request, REQUEST_TIMEOUT).await.map(drop)
+    }
+
+    /// Serves the volume; the socket that its frontend connects to.
+    pub async fn attach_volume(&self, id: &str, queues: u16) -> Result<PathBuf, BackendError> {
+        let what = format!("attach {id}");
+        // As EC2's NVMe serials: the id without its dash, which has exactly the 20 bytes there are.
+        let serial = id.replace('-', "");
+        let request = blockd::Request::AttachVolume { volume_id: volume_name(id)?, queues, read_only: false, serial };
+        match self.ask(what.clone(), &request, REQUEST_TIMEOUT).await? {
+            blockd::Reply::Attached { socket } => Ok(socket),
+            _ => Err(BackendError::Unexpected { daemon: "blockd", what }),
+        }
+    }
+
+    /// Succeeds when there is no such volume: it is not attached then.
+    pub async fn detach_volume(&self, id: &str) -> Result<(), BackendError> {
+        let request = blockd::Request::DetachVolume { volume_id: volume_name(id)? };
+        match self.ask(format!("detach {id}"), &request, REQUEST_TIMEOUT).await {
+            Err(BackendError::Blockd { kind: blockd::ErrorKind::NotFound, .. }) => Ok(()),
+            other => other.map(drop),
+        }
+    }
+
+    pub async fn delete_volume(&self, id: &str) -> Result<(), BackendError> {
+        let request = blockd::Request::DeleteVolume { volume_id: volume_name(id)? };
+        self.ask(format!("delete {id}"), &request, REQUEST_TIMEOUT).await.map(drop)
+    }
+
+    pub async fn import_image(&self, id: &str, path: &Path) -> Result<(), BackendError> {
+        let request = blockd::Request::ImportImage { image_id: image_name(id)?, path: path.to_owned() };
+        self.ask(format!("import {id}"), &request, IMPORT_TIMEOUT).await.map(drop)
+    }
+
+    /// How many volumes and images there are, for health.
+    pub async fn summary(&self) -> Result<String, BackendError> {
+        let volumes = self.ask("list volumes".into(), &blockd::Request::ListVolumes, REQUEST_TIMEOUT).await?;
+        let images = self.ask("list images".into(), &blockd::Request::ListImages, REQUEST_TIMEOUT).await?;
+        match (volumes, images) {
+            (blockd::Reply::Volumes(volumes), blockd::Reply::Images(images)) => {
+                Ok(format!("{} volumes, {} images", volumes.len(), images.len()))
+            }
+            _ => Err(BackendError::Unexpected { daemon: "blockd", what: "lists".into() }),
+        }
+    }
+}
+
+#[derive(Clone, Debug)]
+pub struct Netd {
+    pub socket: PathBuf,
+}
+
+impl Netd {
+    async fn ask(&self, what: String, request: &netd::Request) -> Result<netd::Reply, BackendError> {
+        match rpc::call(&self.socket, request, REQUEST_TIMEOUT).await? {
+            netd::Reply::Error { kind, message } => Err(BackendError::Netd { what, kind, message }),
+            reply => Ok(reply),
+        }
+    }
+
+    pub async fn put_segment(&self, segment: netd::Segment) -> Result<(), BackendError> {
+        let what = format!("put segment {}", segment.segment_id);
+        self.ask(what, &netd::Request::PutSegment(segment)).await.map(drop)
+    }
+
+    /// The socket that the port's guest connects to.
+    pub async fn put_port(&self, port: netd::Port) -> Result<PathBuf, BackendError> {
+        let what = format!("put port {}", port.port_id);
+        match self.ask(what.clone(), &netd::Request::PutPort(port)).await? {
+            netd::Reply::Port { socket } => Ok(socket),
+            _ => Err(BackendError::Unexpected { daemon: "netd", what }),
+        }
+    }
+
+    pub async fn delete_port(&self, port_id: &str) -> Result<(), BackendError> {
+        let request = netd::Request::DeletePort { port_id: port_id.to_owned() };
+        match self.ask(format!("delete port {port_id}"), &request).await {
+            Err(BackendError::Netd { kind: netd::ErrorKind::NotFound, .. }) => Ok(()),
+            other => other.map(drop),
+        }
+    }
+
+    pub async fn summary(&self) -> Result<String, BackendError> {
+        match self.ask("list ports".into(), &netd::Request::ListPorts).await? {
+            netd::Reply::Ports(ports) => Ok(format!("{} ports", ports.len())),
+            _ => Err(BackendError::Unexpected { daemon: "netd", what: "ports".into() }),
+        }
+    }
+}

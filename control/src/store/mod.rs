@@ -1,0 +1,94 @@
+//! Every record that hived keeps, and the buckets they lie in. Keys are `<account>.<id>` unless a table says otherwise.
+
+mod image;
+mod instance;
+mod key;
+mod node;
+mod version;
+mod volume;
+mod vpc;
+
+pub use image::{BootFiles, ImageRecord, ImageSource, SnapshotRecord};
+pub use instance::{
+    Disk, InstanceRecord, InstanceState, KeyReference, MetadataOptions, NetworkInterface, Shutdown, StateReason,
+};
+pub use key::{KeyPairRecord, KeyType};
+pub use node::{DrawnIds, IdempotencyRecord, NodeRecord, PlacementRecord, Reserved};
+pub use version::Version;
+pub use volume::{Attachment, VolumeRecord, VolumeState};
+pub use vpc::{GroupReference, SecurityGroupRecord, SubnetRecord, VpcRecord};
+
+use hive_bus::{BucketConfig, Bus, MemoryStore, Store, Table};
+use hive_types::CredentialRecord;
+use hive_types::credential::CREDENTIALS_BUCKET;
+use hive_types::id::AccountId;
+use std::collections::BTreeMap;
+use std::fmt::Display;
+use std::sync::Arc;
+use std::time::Duration;
+
+pub type Tags = BTreeMap<String, String>;
+
+/// How long a ClientToken is remembered, at least AWS's promise.
+const IDEMPOTENCY_TTL: Duration = Duration::from_secs(24 * 3600);
+/// A node that is silent this long counts as gone; several heartbeats.
+const NODE_TTL: Duration = Duration::from_secs(60);
+
+#[derive(Clone, Debug)]
+pub struct Stores {
+    pub instances: Table<InstanceRecord>,
+    pub volumes: Table<VolumeRecord>,
+    pub images: Table<ImageRecord>,
+    pub snapshots: Table<SnapshotRecord>,
+    /// Key `<account>.<name in hexadecimal>`: the name is what must be unique.
+    pub key_pairs: Table<KeyPairRecord>,
+    pub vpcs: Table<VpcRecord>,
+    pub subnets: Table<SubnetRecord>,
+    pub groups: Table<SecurityGroupRecord>,
+    /// Key `<account>.<action>.<SHA-256 of the token>`.
+    pub idempotency: Table<IdempotencyRecord>,
+    /// Key: node id.
+    pub nodes: Table<NodeRecord>,
+    /// Key: node id. What of the node is promised to instances.
+    pub placement: Table<PlacementRecord>,
+    /// Key: access key id.
+    pub credentials: Table<CredentialRecord>,
+}
+
+impl Stores {
+    pub fn nats(bus: &Bus, replicas: usize) -> Self {
+        Self::open(|name, ttl| Arc::new(bus.bucket(BucketConfig { name: name.to_owned(), ttl, replicas })))
+    }
+
+    /// For tests: nothing expires.
+    pub fn memory() -> Self {
+        Self::open(|name, _| Arc::new(MemoryStore::new(name)))
+    }
+
+    fn open(bucket: impl Fn(&str, Option<Duration>) -> Arc<dyn Store>) -> Self {
+        Self {
+            instances: Table::new(bucket("instances", None)),
+            volumes: Table::new(bucket("volumes", None)),
+            images: Table::new(bucket("images", None)),
+            snapshots: Table::new(bucket("snapshots", None)),
+            key_pairs: Table::new(bucket("keypairs", None)),
+            vpcs: Table::new(bucket("vpcs", None)),
+            subnets: Table::new(bucket("subnets", None)),
+            groups: Table::new(bucket("groups", None)),
+            idempotency: Table::new(bucket("idem", Some(IDEMPOTENCY_TTL))),
+            nodes: Table::new(bucket("nodes", Some(NODE_TTL))),
+            placement: Table::new(bucket("placement", None)),
+            credentials: Table::new(bucket(CREDENTIALS_BUCKET, None)),
+        }
+    }
+}
+
+/// `<account>.<id>`
+pub fn key(account: &AccountId, id: &impl Display) -> String {
+    format!("{account}.{id}")
+}
+
+/// Prefix of all records of an account.
+pub fn account_prefix(account: &AccountId) -> String {
+    format!("{account}.")
+}

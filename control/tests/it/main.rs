@@ -1,0 +1,7 @@
+//! hived's handlers on a store in memory and on a real nats-server, and its command line.
+
+mod cli;
+mod cloud;
+mod compute;
+mod nats;
+mod resources;
