@@ -12,7 +12,7 @@ use std::collections::BTreeMap;
 use std::ffi::OsStr;
 use std::fs::{DirBuilder, File, OpenOptions};
 use std::io::{self, Write};
-use std::os::unix::fs::{DirBuilderExt, MetadataExt};
+use std::os::unix::fs::{DirBuilderExt, FileExt, MetadataExt};
 use std::path::{Path, PathBuf};
 use std::str::FromStr;
 use std::sync::atomic::{AtomicU64, Ordering};
@@ -26,6 +26,8 @@ const MAX_RECORD_BYTES: u64 = 64 << 10;
 const LOCK_TIMEOUT: Duration = Duration::from_secs(10);
 const LOCK_POLL: Duration = Duration::from_millis(10);
 const DIR_MODE: u32 = 0o700;
+/// Copied at a time where the kernel does not copy by itself.
+const COPY_BUFFER_BYTES: usize = 1 << 20;
 
 /// An attachment to be served from every start.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
@@ -325,10 +327,27 @@ fn copy_sparsely(from: &File, to: &File) -> io::Result<()> {
         let (mut read_at, mut write_at) = (range.start, range.start);
         while read_at < range.end {
             let len = usize::try_from(range.end - read_at).map_err(io::Error::other)?;
-            if rustix::fs::copy_file_range(from, Some(&mut read_at), to, Some(&mut write_at), len)? == 0 {
+            let copied = match rustix::fs::copy_file_range(from, Some(&mut read_at), to, Some(&mut write_at), len) {
+                // Between file systems the kernel leaves the copying to us.
+                Err(rustix::io::Errno::XDEV) => {
+                    let copied = copy_through_memory(from, to, read_at, len)?;
+                    (read_at, write_at) = (read_at + copied, write_at + copied);
+                    copied
+                }
+                copied => copied? as u64,
+            };
+            if copied == 0 {
                 return Err(io::Error::new(io::ErrorKind::UnexpectedEof, "the source shrinks while it is copied"));
             }
         }
     }
     Ok(())
+}
+
+/// Copy at most `len` bytes at `offset`, one buffer's worth; returns how many, 0 at the end of `from`.
+fn copy_through_memory(from: &File, to: &File, offset: u64, len: usize) -> io::Result<u64> {
+    let mut buffer = vec![0; len.min(COPY_BUFFER_BYTES)];
+    let read = from.read_at(&mut buffer, offset)?;
+    to.write_all_at(&buffer[..read], offset)?;
+    Ok(read as u64)
 }

@@ -14,6 +14,22 @@ fn kind(reply: &Reply) -> Option<ErrorKind> {
 }
 
 #[test]
+fn an_image_may_come_from_another_file_system() {
+    let daemon = Daemon::start();
+    let mut file = tempfile::NamedTempFile::new_in("/dev/shm").unwrap();
+    let bytes: Vec<u8> = (0..3u32 << 18).flat_map(u32::to_le_bytes).collect();
+    file.write_all(&bytes).unwrap();
+    let path = file.path().to_owned();
+    let reply = daemon.ask(&Request::ImportImage { image_id: "far".parse().unwrap(), path });
+    assert!(matches!(reply, Reply::Image(_)), "{reply:?}");
+    daemon.create("a", bytes.len() as u64, Some("far"));
+    let mut disk = Frontend::connect(&daemon.attach("a", 1), 1, F_FLUSH);
+    // Behind the first buffer's worth of the copy, too.
+    let (offset, len) = (2 << 20, 1 << 16);
+    assert_eq!(disk.read(offset, len), bytes[offset as usize..][..len]);
+}
+
+#[test]
 fn requests_are_idempotent_and_conflicts_are_named() {
     let daemon = Daemon::start();
     daemon.import("base", &[1; 5000]);
