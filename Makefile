@@ -1,0 +1,49 @@
+# `make up` starts a cloud and shows it at work; `make test` proves everything; `make help` lists the rest.
+SHELL := /bin/bash
+.SHELLFLAGS := -euo pipefail -c
+.DEFAULT_GOAL := help
+.PHONY: help deps build images up down test lint unit scenarios bench clean
+
+# One profile for binaries and tests: dependencies are compiled once.
+PROFILE := release
+export CARGO_TARGET_DIR ?= $(CURDIR)/target
+BIN := $(CARGO_TARGET_DIR)/$(PROFILE)
+IMAGES := .hive/cache/images
+
+help: ## this list
+	@grep -hE '^[a-z]+:.*## ' $(MAKEFILE_LIST) | sed -E 's/^([a-z]+):.*## /  make \1\t/' | expand -t 20
+
+deps: ## install what is missing on Debian 12 (apt packages, Rust targets, cargo-deny, nats-server, aws)
+	@packaging/install-deps
+
+build: deps ## release binaries and the firmware
+	cargo build --$(PROFILE) --workspace --exclude hive-firmware --bins
+	cargo xtask firmware
+
+images: build ## guest image hive-minimal, from Debian packages
+	@packaging/guest-image $(BIN) hive-minimal $(IMAGES)
+
+up: images ## start the cloud (on this machine with hardware KVM, else in a simulated node) and show its main job
+	@packaging/up $(BIN) $(IMAGES)
+
+down: ## stop the cloud; nothing is left running
+	@packaging/down $(BIN)
+
+test: lint unit scenarios ## everything: lint, unit and component tests, scenarios with the real aws-cli
+
+lint: deps ## rustfmt, clippy with warnings denied, licences and sources of dependencies
+	cargo fmt --all --check
+	cargo clippy --$(PROFILE) --workspace --all-targets -- -D warnings
+	cargo deny --log-level error check licenses bans sources
+
+unit: build ## unit and component tests of all crates
+	cargo test --$(PROFILE) --workspace
+
+scenarios: images ## end to end: real aws-cli, simulated node, real guest kernel
+	$(BIN)/hive-scenarios --binaries $(BIN) --images $(IMAGES)
+
+bench: images ## side-by-sides: boot, block, net, api
+	$(BIN)/hive-perf all
+
+clean: down ## remove what was built and cached
+	rm -rf .hive $(CARGO_TARGET_DIR)

@@ -1,0 +1,21 @@
+//! The operator's command line: a node's daemons, its images, and what the cloud is doing.
+//!
+//! `hive dev` works on processes and files of this machine alone; `hive status`, `hive image import` and their like ask hived over
+//! the bus.
+
+#![forbid(unsafe_code)]
+
+mod cluster;
+mod commands;
+mod credentials;
+pub mod dev;
+mod logs;
+mod node;
+mod profile;
+mod root;
+mod tls;
+
+pub use commands::{Cli, run};
+pub use node::Kvm;
+pub use profile::{Preset, Profile};
+pub use root::Root;
