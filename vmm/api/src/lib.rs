@@ -6,6 +6,8 @@
 
 #![forbid(unsafe_code)]
 
+pub mod console_log;
+
 use serde::{Deserialize, Serialize};
 use std::path::PathBuf;
 
@@ -133,7 +135,9 @@ pub enum Request {
     /// State, devices, process.
     Describe,
     /// The newest `max_bytes` of serial output (at most [`MAX_CONSOLE_BYTES`]).
-    Console { max_bytes: usize },
+    Console {
+        max_bytes: usize,
+    },
     /// ACPI power button: the guest is asked to shut down.
     PowerButton,
     /// The machine is reset as by its reset register; disks and network stay.
@@ -150,10 +154,14 @@ pub enum Request {
 pub enum Reply {
     Describe(Description),
     /// Standard base64 of raw serial output.
-    Console { output: String },
+    Console {
+        output: String,
+    },
     Done,
     Metrics(Metrics),
-    Error { message: String },
+    Error {
+        message: String,
+    },
 }
 
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
