@@ -3,6 +3,8 @@
 
 #![deny(unsafe_code)]
 
+pub mod all;
+pub mod api;
 pub mod block;
 pub mod boot;
 pub mod net;

@@ -84,7 +84,7 @@ pub fn own_binary(name: &str, given: Option<&Path>) -> anyhow::Result<PathBuf> {
         None => std::env::current_exe()?.with_file_name(name),
     };
     if !path.exists() {
-        bail!("no {}: build it (cargo build --release -p hive-{name}) or say where it is", path.display());
+        bail!("no {}: build it (make build) or say where it is", path.display());
     }
     Ok(path)
 }

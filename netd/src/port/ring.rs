@@ -276,8 +276,10 @@ impl SplitRing {
             return Err(RingFault::DescriptorIndex);
         }
         let at = usize::from(index) * DESCRIPTOR_BYTES as usize;
-        // SAFETY: `new` checked that the table holds `size` descriptors, and `index` is below it.
-        Ok(Descriptor::from_bytes(unsafe { self.desc.add(at).cast::<[u8; 16]>().read_volatile() }))
+        // One read of a whole descriptor: an array would be read byte by byte.
+        // SAFETY: `new` checked that the table is aligned to 16 bytes and holds `size` descriptors, and `index` is below it.
+        let descriptor = unsafe { self.desc.add(at).cast::<u128>().read_volatile() };
+        Ok(Descriptor::from_bytes(descriptor.to_ne_bytes()))
     }
 
     fn walk_indirect<'m>(

@@ -262,8 +262,8 @@ impl VhostUserBackendReqHandlerMut for Device {
         }
         self.stop_all();
         self.features = features;
-        // A driver that negotiates starts anew: what broke before is over.
-        self.worker.send(Command::ClearFault { key: self.port.key });
+        // Drivers negotiate when they start, after a reset of the guest or on a frontend's new connection.
+        self.worker.send(Command::StartDriver { key: self.port.key });
         if features & feature::PROTOCOL_FEATURES == 0 {
             self.rings.iter_mut().for_each(|ring| ring.enabled = true);
         }

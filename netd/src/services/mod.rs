@@ -45,7 +45,7 @@ enum Event {
         frame: Vec<u8>,
         worker: WorkerHandle,
     },
-    /// The port is gone.
+    /// The port is gone, or its guest starts anew.
     Forget {
         key: u64,
     },
@@ -62,6 +62,7 @@ impl ServicesHandle {
         self.0.send(Event::Frame { port, frame, worker });
     }
 
+    /// Ends a port's connections, tokens and forwarded queries.
     pub fn forget(&self, key: u64) {
         self.0.send(Event::Forget { key });
     }

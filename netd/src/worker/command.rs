@@ -41,8 +41,8 @@ pub enum Command {
         index: usize,
         reply: SyncSender<Option<u16>>,
     },
-    /// The driver started anew.
-    ClearFault {
+    /// The guest's driver starts anew: what broke or was going on before is over.
+    StartDriver {
         key: u64,
     },
     /// A frame of the local services for the guest.

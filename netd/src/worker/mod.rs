@@ -197,7 +197,11 @@ impl Worker {
                     // The asker may be gone with its connection.
                     let _ = reply.send(base);
                 }
-                Command::ClearFault { key } => self.table.clear_fault(key),
+                Command::StartDriver { key } => {
+                    self.table.clear_fault(key);
+                    // Behind all frames of the former driver, before any of the new one.
+                    self.services.forget(key);
+                }
                 Command::Deliver { key, frame } => {
                     if let Some(slot) = self.table.slot_of(key) {
                         self.deliver_plain(slot, &frame);

@@ -106,6 +106,19 @@ impl Guest {
         guest
     }
 
+    /// What a reset of the machine does: rings stop, and a driver that knows nothing of the former one starts.
+    pub fn restart_driver(&mut self) {
+        for index in 0..self.rings.len() {
+            self.frontend.get_vring_base(index).unwrap();
+            self.write(Self::ring_at(index), &vec![0; RING_BYTES as usize]);
+            (self.rings[index].next_avail, self.rings[index].next_used) = (0, 0);
+        }
+        self.frontend.set_features(self.options.features).unwrap();
+        for index in 0..self.rings.len() {
+            self.start_ring(index);
+        }
+    }
+
     fn ring_at(index: usize) -> u64 {
         index as u64 * RING_BYTES
     }

@@ -1,12 +1,12 @@
 //! What the local services answer a guest.
 
-use crate::daemon::{Netd, PATIENCE, port, segment};
+use crate::daemon::{Netd, PATIENCE, eventually, port, segment};
 use crate::guest::{Guest, Options};
 use hive_netd_api::Port;
 use hive_packet::arp::{Arp, Operation};
 use hive_packet::ipv4::Ipv4Header;
 use hive_packet::{MacAddr, build};
-use smoltcp::iface::{Config, Interface, SocketSet};
+use smoltcp::iface::{Config, Interface, SocketHandle, SocketSet};
 use smoltcp::phy::{Device, DeviceCapabilities, Medium, RxToken, TxToken};
 use smoltcp::socket::tcp;
 use smoltcp::time::Instant as SmolInstant;
@@ -176,24 +176,50 @@ impl Device for Link<'_> {
     }
 }
 
+/// One TCP connection of a guest to the metadata service. Dropped, it is gone without a word, as with a machine that is reset.
+struct Connection<'a> {
+    link: Link<'a>,
+    interface: Interface,
+    sockets: SocketSet<'static>,
+    handle: SocketHandle,
+    started: Instant,
+}
+
+impl<'a> Connection<'a> {
+    /// Starts to connect; `seed` decides the initial sequence number.
+    fn start(guest: &'a mut Guest, local_port: u16, seed: u64) -> Self {
+        let address = guest.ip;
+        let mut link = Link { guest, ttls: Vec::new() };
+        let mut config = Config::new(HardwareAddress::Ip);
+        config.random_seed = seed;
+        let mut interface = Interface::new(config, &mut link, SmolInstant::ZERO);
+        interface.update_ip_addrs(|addresses| addresses.push(IpCidr::new(IpAddress::Ipv4(address), 0)).unwrap());
+        let mut sockets = SocketSet::new(Vec::new());
+        let buffer = || tcp::SocketBuffer::new(vec![0; 65536]);
+        let handle = sockets.add(tcp::Socket::new(buffer(), buffer()));
+        let remote = (IpAddress::Ipv4(METADATA), 80);
+        sockets.get_mut::<tcp::Socket<'_>>(handle).connect(interface.context(), remote, local_port).unwrap();
+        Self { link, interface, sockets, handle, started: Instant::now() }
+    }
+
+    fn poll(&mut self) -> &mut tcp::Socket<'static> {
+        let now = SmolInstant::from_millis(self.started.elapsed().as_millis() as i64);
+        self.interface.poll(now, &mut self.link, &mut self.sockets);
+        self.sockets.get_mut(self.handle)
+    }
+
+    fn reach(&mut self, state: tcp::State) {
+        eventually("a TCP state", || (self.poll().state() == state).then_some(()));
+    }
+}
+
 /// Sends requests over one connection; returns all that came back until the daemon closed, and the TTLs of the answers.
 fn http(guest: &mut Guest, local_port: u16, requests: &str) -> (String, Vec<u8>) {
-    let address = guest.ip;
-    let mut link = Link { guest, ttls: Vec::new() };
-    let started = Instant::now();
-    let now = || SmolInstant::from_millis(started.elapsed().as_millis() as i64);
-    let mut interface = Interface::new(Config::new(HardwareAddress::Ip), &mut link, now());
-    interface.update_ip_addrs(|addresses| addresses.push(IpCidr::new(IpAddress::Ipv4(address), 0)).unwrap());
-    let mut sockets = SocketSet::new(Vec::new());
-    let buffer = || tcp::SocketBuffer::new(vec![0; 65536]);
-    let handle = sockets.add(tcp::Socket::new(buffer(), buffer()));
-    let remote = (IpAddress::Ipv4(METADATA), 80);
-    sockets.get_mut::<tcp::Socket<'_>>(handle).connect(interface.context(), remote, local_port).unwrap();
+    let mut connection = Connection::start(guest, local_port, 0);
     let mut unsent = requests.as_bytes();
     let mut text = Vec::new();
-    loop {
-        interface.poll(now(), &mut link, &mut sockets);
-        let socket = sockets.get_mut::<tcp::Socket<'_>>(handle);
+    eventually("an answer", || {
+        let socket = connection.poll();
         if socket.can_send() && !unsent.is_empty() {
             let sent = socket.send_slice(unsent).unwrap();
             unsent = &unsent[sent..];
@@ -201,15 +227,10 @@ fn http(guest: &mut Guest, local_port: u16, requests: &str) -> (String, Vec<u8>)
         while socket.can_recv() {
             socket.recv(|bytes| (bytes.len(), text.extend_from_slice(bytes))).unwrap();
         }
-        if unsent.is_empty() && !socket.may_recv() && socket.state() != tcp::State::SynSent {
-            socket.close();
-            interface.poll(now(), &mut link, &mut sockets);
-            break;
-        }
-        assert!(started.elapsed() < PATIENCE, "no answer, so far {:?}", String::from_utf8_lossy(&text));
-        std::thread::sleep(std::time::Duration::from_micros(200));
-    }
-    (String::from_utf8(text).unwrap(), link.ttls)
+        (unsent.is_empty() && !socket.may_recv() && socket.state() != tcp::State::SynSent).then(|| socket.close())
+    });
+    connection.poll();
+    (String::from_utf8(text).unwrap(), connection.link.ttls)
 }
 
 fn body(response: &str) -> &str {
@@ -240,6 +261,9 @@ fn metadata_version_1_serves_the_tree() {
         ("/latest/meta-data/", "instance-id\nplacement/"),
         ("/latest/meta-data/placement", "availability-zone"),
         ("/2021-03-23/dynamic/instance-identity/document", "{}"),
+        ("/2021-03-23/dynamic/instance-identity", "document"),
+        ("/2021-03-23/dynamic/instance-identity/", "document"),
+        ("/2021-03-23/meta-data/", "instance-id\nplacement/"),
         ("/latest/user-data", "#!/bin/sh\n"),
         ("/latest", "dynamic\nmeta-data\nuser-data"),
     ]
@@ -290,4 +314,45 @@ fn metadata_version_2_needs_tokens_of_its_port() {
     assert!(response.contains("i-0123456789abcdef0") && response.ends_with("us-east-1a"), "{response}");
     assert!(ttls.iter().all(|ttl| *ttl == 64), "{ttls:?}");
     assert_eq!(status(&mut guest, &get("/latest/", "X-aws-ec2-metadata-token: forged\r\n")).0, 401);
+}
+
+/// Connections from consecutive ports, left behind idle, closed by the guest, or with a request under way.
+fn leave_connections(guest: &mut Guest, first_port: u16, count: u16) {
+    for number in 0..count {
+        let mut connection = Connection::start(guest, first_port + number, 1);
+        connection.reach(tcp::State::Established);
+        match number % 3 {
+            0 => {}
+            1 => connection.poll().close(),
+            _ => {
+                let request = get("/latest/meta-data/instance-id", "");
+                connection.poll().send_slice(request.as_bytes()).unwrap();
+            }
+        }
+        connection.poll();
+    }
+}
+
+fn assert_served(guest: &mut Guest, local_port: u16) {
+    let (response, _) = http(guest, local_port, &get("/latest/meta-data/instance-id", ""));
+    assert_eq!(body(&response), "i-0123456789abcdef0", "from port {local_port}");
+}
+
+#[test]
+fn metadata_is_served_to_a_guest_that_was_reset_with_connections_open() {
+    let (netd, mut guest) = one("", metadata_port());
+    // As many as there may be: without a new start there would be no place.
+    leave_connections(&mut guest, 43_000, 8);
+    guest.restart_driver();
+    for local_port in 43_007..43_016 {
+        assert_served(&mut guest, local_port);
+    }
+    // Another process in place of the machine's: its connection to the port's socket is new.
+    leave_connections(&mut guest, 43_000, 8);
+    drop(guest);
+    let status = netd.ports().remove(0);
+    let mut guest = Guest::connect(&status.socket, &status.port, Options::default());
+    for local_port in 43_007..43_016 {
+        assert_served(&mut guest, local_port);
+    }
 }

@@ -15,7 +15,7 @@ use smoltcp::iface::{Config, Interface, PollResult, SocketHandle, SocketSet};
 use smoltcp::phy::{Device, DeviceCapabilities, Medium, RxToken, TxToken};
 use smoltcp::socket::tcp;
 use smoltcp::time::{Duration, Instant};
-use smoltcp::wire::{HardwareAddress, IpAddress, IpCidr};
+use smoltcp::wire::{HardwareAddress, IpAddress, IpCidr, IpEndpoint, Ipv4Packet, TcpPacket, TcpSeqNumber};
 use std::collections::VecDeque;
 use std::fmt;
 use tokens::Tokens;
@@ -78,7 +78,26 @@ impl Device for Link {
 struct Served {
     socket: SocketHandle,
     connection: Connection,
+    /// Sequence number of the SYN that opened it.
+    opened_by: Option<TcpSeqNumber>,
     active_ms: u64,
+}
+
+/// The guest's request for a connection.
+struct Syn {
+    from: IpEndpoint,
+    number: TcpSeqNumber,
+}
+
+impl Syn {
+    fn parse(packet: &[u8]) -> Option<Self> {
+        let ip = Ipv4Packet::new_checked(packet).ok()?;
+        let tcp = TcpPacket::new_checked(ip.payload()).ok()?;
+        (tcp.syn() && !tcp.ack()).then(|| Self {
+            from: IpEndpoint::new(IpAddress::Ipv4(ip.src_addr()), tcp.src_port()),
+            number: tcp.seq_number(),
+        })
+    }
 }
 
 pub struct MetadataServer {
@@ -128,11 +147,8 @@ impl MetadataServer {
 
     /// Keeps one socket listening while there is room for a connection more.
     fn listen(&mut self, now_ms: u64) {
-        let listening = self.served.iter().any(|served| {
-            let state = self.sockets.get::<tcp::Socket<'_>>(served.socket).state();
-            state == tcp::State::Listen
-        });
-        if listening || self.served.len() >= MAX_CONNECTIONS {
+        let mut sockets = self.served.iter().map(|served| self.sockets.get::<tcp::Socket<'_>>(served.socket));
+        if sockets.any(tcp::Socket::is_listening) || self.served.len() >= MAX_CONNECTIONS {
             return;
         }
         let mut socket = tcp::Socket::new(
@@ -144,14 +160,38 @@ impl MetadataServer {
         socket.set_nagle_enabled(false);
         if socket.listen((IpAddress::Ipv4(METADATA_ADDRESS), HTTP_PORT)).is_ok() {
             let socket = self.sockets.add(socket);
-            self.served.push(Served { socket, connection: Connection::default(), active_ms: now_ms });
+            self.served.push(Served { socket, connection: Connection::default(), opened_by: None, active_ms: now_ms });
         }
     }
 
     /// Takes a TCP packet from the guest.
     pub fn receive(&mut self, packet: Vec<u8>, now_ms: u64) {
+        if let Some(syn) = Syn::parse(&packet) {
+            self.open(&syn, now_ms);
+        }
         self.link.received.push_back(packet);
         self.work(now_ms);
+    }
+
+    /// Makes way for a connection. The stack would drop a SYN on the addresses and ports of a connection it still has; but a guest
+    /// that opens it again, with another sequence number, knows nothing of the old one (RFC 9293, 3.5.1).
+    fn open(&mut self, syn: &Syn, now_ms: u64) {
+        let sockets = &mut self.sockets;
+        self.served.retain(|served| {
+            let remote = sockets.get::<tcp::Socket<'_>>(served.socket).remote_endpoint();
+            let stale = remote == Some(syn.from) && served.opened_by != Some(syn.number);
+            if stale {
+                sockets.remove(served.socket);
+            }
+            !stale
+        });
+        self.listen(now_ms);
+        for served in &mut self.served {
+            if self.sockets.get::<tcp::Socket<'_>>(served.socket).is_listening() {
+                served.opened_by = Some(syn.number);
+                served.active_ms = now_ms;
+            }
+        }
     }
 
     /// Does what is due; returns in how many milliseconds something is due next.
@@ -233,5 +273,121 @@ impl MetadataServer {
             !over
         });
         self.tokens.expire(now_ms);
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::mailbox::Mailbox;
+    use crate::model::{Port, Segment, tests};
+    use crate::port::PortShared;
+    use crate::worker::command::{Command, WorkerHandle};
+    use hive_packet::{build, checksum, protocol};
+    use std::net::Ipv4Addr;
+    use std::sync::Arc;
+
+    const GUEST: Ipv4Addr = Ipv4Addr::new(10, 0, 0, 5);
+    const FIN: u8 = 0x01;
+    const SYN: u8 = 0x02;
+    const RST: u8 = 0x04;
+    const ACK: u8 = 0x10;
+
+    fn server() -> (MetadataServer, Arc<Mailbox<Command>>) {
+        let segment = Arc::new(Segment::parse(tests::segment()).unwrap());
+        let port = PortShared::new(1, "unused".into(), Port::parse(tests::port(), segment).unwrap());
+        let mailbox = Arc::new(Mailbox::new().unwrap());
+        let client = Client { port: Arc::new(port), worker: WorkerHandle::new(mailbox.clone()) };
+        (MetadataServer::new(client, 0), mailbox)
+    }
+
+    /// TCP headers sent since the last call.
+    fn sent(mailbox: &Mailbox<Command>) -> Vec<[u8; 20]> {
+        let frames = mailbox.take().into_iter().map(|command| match command {
+            Command::Deliver { frame, .. } => *frame[14 + 20..].first_chunk().unwrap(),
+            other => panic!("{other:?}"),
+        });
+        frames.collect()
+    }
+
+    fn flags(mailbox: &Mailbox<Command>) -> Vec<u8> {
+        sent(mailbox).iter().map(|header| header[13]).collect()
+    }
+
+    fn number(header: &[u8; 20], at: usize) -> u32 {
+        hive_packet::be32(header, at).unwrap()
+    }
+
+    /// Flags and payload of a segment.
+    type Sent<'a> = (u8, &'a [u8]);
+
+    /// A segment from the guest's port 1.
+    fn segment(flags: u8, sequence: u32, acknowledged: u32, payload: &[u8]) -> Vec<u8> {
+        let mut packet = build::tcp(GUEST, METADATA_ADDRESS, 1, HTTP_PORT, flags, payload);
+        packet[24..28].copy_from_slice(&sequence.to_be_bytes());
+        packet[28..32].copy_from_slice(&acknowledged.to_be_bytes());
+        packet[36..38].fill(0);
+        let pseudo = checksum::pseudo_header_ipv4(GUEST, METADATA_ADDRESS, protocol::TCP, packet.len() - 20);
+        let check = !checksum::fold(pseudo + checksum::sum(&packet[20..]));
+        packet[36..38].copy_from_slice(&check.to_be_bytes());
+        packet
+    }
+
+    #[test]
+    fn a_guest_that_forgot_its_connection_opens_another_from_the_same_port() {
+        let request = b"GET / HTTP/1.1\r\nConnection: close\r\n\r\n";
+        // What the guest sends on the old connection after its SYN; the service acknowledges, answers and closes.
+        let histories: [(tcp::State, &[Sent<'_>]); 5] = [
+            (tcp::State::SynReceived, &[]),
+            (tcp::State::Established, &[(ACK, b"")]),
+            (tcp::State::Established, &[(ACK, b""), (ACK, &request[..5])]),
+            (tcp::State::FinWait1, &[(ACK, b""), (ACK, request)]),
+            (tcp::State::LastAck, &[(ACK, b""), (ACK | FIN, b"")]),
+        ];
+        for (state, history) in histories {
+            let (mut server, mailbox) = server();
+            server.receive(segment(SYN, 1000, 0, b""), 0);
+            let acknowledged = number(&sent(&mailbox)[0], 4).wrapping_add(1);
+            for (flags, payload) in history {
+                server.receive(segment(*flags, 1001, acknowledged, payload), 0);
+            }
+            assert_eq!(server.sockets.get::<tcp::Socket<'_>>(server.served[0].socket).state(), state);
+            sent(&mailbox);
+            server.receive(segment(SYN, 77_000, 0, b""), 1);
+            let answers = sent(&mailbox);
+            assert_eq!(answers.len(), 1, "{state}: {answers:?}");
+            assert_eq!((answers[0][13], number(&answers[0], 8)), (SYN | ACK, 77_001), "{state}");
+        }
+    }
+
+    #[test]
+    fn the_first_connection_after_a_long_silence_is_accepted() {
+        let (mut server, mailbox) = server();
+        let now_ms = 2 * IDLE_MS;
+        server.poll(now_ms);
+        server.receive(build::tcp_syn(GUEST, METADATA_ADDRESS, 1, HTTP_PORT), now_ms);
+        assert_eq!(flags(&mailbox), [SYN | ACK]);
+    }
+
+    #[test]
+    fn a_silent_connection_is_cut() {
+        let (mut server, mailbox) = server();
+        server.receive(build::tcp_syn(GUEST, METADATA_ADDRESS, 1, HTTP_PORT), 0);
+        assert_eq!(flags(&mailbox), [SYN | ACK]);
+        server.poll(IDLE_MS);
+        server.poll(IDLE_MS + 1);
+        assert!(flags(&mailbox).iter().any(|flags| flags & RST != 0));
+        assert_eq!(server.served.len(), 1, "only the listening one is left");
+    }
+
+    #[test]
+    fn a_repeated_syn_is_of_the_same_connection() {
+        let (mut server, mailbox) = server();
+        let syn = build::tcp_syn(GUEST, METADATA_ADDRESS, 1, HTTP_PORT);
+        server.receive(syn.clone(), 0);
+        let socket = server.served[0].socket;
+        server.receive(syn, 1);
+        assert_eq!((server.served[0].socket, server.served.len()), (socket, 2));
+        assert_eq!(flags(&mailbox), [SYN | ACK]);
     }
 }
