@@ -4,11 +4,14 @@ SHELL := /bin/bash
 .DEFAULT_GOAL := help
 .PHONY: help deps build images up down test lint unit scenarios bench clean
 
-# One profile for binaries and tests: dependencies are compiled once.
+# Tests run what is shipped: the release profile.
 PROFILE := release
 export CARGO_TARGET_DIR ?= $(CURDIR)/target
 BIN := $(CARGO_TARGET_DIR)/$(PROFILE)
 IMAGES := .hive/cache/images
+# What install-deps fetched.
+export HIVE_NATS_SERVER := $(CURDIR)/.hive/cache/nats-server
+export PATH := $(PATH):$(CURDIR)/.hive/cache/aws/bin
 
 help: ## this list
 	@grep -hE '^[a-z]+:.*## ' $(MAKEFILE_LIST) | sed -E 's/^([a-z]+):.*## /  make \1\t/' | expand -t 20
@@ -43,7 +46,7 @@ scenarios: images ## end to end: real aws-cli, simulated node, real guest kernel
 	$(BIN)/hive-scenarios --binaries $(BIN) --images $(IMAGES)
 
 bench: images ## side-by-sides: boot, block, net, api
-	$(BIN)/hive-perf all
+	@packaging/bench $(BIN) $(IMAGES)
 
 clean: down ## remove what was built and cached
 	rm -rf .hive $(CARGO_TARGET_DIR)

@@ -53,7 +53,7 @@ pub async fn run(config: Config) -> anyhow::Result<()> {
     let stores = Stores::nats(&bus, config.replicas);
     let place = Place { region: config.region.clone(), zone: config.zone.clone() };
 
-    let seeding = tokio::spawn(seed::keep_seeding(stores.clone(), config.clone()));
+    let seeding = tokio::spawn(seed::keep_seeding(bus.clone(), stores.clone(), config.clone()));
     let agent = match &config.node {
         Some(node) => Some(node::Agent::start(node.clone(), place.clone(), stores.clone(), bus.clone()).await?),
         None => None,

@@ -3,6 +3,7 @@
 use crate::config::{Config, Role, read_toml};
 use crate::error::Error;
 use crate::store::{SecurityGroupRecord, Stores, SubnetRecord, Tags, Version, VpcRecord, key};
+use hive_bus::Bus;
 use hive_types::CredentialRecord;
 use hive_types::id::{AccountId, SecurityGroupId, SubnetId, VpcId};
 use serde::Deserialize;
@@ -26,8 +27,10 @@ struct CredentialsFile {
 }
 
 /// Seeds until it has succeeded once.
-pub async fn keep_seeding(stores: Stores, config: Config) {
+pub async fn keep_seeding(bus: Bus, stores: Stores, config: Config) {
     loop {
+        // The first call waits for this: no pause longer than the connection takes.
+        bus.wait_connected(RETRY).await;
         match seed(&stores, &config).await {
             Ok(()) => return info!("accounts and credentials are in place"),
             Err(error) => warn!(error = format!("{:#}", anyhow::Error::new(error)), "cannot seed yet"),

@@ -12,8 +12,9 @@ use std::time::{Duration, Instant};
 
 /// How long a key that was found is trusted: the time within which a deleted key stops working.
 const FOUND_TTL: Duration = Duration::from_secs(30);
-/// How long a key that was not found stays unknown: hostile ids cost one lookup each, new keys work soon.
-const ABSENT_TTL: Duration = Duration::from_secs(2);
+/// How long a key that was not found stays unknown: a hostile id costs at most four lookups a second, and the first key of a cloud
+/// that starts works as soon as it is there.
+const ABSENT_TTL: Duration = Duration::from_millis(250);
 /// Keys remembered before the cache starts afresh; about 500 bytes each.
 const MAX_ENTRIES: usize = 16_384;
 

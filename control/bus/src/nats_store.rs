@@ -4,7 +4,7 @@ use crate::bus::Bus;
 use crate::store::{Change, Changes, Entry, Store, StoreError, check_key, check_prefix};
 use async_nats::HeaderMap;
 use async_nats::header::{NATS_EXPECTED_LAST_SUBJECT_SEQUENCE, NATS_MESSAGE_TTL};
-use async_nats::jetstream::consumer::{DeliverPolicy, ReplayPolicy, push};
+use async_nats::jetstream::consumer::{Consumer, DeliverPolicy, ReplayPolicy, push};
 use async_nats::jetstream::context::{PublishError, PublishErrorKind};
 use async_nats::jetstream::kv::{self, Operation};
 use async_nats::jetstream::{self, ErrorCode};
@@ -105,18 +105,25 @@ impl NatsStore {
     }
 
     async fn read_all(&self, store: &kv::Store, prefix: &str) -> Result<Vec<Entry>, StoreError> {
+        let config = push::OrderedConfig {
+            deliver_subject: self.bus.client.new_inbox(),
+            filter_subject: self.subject(&format!("{prefix}>")),
+            deliver_policy: DeliverPolicy::LastPerSubject,
+            replay_policy: ReplayPolicy::Instant,
+            ..Default::default()
+        };
+        let consumer = store.stream.create_consumer(config).await.map_err(|e| self.unavailable(&text(&e)))?;
+        let name = consumer.cached_info().name.clone();
+        let entries = self.read_from(consumer).await;
+        // Left alone it would go by itself, but seconds later, and the server has room for a thousand.
+        if let Err(error) = store.stream.delete_consumer(&name).await {
+            tracing::debug!(bucket = self.config.name, %error, "cannot end a listing's consumer");
+        }
+        entries
+    }
+
+    async fn read_from(&self, consumer: Consumer<push::OrderedConfig>) -> Result<Vec<Entry>, StoreError> {
         let unavailable = |error: &dyn Error| self.unavailable(&text(error));
-        let consumer = store
-            .stream
-            .create_consumer(push::OrderedConfig {
-                deliver_subject: self.bus.client.new_inbox(),
-                filter_subject: self.subject(&format!("{prefix}>")),
-                deliver_policy: DeliverPolicy::LastPerSubject,
-                replay_policy: ReplayPolicy::Instant,
-                ..Default::default()
-            })
-            .await
-            .map_err(|e| unavailable(&e))?;
         let mut entries = Vec::new();
         if consumer.cached_info().num_pending == 0 {
             return Ok(entries);

@@ -61,6 +61,20 @@ async fn store_suite(store: Arc<dyn Store>) {
     assert!(matches!(store.range("1").await, Err(StoreError::BadKey { .. })));
 }
 
+/// More listings in a row than the server lets a stream have consumers.
+#[tokio::test]
+async fn listings_leave_nothing_behind_on_the_server() {
+    const SERVER_LIMIT: usize = 1000;
+    let server = NatsServer::start();
+    let bus = connect(&server).await;
+    let store = bucket(&bus, "listed");
+    store.create("1.a", Bytes::from_static(b"x")).await.expect("create");
+    for listing in 0..SERVER_LIMIT + 10 {
+        let entries = store.range(if listing % 2 == 0 { "1." } else { "2." }).await;
+        assert_eq!(entries.map(|entries| entries.len()), Ok(1 - listing % 2), "listing {listing}");
+    }
+}
+
 #[derive(Clone, Debug, Default, PartialEq, Serialize, Deserialize)]
 struct Counter {
     value: u64,
