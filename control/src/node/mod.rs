@@ -160,9 +160,10 @@ impl Agent {
             watched: Mutex::default(),
         });
         let console = serve_console(&node, &bus).await.context("cannot serve the console")?;
-        let mut tasks = vec![tokio::spawn(pass_forever(node.clone(), copy)), tokio::spawn(beat_forever(node.clone()))];
+        let mut tasks =
+            vec![tokio::spawn(pass_forever(node.clone(), copy)), tokio::spawn(beat_forever(node.clone(), bus.clone()))];
         for store in [node.stores.instances.store().clone(), node.stores.volumes.store().clone()] {
-            tasks.push(tokio::spawn(watch_forever(store, node.wake.clone())));
+            tasks.push(tokio::spawn(watch_forever(store, node.wake.clone(), bus.clone())));
         }
         tasks.push(tokio::spawn(sweep::sweep_forever(node)));
         Ok(Self { tasks, _console: console })
@@ -195,8 +196,10 @@ async fn serve_console(node: &Arc<Node>, bus: &Bus) -> Result<Serving, hive_bus:
     bus.serve(&subject, &node.config.node_id, permits, read).await
 }
 
-async fn beat_forever(node: Arc<Node>) {
+async fn beat_forever(node: Arc<Node>, bus: Bus) {
     loop {
+        // A node is known, and gets instances, from its first beat on.
+        bus.wait_connected(RETRY).await;
         let pause = match node.heartbeat().await {
             Ok(()) => HEARTBEAT,
             Err(error) => {
@@ -208,8 +211,9 @@ async fn beat_forever(node: Arc<Node>) {
     }
 }
 
-async fn watch_forever(store: Arc<dyn Store>, wake: Arc<Notify>) {
+async fn watch_forever(store: Arc<dyn Store>, wake: Arc<Notify>, bus: Bus) {
     loop {
+        bus.wait_connected(RETRY).await;
         match store.watch("").await {
             Ok(mut changes) => {
                 // What changed before the watch began.
