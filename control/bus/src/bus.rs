@@ -4,6 +4,8 @@ use crate::nats_store::{BucketConfig, NatsStore};
 use crate::serve::{HEADER_ERROR, HEADER_ERROR_CODE};
 use async_nats::connection::State;
 use async_nats::{Client, ConnectOptions, Event, RequestErrorKind};
+use bytes::Bytes;
+use futures::StreamExt;
 use serde::Serialize;
 use serde::de::DeserializeOwned;
 use std::time::Duration;
@@ -108,8 +110,22 @@ impl Bus {
 
     /// Waits until connected or `timeout` has passed; says which.
     pub async fn wait_connected(&self, timeout: Duration) -> bool {
-        // A flush is answered by the server, so it ends no earlier than the first connection.
+        // A flush ends when its bytes are written, so no earlier than the first connection.
         tokio::time::timeout(timeout, self.client.flush()).await.is_ok_and(|r| r.is_ok()) && self.connected()
+    }
+
+    /// Returns when the server has handled all that was sent before: messages of one connection are handled in order, so one to
+    /// ourselves comes back after them. Gives up when the connection breaks meanwhile.
+    pub(crate) async fn round_trip(&self) {
+        let inbox = self.client.new_inbox();
+        let there_and_back = async {
+            let mut echo = self.client.subscribe(inbox.clone()).await.ok()?;
+            self.client.publish(inbox, Bytes::new()).await.ok()?;
+            echo.next().await
+        };
+        if tokio::time::timeout(self.request_timeout, there_and_back).await.is_err() {
+            tracing::debug!("the server did not echo in time");
+        }
     }
 
     /// Version of the connected server, empty before the first connection.

@@ -86,7 +86,7 @@ impl Bus {
         });
         // Without this, a request sent by somebody else right after might still find nobody.
         if self.connected() {
-            let _ = self.client.flush().await;
+            self.round_trip().await;
         }
         Ok(Serving { task })
     }

@@ -116,19 +116,21 @@ async fn workers_errors_and_absence() {
     let mut cloud = Cloud::start(NOBODY).await;
     let call = format!("{EC2}StartInstances&InstanceId.1=i-01234567");
     assert_eq!(outcome(&cloud.call("ec2", &call).await), (503, "ServiceUnavailable"));
-    {
-        let _worker = cloud
-            .worker(|_| ApiReply::Err(ApiError::NotFound { resource: Resource::Instance, id: "i-01234567".into() }))
-            .await;
-        let answer = cloud.call("ec2", &call).await;
-        assert_eq!(outcome(&answer), (400, "InvalidInstanceID.NotFound"));
-        assert!(element(answer.body(), "Message").contains("i-01234567"));
-    }
-    {
-        let junk: Map<_, _> = [("Junk".to_owned(), json!(1))].into_iter().collect();
-        let _worker = cloud.worker(move |_| ApiReply::Ok(junk.clone())).await;
-        assert_eq!(outcome(&cloud.call("ec2", &call).await), (500, "InternalError"));
-    }
+    let junk: Map<_, _> = [("Junk".to_owned(), json!(1))].into_iter().collect();
+    let worker = cloud
+        .worker(move |request| match request.action.as_str() {
+            "StartInstances" => {
+                ApiReply::Err(ApiError::NotFound { resource: Resource::Instance, id: "i-01234567".into() })
+            }
+            _ => ApiReply::Ok(junk.clone()),
+        })
+        .await;
+    let answer = cloud.call("ec2", &call).await;
+    assert_eq!(outcome(&answer), (400, "InvalidInstanceID.NotFound"));
+    assert!(element(answer.body(), "Message").contains("i-01234567"));
+    let answered_badly = format!("{EC2}StopInstances&InstanceId.1=i-01234567");
+    assert_eq!(outcome(&cloud.call("ec2", &answered_badly).await), (500, "InternalError"));
+    drop(worker);
     cloud.nats.kill();
     // The key is known still, so the answer is about the service and not about the caller.
     assert_eq!(outcome(&cloud.call("ec2", &call).await), (503, "ServiceUnavailable"));
