@@ -114,13 +114,7 @@ pub(super) async fn objects_v2(store: &Store, request: &Request) -> Result<Answe
 pub(super) async fn objects_v1(store: &Store, request: &Request) -> Result<Answer, S3Error> {
     let (prefix, delimiter) = (bounded(request, "prefix")?, bounded(request, "delimiter")?);
     let marker = bounded(request, "marker")?;
-    // A marker that is itself a common prefix was given out as NextMarker: go on behind all it stands for.
-    let is_common = !delimiter.is_empty() && marker.starts_with(prefix) && marker.ends_with(delimiter);
-    let after = match marker {
-        "" => Cursor::Start,
-        marker if is_common => Cursor::Prefix(marker.to_owned()),
-        marker => Cursor::Key(marker.to_owned()),
-    };
+    let after = Cursor::behind(marker, prefix, delimiter);
     let limit = limit(request, "max-keys")?;
     let encoding = KeyEncoding::of(request)?;
     let query = ListQuery { prefix: prefix.to_owned(), delimiter: delimiter.to_owned(), after, limit };
@@ -150,12 +144,7 @@ pub(super) async fn uploads(store: &Store, request: &Request) -> Result<Answer, 
         ),
         None => None,
     };
-    let is_common = !delimiter.is_empty() && key_marker.starts_with(prefix) && key_marker.ends_with(delimiter);
-    let after = match key_marker {
-        "" => Cursor::Start,
-        marker if is_common => Cursor::Prefix(marker.to_owned()),
-        marker => Cursor::Key(marker.to_owned()),
-    };
+    let after = Cursor::behind(key_marker, prefix, delimiter);
     let limit = limit(request, "max-uploads")?.max(1);
     let encoding = KeyEncoding::of(request)?;
     let query = UploadQuery { prefix: prefix.to_owned(), delimiter: delimiter.to_owned(), after, after_upload, limit };

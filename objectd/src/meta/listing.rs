@@ -18,6 +18,20 @@ pub enum Cursor {
     Prefix(String),
 }
 
+impl Cursor {
+    /// Where a page that a client starts at `marker` begins: behind all that `marker` stands for where it is a common prefix,
+    /// which was then given out as the end of the page before.
+    pub fn behind(marker: &str, prefix: &str, delimiter: &str) -> Self {
+        match marker {
+            "" => Self::Start,
+            marker if marker.starts_with(prefix) && rolled_up(marker, prefix, delimiter) == Some(marker) => {
+                Self::Prefix(marker.to_owned())
+            }
+            marker => Self::Key(marker.to_owned()),
+        }
+    }
+}
+
 #[derive(Clone, Debug)]
 pub struct ListQuery {
     pub prefix: String,

@@ -68,8 +68,11 @@ fn paging_agrees_with_a_sorted_set() {
         1usize..6,
         any::<bool>(),
     );
-    let mut runner =
-        TestRunner::new(ProptestConfig { cases: 24, failure_persistence: None, ..ProptestConfig::default() });
+    let mut runner = TestRunner::new(ProptestConfig {
+        cases: std::env::var("PROPTEST_CASES").ok().and_then(|n| n.parse().ok()).unwrap_or(24),
+        failure_persistence: None,
+        ..ProptestConfig::default()
+    });
     runner
         .run(&case, |(keys, prefix, delimiter, page, v2)| {
             runtime.block_on(async {
@@ -86,6 +89,15 @@ fn paging_agrees_with_a_sorted_set() {
         })
         .unwrap();
     drop(server);
+}
+
+#[tokio::test]
+async fn a_key_that_is_the_prefix_and_ends_a_page_hides_nothing() {
+    let (_server, client) = TestServer::with_bucket().await;
+    for key in ["/", "/b", "/c/d"] {
+        client.put(&format!("/bkt/{key}"), "").await.expect(StatusCode::OK);
+    }
+    assert_eq!(pages(&client, "/", "/", 1, false).await, ["K:/", "K:/b", "P:/c/"]);
 }
 
 #[tokio::test]
