@@ -2,7 +2,7 @@
 SHELL := /bin/bash
 .SHELLFLAGS := -euo pipefail -c
 .DEFAULT_GOAL := help
-.PHONY: help deps build images up down test lint unit scenarios bench clean
+.PHONY: help deps build images up down test lint unit scenarios bench fuzz clean
 
 # Tests run what is shipped: the release profile.
 PROFILE := release
@@ -11,7 +11,7 @@ BIN := $(CARGO_TARGET_DIR)/$(PROFILE)
 IMAGES := .hive/cache/images
 # What install-deps fetched.
 export HIVE_NATS_SERVER := $(CURDIR)/.hive/cache/nats-server
-export PATH := $(PATH):$(CURDIR)/.hive/cache/aws/bin
+export PATH := $(CURDIR)/.hive/cache/aws/bin:$(PATH)
 
 help: ## this list
 	@grep -hE '^[a-z]+:.*## ' $(MAKEFILE_LIST) | sed -E 's/^([a-z]+):.*## /  make \1\t/' | expand -t 20
@@ -47,6 +47,10 @@ scenarios: images ## end to end: real aws-cli, simulated node, real guest kernel
 
 bench: images ## side-by-sides: boot, block, net, api
 	@packaging/bench $(BIN) $(IMAGES)
+
+FUZZ_SECONDS ?= 60
+fuzz: deps ## every parser of hostile input under libFuzzer, FUZZ_SECONDS (60) each; needs a nightly toolchain
+	@packaging/fuzz $(FUZZ_SECONDS)
 
 clean: down ## remove what was built and cached
 	rm -rf .hive $(CARGO_TARGET_DIR)

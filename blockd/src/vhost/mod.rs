@@ -10,4 +10,5 @@ mod ring;
 
 pub use device::{Device, DeviceConfig, foreign_tag};
 pub use protocol::Session;
-pub use request::SERIAL_BYTES;
+pub use request::{Limits, SERIAL_BYTES, parse as parse_request};
+pub use ring::{Ring, RingAddresses};

@@ -33,6 +33,10 @@ pub fn pseudo_header_ipv4(src: Ipv4Addr, dst: Ipv4Addr, protocol: u8, length: us
 
 /// New value of checksum field `check` after the even-aligned bytes `old` it covers became `new` (RFC 1624, equation 3).
 pub fn update(check: u16, old: &[u8], new: &[u8]) -> u16 {
+    // Over nothing but zeros the equation would turn the one valid checksum, 0xffff, into 0.
+    if old == new {
+        return check;
+    }
     let complemented: u64 = old.as_chunks::<2>().0.iter().map(|word| u64::from(!u16::from_be_bytes(*word))).sum();
     !fold(u64::from(!check) + complemented + sum(new))
 }
@@ -45,6 +49,11 @@ mod tests {
     #[test]
     fn rfc_1071_example() {
         assert_eq!(fold(sum(&[0x00, 0x01, 0xf2, 0x03, 0xf4, 0xf5, 0xf6, 0xf7])), 0xddf2);
+    }
+
+    #[test]
+    fn an_update_that_changes_nothing_keeps_the_checksum_of_zeros() {
+        assert_eq!(update(checksum(&[0; 12]), &[0; 2], &[0; 2]), 0xffff);
     }
 
     proptest! {

@@ -60,10 +60,7 @@ fn has_botocore() -> bool {
 
 #[test]
 fn requests_signed_by_botocore_verify() {
-    if !has_botocore() {
-        eprintln!("SKIPPED: requests_signed_by_botocore_verify needs python3 with botocore (pip install botocore)");
-        return;
-    }
+    assert!(has_botocore(), "python3 has no botocore: run packaging/install-deps");
     let cases = cases();
     let work = json!({"time": TIME, "region": REGION, "key": "AKIDEXAMPLE", "secret": "se/cret+key", "cases": cases});
     let script = concat!(env!("CARGO_MANIFEST_DIR"), "/tests/it/oracle.py");
