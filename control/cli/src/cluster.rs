@@ -57,13 +57,13 @@ impl Cluster {
     /// hived does not answer.
     pub fn print_status(&self) -> Result<bool> {
         let status = self.status()?;
-        println!("region {}, zone {}, node {}, hived {}", status.region, status.zone, status.node_id, status.version);
+        say!("region {}, zone {}, node {}, hived {}", status.region, status.zone, status.node_id, status.version);
         for daemon in &status.daemons {
             let health = if daemon.healthy { "healthy" } else { "FAILS" };
-            println!("  {:<8} {health:<8} {}", daemon.name, daemon.detail);
+            say!("  {:<8} {health:<8} {}", daemon.name, daemon.detail);
         }
         for (what, count) in &status.counts {
-            println!("  {what:<24} {count}");
+            say!("  {what:<24} {count}");
         }
         Ok(status.daemons.iter().all(|daemon| daemon.healthy))
     }
@@ -78,7 +78,7 @@ impl Cluster {
         let imported: ImageImported =
             self.ask(SUBJECT_IMAGE_IMPORT, &request, Duration::from_millis(IMPORT_TIMEOUT_MS))?;
         let verb = if imported.created { "imported as" } else { "is there already:" };
-        println!("{} {verb} {}", imported.name, imported.image_id);
+        say!("{} {verb} {}", imported.name, imported.image_id);
         Ok(())
     }
 
@@ -86,9 +86,9 @@ impl Cluster {
     /// hived does not answer.
     pub fn print_images(&self) -> Result<()> {
         let list: ImageList = self.ask(SUBJECT_IMAGE_LIST, &Empty {}, REQUEST_TIMEOUT)?;
-        println!("{:<22} {:<24} {:>6}  CREATED", "IMAGE", "NAME", "GIB");
+        say!("{:<22} {:<24} {:>6}  CREATED", "IMAGE", "NAME", "GIB");
         for image in list.images {
-            println!("{:<22} {:<24} {:>6}  {}", image.image_id.as_str(), image.name, image.size_gib, image.created_at);
+            say!("{:<22} {:<24} {:>6}  {}", image.image_id.as_str(), image.name, image.size_gib, image.created_at);
         }
         Ok(())
     }
@@ -97,15 +97,16 @@ impl Cluster {
     /// hived does not answer.
     pub fn print_nodes(&self) -> Result<()> {
         let list: NodeList = self.ask(SUBJECT_NODE_LIST, &Empty {}, REQUEST_TIMEOUT)?;
-        println!(
-            "{:<16} {:<14} {:>5} {:>16} {:>9}  HEARTBEAT",
-            "NODE", "ZONE", "VCPUS", "MEMORY FREE/MIB", "INSTANCES"
-        );
+        say!("{:<16} {:<14} {:>5} {:>16} {:>9}  HEARTBEAT", "NODE", "ZONE", "VCPUS", "MEMORY FREE/MIB", "INSTANCES");
         for node in list.nodes {
             let free = format!("{}/{}", node.memory_mib.saturating_sub(node.memory_reserved_mib), node.memory_mib);
-            println!(
+            say!(
                 "{:<16} {:<14} {:>5} {free:>16} {:>9}  {}",
-                node.node_id, node.zone, node.vcpus, node.instances, node.heartbeat_at
+                node.node_id,
+                node.zone,
+                node.vcpus,
+                node.instances,
+                node.heartbeat_at
             );
         }
         Ok(())

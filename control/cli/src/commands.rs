@@ -202,13 +202,13 @@ pub fn run(cli: Cli) -> Result<ExitCode> {
         Command::Node(Node::List) => cluster()?.print_nodes()?,
         Command::Node(Node::Check) => {
             let kvm = Kvm::detect();
-            println!("{kvm}");
+            say!("{kvm}");
             return Ok(exit(kvm.usable()));
         }
         Command::Config(Config::Generate { choice, show_profile }) => {
             let profile = choice.load(&root)?;
             if show_profile {
-                print!("{}", toml::to_string(&profile).context("cannot write the profile as TOML")?);
+                say!("{}", toml::to_string(&profile).context("cannot write the profile as TOML")?.trim_end());
             } else {
                 dev::generate(&root, &profile, &programs()?)?;
             }
@@ -230,8 +230,8 @@ fn programs() -> Result<PathBuf> {
 fn build_image(name: &str, out: Option<PathBuf>, cache: &Path) -> Result<()> {
     let recipe: Recipe = name.parse()?;
     let out = out.unwrap_or_else(|| Path::new(".hive/cache/images").join(name));
-    let manifest = hive_images::build(recipe, &BuildOptions::new(cache), &out, &mut |step| println!("  {step}"))?;
-    println!("{} is in {}", manifest.name, out.display());
+    let manifest = hive_images::build(recipe, &BuildOptions::new(cache), &out, &mut |step| say!("  {step}"))?;
+    say!("{} is in {}", manifest.name, out.display());
     Ok(())
 }
 

@@ -5,6 +5,14 @@
 
 #![forbid(unsafe_code)]
 
+/// Prints a line. Whoever closed the pipe has read enough: what the command does goes on without a reader.
+macro_rules! say {
+    ($($line:tt)*) => {{
+        use std::io::Write;
+        let _ = writeln!(std::io::stdout(), $($line)*);
+    }};
+}
+
 mod cluster;
 mod commands;
 mod credentials;

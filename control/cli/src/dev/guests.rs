@@ -60,7 +60,7 @@ pub fn stop_all(machines: &Path) -> Result<()> {
             }
         }
         guest.process.stop().with_context(|| format!("cannot stop guest {name}"))?;
-        println!("  {name} stopped");
+        say!("  {name} stopped");
     }
     Ok(())
 }

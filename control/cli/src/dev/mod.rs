@@ -42,7 +42,7 @@ pub fn start(root: &Root, profile: &Profile, programs: &Path) -> Result<()> {
     for daemon in cloud.daemons() {
         start_one(root, &daemon)?;
     }
-    println!("cloud up in {:.1} s; use it with: . {}", began.elapsed().as_secs_f32(), root.env().display());
+    say!("cloud up in {:.1} s; use it with: . {}", began.elapsed().as_secs_f32(), root.env().display());
     Ok(())
 }
 
@@ -54,9 +54,9 @@ pub fn generate(root: &Root, profile: &Profile, programs: &Path) -> Result<()> {
     root.create()?;
     let _lock = lock(root)?;
     for file in prepare(root, profile, programs)? {
-        println!("{}", file.display());
+        say!("{}", file.display());
     }
-    println!("{}", root.env().display());
+    say!("{}", root.env().display());
     Ok(())
 }
 
@@ -78,7 +78,7 @@ fn start_one(root: &Root, daemon: &Daemon) -> Result<()> {
         }
     };
     wait_ready(root, daemon, process)?;
-    println!("  {:<8} {verb} after {:.1} s (pid {})", daemon.name, began.elapsed().as_secs_f32(), process.pid());
+    say!("  {:<8} {verb} after {:.1} s (pid {})", daemon.name, began.elapsed().as_secs_f32(), process.pid());
     Ok(())
 }
 
@@ -105,7 +105,7 @@ fn wait_ready(root: &Root, daemon: &Daemon, process: Process) -> Result<()> {
 /// A process survives.
 pub fn stop(root: &Root) -> Result<()> {
     if !root.path().join("pids").exists() {
-        println!("nothing runs under {}", root.path().display());
+        say!("nothing runs under {}", root.path().display());
         return Ok(());
     }
     let _lock = lock(root)?;
@@ -129,7 +129,7 @@ fn stop_one(root: &Root, name: &str) -> Result<()> {
     let pid_file = PidFile::new(root.pid_file(name));
     if let Some(process) = pid_file.process() {
         process.stop().with_context(|| format!("cannot stop {name}"))?;
-        println!("  {name:<8} stopped");
+        say!("  {name:<8} stopped");
     }
     pid_file.remove()
 }
@@ -149,7 +149,7 @@ fn running_names(root: &Root) -> Result<Vec<String>> {
 /// Prints one line a daemon. True when all that ought to run answer.
 pub fn status(cloud: &Cloud) -> bool {
     let mut all_answer = true;
-    println!("{:<9} {:<8} {:<28} STATE", "DAEMON", "PID", "ADDRESS");
+    say!("{:<9} {:<8} {:<28} STATE", "DAEMON", "PID", "ADDRESS");
     for daemon in cloud.daemons() {
         let process = PidFile::new(cloud.root().pid_file(&daemon.name)).process();
         let state = match (process, process.map(|_| daemon.probe())) {
@@ -159,10 +159,10 @@ pub fn status(cloud: &Cloud) -> bool {
         };
         all_answer &= state == "answers";
         let pid = process.map_or_else(|| "-".to_owned(), |process| process.pid().to_string());
-        println!("{:<9} {pid:<8} {:<28} {state}", daemon.name, daemon.address());
+        say!("{:<9} {pid:<8} {:<28} {state}", daemon.name, daemon.address());
     }
     let guests = guests::list(&cloud.root().machines()).len();
-    println!("{guests} guest{} running", if guests == 1 { "" } else { "s" });
+    say!("{guests} guest{} running", if guests == 1 { "" } else { "s" });
     all_answer
 }
 
