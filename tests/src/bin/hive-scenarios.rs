@@ -59,15 +59,18 @@ fn run(cli: &Cli) -> Result<bool> {
         return Ok(true);
     }
     let chosen: Vec<Scenario> = chosen.into_iter().copied().collect();
-    let cloud = start(cli);
-    let passed = cloud.as_ref().is_ok_and(|cloud| run_all(cloud, &chosen));
+    let another = || {
+        SimNode::down(&cli.dir)?;
+        start(cli)
+    };
+    let passed = start(cli).and_then(|cloud| run_all(cloud, &chosen, another));
     for scenario in skipped {
         println!("  SKIPPED {}: not asked for", scenario.name);
     }
     if !cli.keep {
         SimNode::down(&cli.dir)?;
     }
-    cloud.map(|_| passed)
+    passed
 }
 
 fn start(cli: &Cli) -> Result<Cloud> {
