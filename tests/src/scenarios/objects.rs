@@ -8,6 +8,7 @@ use std::fs::{self, File};
 use std::io::{Read, Write};
 use std::path::Path;
 use std::process::Command;
+use std::time::{Duration, SystemTime};
 use tempfile::TempDir;
 
 const MIB: u64 = 1 << 20;
@@ -57,6 +58,9 @@ pub fn sync_and_presign(cloud: &Cloud) -> Result<()> {
     fs::create_dir_all(tree.join("deep/er"))?;
     for name in ["a", "deep/b", "deep/er/c d+e"] {
         fs::write(tree.join(name), name)?;
+        // sync compares with the node's clock, which starts from whole seconds and so lags behind this machine's.
+        let written = SystemTime::now() - Duration::from_secs(60);
+        File::options().write(true).open(tree.join(name))?.set_modified(written)?;
     }
     let back = bucket.scratch.path().join("back");
     bucket.aws("sync", &[&tree.display().to_string(), &bucket.url("")])?;
