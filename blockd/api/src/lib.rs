@@ -1,4 +1,5 @@
-//! What may be asked of `blockd`: volumes, images they are cloned from, and the sockets that guests' disks connect to.
+//! What may be asked of `blockd`: volumes, the snapshots they are cloned from, and the sockets that guests' disks connect to.
+//! An image is a snapshot like any other, made by [`Request::ImportSnapshot`].
 //!
 //! The control socket is a Unix stream socket. Each request is one JSON object on one line, at most [`MAX_LINE_BYTES`] long, and
 //! is answered by one JSON line, in order: `echo '{"method":"list-volumes"}' | socat - UNIX:control.sock`.
@@ -17,16 +18,22 @@ pub const BLOCK_SIZE_BYTES: u64 = 4096;
 pub const MAX_VOLUME_SIZE_BYTES: u64 = 16 << 40;
 /// Most queues of one vhost-user-blk device.
 pub const MAX_QUEUES: u16 = 16;
+/// Unit of the block operations on snapshots, as EBS's direct APIs have it.
+pub const SNAPSHOT_BLOCK_BYTES: u64 = 512 << 10;
+/// Most entries of one page of a block listing.
+pub const MAX_LISTED_BLOCKS: u32 = 10_000;
+/// Most volumes of one consistent snapshot; EC2 allows an instance's.
+pub const MAX_SNAPSHOT_VOLUMES: usize = 128;
 
 /// Name of a volume: 1 to 64 of `[a-z0-9-]`, beginning with a letter. It names files and sockets, so nothing else is let in.
 #[derive(Clone, Debug, PartialEq, Eq, Hash, PartialOrd, Ord, Serialize, Deserialize)]
 #[serde(try_from = "String", into = "String")]
 pub struct VolumeId(String);
 
-/// Name of an image, in [`VolumeId`]'s alphabet.
+/// Name of a snapshot, in [`VolumeId`]'s alphabet.
 #[derive(Clone, Debug, PartialEq, Eq, Hash, PartialOrd, Ord, Serialize, Deserialize)]
 #[serde(try_from = "String", into = "String")]
-pub struct ImageId(String);
+pub struct SnapshotId(String);
 
 #[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
 #[error("{0:?} is not a name: 1 to 64 of a-z, 0-9 and '-', beginning with a letter")]
@@ -71,19 +78,51 @@ macro_rules! name {
     };
 }
 name!(VolumeId);
-name!(ImageId);
+name!(SnapshotId);
+
+/// What a volume may do, enforced by token buckets when requests are taken from the guest's rings (EBS gp3's meaning: a request
+/// counts once for each 256 KiB or part of it). None: not limited.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(default, deny_unknown_fields)]
+pub struct Limits {
+    pub iops: Option<u32>,
+    pub throughput_bytes_per_s: Option<u64>,
+}
+
+/// One member of [`Request::CreateSnapshots`].
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct NewSnapshot {
+    pub volume_id: VolumeId,
+    pub snapshot_id: SnapshotId,
+}
+
+/// What [`Request::ExportVolume`] reads.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "kebab-case")]
+pub enum ExportSource {
+    /// Refused while attached: its contents would change meanwhile. Take a snapshot instead.
+    Volume(VolumeId),
+    Snapshot(SnapshotId),
+}
 
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(tag = "method", rename_all = "kebab-case")]
 pub enum Request {
-    /// A new volume, empty (reads zeros) or a copy-on-write clone of an image; the clone may be larger than its image.
+    /// A new volume, empty (reads zeros) or a clone of a completed snapshot; the clone may be larger. Instant: a clone's data is
+    /// fetched as it is read.
     CreateVolume {
         volume_id: VolumeId,
         size_bytes: u64,
         #[serde(default)]
-        image_id: Option<ImageId>,
+        snapshot_id: Option<SnapshotId>,
+        /// Encrypted at rest under a key of its own. A clone of an encrypted snapshot always is.
+        #[serde(default)]
+        encrypted: bool,
+        #[serde(default)]
+        limits: Limits,
     },
-    /// Refused while attached. Deleting a volume that is not there succeeds.
+    /// Refused while attached. Deleting a volume that is not there succeeds. Snapshots of it stay.
     DeleteVolume {
         volume_id: VolumeId,
     },
@@ -91,10 +130,15 @@ pub enum Request {
         volume_id: VolumeId,
     },
     ListVolumes,
-    /// Grow only; refused while attached.
+    /// Grow only; a guest that has it attached is told at once.
     ResizeVolume {
         volume_id: VolumeId,
         size_bytes: u64,
+    },
+    /// Takes effect at once, also while attached.
+    SetLimits {
+        volume_id: VolumeId,
+        limits: Limits,
     },
     /// Serve the volume on a vhost-user-blk socket. Survives a restart of the daemon.
     AttachVolume {
@@ -110,16 +154,82 @@ pub enum Request {
     DetachVolume {
         volume_id: VolumeId,
     },
-    /// Take a raw file of this machine in as an image (copied sparsely, made durable before the reply).
-    ImportImage {
-        image_id: ImageId,
+    /// Snapshots of one or several volumes at one instant, that of the call: of any two writes of which the second began after the
+    /// first was answered, no snapshot holds the second without the first being held. Answers at once with state pending; they are
+    /// completed when their data is in the store.
+    CreateSnapshots {
+        snapshots: Vec<NewSnapshot>,
+    },
+    /// Take a raw file of this machine in as a snapshot (holes and zeros take no space); durable and completed at the reply.
+    ImportSnapshot {
+        snapshot_id: SnapshotId,
+        path: PathBuf,
+        #[serde(default)]
+        encrypted: bool,
+    },
+    DescribeSnapshot {
+        snapshot_id: SnapshotId,
+    },
+    ListSnapshots,
+    /// Any snapshot can be deleted: what others or volumes need of it stays. Deleting one that is not there succeeds.
+    DeleteSnapshot {
+        snapshot_id: SnapshotId,
+    },
+    /// A full copy that shares nothing with its source. Answers at once with state pending.
+    CopySnapshot {
+        source_snapshot_id: SnapshotId,
+        snapshot_id: SnapshotId,
+        #[serde(default)]
+        encrypted: bool,
+    },
+    /// Begin a snapshot that is written block by block, on top of a completed parent if given.
+    StartSnapshot {
+        snapshot_id: SnapshotId,
+        size_bytes: u64,
+        #[serde(default)]
+        parent_snapshot_id: Option<SnapshotId>,
+        #[serde(default)]
+        encrypted: bool,
+    },
+    /// Write block `block_index` (of [`SNAPSHOT_BLOCK_BYTES`]) of a started snapshot.
+    PutSnapshotBlock {
+        snapshot_id: SnapshotId,
+        block_index: u32,
+        /// Base64 of exactly one block.
+        data: String,
+    },
+    /// End a started snapshot. Answers at once; it is completed when its data is in the store.
+    CompleteSnapshot {
+        snapshot_id: SnapshotId,
+    },
+    /// Blocks that hold data, from `start_index` on, at most [`MAX_LISTED_BLOCKS`].
+    ListSnapshotBlocks {
+        snapshot_id: SnapshotId,
+        #[serde(default)]
+        start_index: u32,
+        max_results: u32,
+    },
+    /// Blocks that may differ between two snapshots of one lineage.
+    ListChangedBlocks {
+        first_snapshot_id: SnapshotId,
+        second_snapshot_id: SnapshotId,
+        #[serde(default)]
+        start_index: u32,
+        max_results: u32,
+    },
+    GetSnapshotBlock {
+        snapshot_id: SnapshotId,
+        block_index: u32,
+    },
+    /// Read and verify every block of a volume: the checksums of local and of stored data.
+    CheckVolume {
+        volume_id: VolumeId,
+    },
+    /// Write a volume or a snapshot as a sparse raw file, which must not exist yet.
+    ExportVolume {
+        source: ExportSource,
         path: PathBuf,
     },
-    /// Refused while a volume is a clone of it.
-    DeleteImage {
-        image_id: ImageId,
-    },
-    ListImages,
     Metrics,
 }
 
@@ -129,11 +239,23 @@ pub enum Reply {
     Done,
     Volume(Volume),
     Volumes(Vec<Volume>),
-    Attached { socket: PathBuf },
-    Image(Image),
-    Images(Vec<Image>),
+    Attached {
+        socket: PathBuf,
+    },
+    Snapshot(Snapshot),
+    Snapshots(Vec<Snapshot>),
+    Blocks(BlockList),
+    ChangedBlocks(ChangedBlockList),
+    /// Base64 of one block of a snapshot; zeros where it holds no data.
+    Block {
+        data: String,
+    },
+    Check(CheckReport),
     Metrics(Metrics),
-    Error { kind: ErrorKind, message: String },
+    Error {
+        kind: ErrorKind,
+        message: String,
+    },
 }
 
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
@@ -142,7 +264,7 @@ pub enum ErrorKind {
     NotFound,
     /// It exists with other parameters.
     Exists,
-    /// Attached, or cloned from.
+    /// Attached, or not completed yet.
     InUse,
     Invalid,
     NoSpace,
@@ -153,20 +275,91 @@ pub enum ErrorKind {
 pub struct Volume {
     pub volume_id: VolumeId,
     pub size_bytes: u64,
-    pub image_id: Option<ImageId>,
+    pub snapshot_id: Option<SnapshotId>,
+    pub encrypted: bool,
+    pub limits: Limits,
     /// Socket of the export while attached.
     pub socket: Option<PathBuf>,
     /// A frontend is connected.
     pub connected: bool,
-    /// Why the device was stopped, when a guest's ring was malformed.
+    pub health: VolumeHealth,
+    /// Why health is not ok, in words.
     pub fault: Option<String>,
+    /// Bytes of this node's disk that the volume's log takes.
     pub allocated_bytes: u64,
 }
 
+/// As EC2's DescribeVolumeStatus tells it.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "kebab-case")]
+pub enum VolumeHealth {
+    Ok,
+    /// Served, but slowed or waiting: the store cannot be reached or does not keep up, or the disk is full.
+    Degraded,
+    /// Writes are refused, or the guest's ring was malformed and the device stopped.
+    Impaired,
+}
+
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "kebab-case")]
+pub enum SnapshotState {
+    /// Started by [`Request::StartSnapshot`], blocks may be put; or its data is not yet in the store.
+    Pending,
+    Completed,
+    Error,
+}
+
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
-pub struct Image {
-    pub image_id: ImageId,
+pub struct Snapshot {
+    pub snapshot_id: SnapshotId,
+    pub state: SnapshotState,
+    /// Why the state is error.
+    pub fault: Option<String>,
+    /// Of the upload, 0 to 100.
+    pub progress_percent: u8,
+    /// Of the volume at that time.
     pub size_bytes: u64,
+    /// What it was taken of, if of a volume.
+    pub volume_id: Option<VolumeId>,
+    pub encrypted: bool,
+    /// Seconds since 1970 of the point in time.
+    pub created_unix_s: u64,
+    /// Bytes of the store that it refers to, shared ones included.
+    pub stored_bytes: u64,
+}
+
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct BlockList {
+    pub size_bytes: u64,
+    pub block_indexes: Vec<u32>,
+    /// Where the next page starts, if there is one.
+    pub next_index: Option<u32>,
+}
+
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct ChangedBlock {
+    pub block_index: u32,
+    /// Whether the block holds data in the first and in the second snapshot.
+    pub in_first: bool,
+    pub in_second: bool,
+}
+
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct ChangedBlockList {
+    /// Of the second snapshot.
+    pub size_bytes: u64,
+    pub blocks: Vec<ChangedBlock>,
+    pub next_index: Option<u32>,
+}
+
+/// What [`Request::CheckVolume`] found.
+#[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
+pub struct CheckReport {
+    pub blocks_checked: u64,
+    /// Blocks whose bytes do not match their checksum or tag, or cannot be read.
+    pub blocks_damaged: u64,
+    /// The first few damaged places, in words.
+    pub damage: Vec<String>,
 }
 
 /// Counters since the daemon started, one entry a volume that was attached.
@@ -176,6 +369,7 @@ pub struct Metrics {
 }
 
 #[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(default)]
 pub struct VolumeMetrics {
     pub reads: u64,
     pub read_bytes: u64,
@@ -185,4 +379,18 @@ pub struct VolumeMetrics {
     pub discards: u64,
     pub errors: u64,
     pub resubmitted: u64,
+    /// Requests that waited for a token of the volume's limits.
+    pub throttled: u64,
+    /// Written by the guest and not yet in the store.
+    pub dirty_bytes: u64,
+    /// Age of the oldest write that is not yet in the store: what a loss of this node would lose.
+    pub rpo_seconds: u64,
+    /// Reads of blocks that were not on this node, and those of them that the cache had.
+    pub remote_reads: u64,
+    pub cache_hits: u64,
+    /// Memory of the block map, in bytes.
+    pub map_bytes: u64,
+    /// Blocks that the cleaner moved, and blocks that did not match their checksum.
+    pub moved_blocks: u64,
+    pub damaged_blocks: u64,
 }
