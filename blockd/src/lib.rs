@@ -6,33 +6,9 @@
 //! kernel: `engine::file` and the timer of [`export`].
 
 pub mod config;
-pub mod control;
-pub mod daemon;
 pub mod engine;
-pub mod export;
 pub mod memory;
 pub mod status;
-pub mod store;
 pub mod uring;
 pub mod vhost;
 
-use anyhow::Context;
-use config::Config;
-use daemon::Daemon;
-use signal_hook::consts::{SIGINT, SIGTERM};
-use signal_hook::iterator::Signals;
-use std::sync::Arc;
-
-/// Serve until SIGTERM or SIGINT, then drain, flush and close every volume.
-pub fn run(config: &Config) -> anyhow::Result<()> {
-    let mut signals = Signals::new([SIGTERM, SIGINT]).context("cannot catch signals")?;
-    let daemon = Arc::new(Daemon::start(config)?);
-    let socket = config.control_socket();
-    control::serve(daemon.clone(), &socket).with_context(|| format!("cannot listen on {}", socket.display()))?;
-    tracing::info!(control = %socket.display(), "blockd is ready");
-    signals.forever().next();
-    tracing::info!("ending");
-    let _ = std::fs::remove_file(&socket);
-    daemon.stop();
-    Ok(())
-}

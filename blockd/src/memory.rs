@@ -208,6 +208,14 @@ impl GuestBuffers {
         })
     }
 
+    /// Zero `len` bytes of the guest's memory, beginning `offset` bytes in; fewer if the buffers end before.
+    pub fn fill_zeros(&self, offset: u64, len: u64) {
+        self.each(offset, usize::try_from(len).unwrap_or(usize::MAX), |guest, _, len| {
+            // SAFETY: `guest` is valid for `len` bytes while we hold its mapping.
+            unsafe { std::ptr::write_bytes(guest, 0, len) }
+        });
+    }
+
     fn each(&self, offset: u64, len: usize, mut f: impl FnMut(*mut u8, usize, usize)) -> usize {
         let (mut skip, mut at) = (offset, 0);
         for piece in &self.iovecs {

@@ -71,6 +71,7 @@ impl VolumeStatus {
             discards: c.discards.get(),
             errors: c.errors.get(),
             resubmitted: c.resubmitted.get(),
+            ..Default::default()
         }
     }
 }

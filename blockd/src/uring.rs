@@ -1,5 +1,6 @@
 //! The one io_uring of an engine thread: block I/O, kicks, protocol messages and timers complete in a single wait.
 
+use crate::engine::{Disk, FileId};
 use io_uring::{IoUring, opcode, squeue, types};
 use std::collections::VecDeque;
 use std::io;
@@ -127,5 +128,38 @@ impl Uring {
             result: cqe.result(),
             more: io_uring::cqueue::more(cqe.flags()),
         }));
+    }
+}
+
+impl Disk for Uring {
+    unsafe fn readv(&mut self, file: FileId, iovecs: *const libc::iovec, count: u32, offset: u64, tag: u64) {
+        let entry = opcode::Readv::new(types::Fd(file.0), iovecs, count).offset(offset).build();
+        // SAFETY: passed on to our caller.
+        unsafe { self.push(entry.user_data(tag)) }
+    }
+
+    unsafe fn writev(&mut self, file: FileId, iovecs: *const libc::iovec, count: u32, offset: u64, tag: u64) {
+        let entry = opcode::Writev::new(types::Fd(file.0), iovecs, count).offset(offset).build();
+        // SAFETY: passed on to our caller.
+        unsafe { self.push(entry.user_data(tag)) }
+    }
+
+    fn sync(&mut self, file: FileId, tag: u64) {
+        let entry = opcode::Fsync::new(types::Fd(file.0)).flags(types::FsyncFlags::DATASYNC).build();
+        // SAFETY: a sync names no memory.
+        unsafe { self.push(entry.user_data(tag)) }
+    }
+
+    fn allocate(&mut self, file: FileId, offset: u64, len: u64, tag: u64) {
+        let entry = opcode::Fallocate::new(types::Fd(file.0), len).offset(offset).build();
+        // SAFETY: an allocation names no memory.
+        unsafe { self.push(entry.user_data(tag)) }
+    }
+
+    fn punch(&mut self, file: FileId, offset: u64, len: u64, tag: u64) {
+        let mode = libc::FALLOC_FL_PUNCH_HOLE | libc::FALLOC_FL_KEEP_SIZE;
+        let entry = opcode::Fallocate::new(types::Fd(file.0), len).offset(offset).mode(mode).build();
+        // SAFETY: a deallocation names no memory.
+        unsafe { self.push(entry.user_data(tag)) }
     }
 }

@@ -1,15 +1,19 @@
 //! Where a volume's bytes live. An engine knows offsets and buffers; it knows nothing of virtio.
+//!
+//! [`log`] is the engine: a log of [`format`] records in one local file per volume, found again through [`map`].
 
 mod buffer;
-mod extents;
-mod file;
+pub mod check;
+pub mod disk;
+pub mod format;
+pub mod log;
+pub mod map;
 mod slab;
 
-pub use extents::{BlockMap, data_ranges};
-pub use file::{FileEngine, OpenError};
+pub use buffer::AlignedBuffer;
+pub use disk::{Disk, FileId};
 
 use crate::memory::GuestBuffers;
-use crate::uring::Uring;
 
 /// Engines tag their ring entries below this; the rest belongs to the engine's owner.
 pub const FIRST_FOREIGN_TAG: u64 = 1 << 32;
@@ -47,10 +51,10 @@ pub struct Completion {
     pub ok: bool,
 }
 
-/// What an engine works with: the thread's ring, and the list its finished requests go to.
+/// What an engine works with: the thread's disk, and the list its finished requests go to.
 #[allow(missing_debug_implementations)]
 pub struct Io<'a> {
-    pub uring: &'a mut Uring,
+    pub disk: &'a mut dyn Disk,
     pub done: &'a mut Vec<Completion>,
 }
 
@@ -64,21 +68,51 @@ pub trait Engine {
     /// Start `request`. Its completion is reported now or by a later [`Self::complete`].
     fn submit(&mut self, request: Request, io: &mut Io<'_>);
 
-    /// The ring entry tagged `tag` by this engine has ended with `result`, a negative errno on failure.
+    /// A batch of submissions has ended: what was gathered may go to the disk.
+    fn commit(&mut self, io: &mut Io<'_>);
+
+    /// The operation tagged `tag` by this engine has ended with `result`, a negative errno on failure.
     fn complete(&mut self, tag: u64, result: i32, io: &mut Io<'_>);
+
+    /// The descriptor that becomes readable when work elsewhere has ended; [`Self::attend`] is called then.
+    fn bell(&self) -> Option<FileId>;
+    fn attend(&mut self, io: &mut Io<'_>);
+
+    /// Do what is due by the clock; called at least every [`HOUSEKEEPING_INTERVAL`] while the volume is used.
+    fn tick(&mut self, io: &mut Io<'_>);
 
     /// Some request waits for room on the disk or for memory; the owner calls [`Self::retry_held`] after a while.
     fn has_held(&self) -> bool;
     fn retry_held(&mut self, io: &mut Io<'_>);
-    /// Fail what is held: its owner goes away and cannot wait.
+    /// Fail what is held, or waits for the store: its owner goes away and cannot wait.
     fn fail_held(&mut self, io: &mut Io<'_>);
 
-    /// Entries the kernel has not completed; buffers must outlive them.
-    fn in_kernel(&self) -> usize;
+    /// Requests that have not completed; their buffers must outlive them.
+    fn in_flight(&self) -> usize;
+
+    /// How long each further write should be delayed, so that the store keeps up.
+    fn pressure(&self) -> Pressure;
 
     /// Why writes and flushes are refused from now on, if they are.
     fn poisoned(&self) -> Option<&str>;
 
-    /// Make everything durable and end; nothing is in flight any more.
+    /// Start nothing more of its own accord; true once nothing is under way in the kernel.
+    fn wind_down(&mut self, io: &mut Io<'_>) -> bool;
+
+    /// Make everything durable and end, once [`Self::wind_down`] has said so.
     fn close(&mut self) -> std::io::Result<()>;
+}
+
+/// How often [`Engine::tick`] is wanted.
+pub const HOUSEKEEPING_INTERVAL: std::time::Duration = std::time::Duration::from_secs(1);
+
+/// Backpressure: what the log's owner should do with further writes.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub enum Pressure {
+    #[default]
+    None,
+    /// Admit writes at most at this rate.
+    BytesPerSecond(u64),
+    /// Admit none until some room is there.
+    Full,
 }

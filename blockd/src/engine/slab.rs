@@ -38,7 +38,11 @@ impl<T> Slab<T> {
         self.slots[index].take().expect("an index lives until its value is removed")
     }
 
-    pub fn iter(&self) -> impl Iterator<Item = &T> {
-        self.slots.iter().flatten()
+    pub fn len(&self) -> usize {
+        self.slots.len() - self.free.len()
+    }
+
+    pub fn is_empty(&self) -> bool {
+        self.len() == 0
     }
 }

@@ -17,6 +17,7 @@ use std::sync::Arc;
 const KIND_KICK: u64 = FIRST_FOREIGN_TAG;
 const KIND_FOREIGN: u64 = FIRST_FOREIGN_TAG * 2;
 const KIND_IGNORED: u64 = FIRST_FOREIGN_TAG * 3;
+const KIND_BELL: u64 = FIRST_FOREIGN_TAG * 4;
 const KIND_MASK: u64 = 0xffff << 32;
 
 /// Tag of an entry of the thread around the device.
@@ -63,7 +64,7 @@ pub struct Device<E: Engine> {
 impl<E: Engine> Device<E> {
     pub fn new(engine: E, uring: Uring, config: DeviceConfig, status: Arc<VolumeStatus>) -> Self {
         let queues = std::iter::repeat_with(Queue::default).take(usize::from(config.queues)).collect();
-        Self {
+        let mut device = Self {
             engine,
             uring,
             config,
@@ -78,6 +79,15 @@ impl<E: Engine> Device<E> {
             events: Vec::new(),
             done: Vec::new(),
             cqes: Vec::new(),
+        };
+        device.watch_bell();
+        device
+    }
+
+    /// Be told when the engine's helpers have something for it.
+    fn watch_bell(&mut self) {
+        if let Some(bell) = self.engine.bell() {
+            self.uring.poll(bell.0, KIND_BELL, false);
         }
     }
 
@@ -102,11 +112,15 @@ impl<E: Engine> Device<E> {
         for cqe in cqes.drain(..) {
             match cqe.tag & KIND_MASK {
                 0 => {
-                    let mut io = Io { uring: &mut self.uring, done: &mut self.done };
+                    let mut io = Io { disk: &mut self.uring, done: &mut self.done };
                     self.engine.complete(cqe.tag, cqe.result, &mut io);
                 }
                 KIND_KICK => self.kicked(cqe),
                 KIND_FOREIGN => self.events.push(cqe.tag as u32),
+                KIND_BELL => {
+                    self.watch_bell();
+                    self.engine.attend(&mut Io { disk: &mut self.uring, done: &mut self.done });
+                }
                 _ => {}
             }
         }
@@ -226,19 +240,26 @@ impl<E: Engine> Device<E> {
     fn drain(&mut self) {
         loop {
             if self.leaving {
-                let mut io = Io { uring: &mut self.uring, done: &mut self.done };
+                let mut io = Io { disk: &mut self.uring, done: &mut self.done };
                 self.engine.fail_held(&mut io);
             }
             self.answer();
-            if self.engine.in_kernel() == 0 && !(self.leaving && self.engine.has_held()) {
+            if self.engine.in_flight() == 0 {
                 return;
             }
-            if let Err(error) = self.uring.wait() {
-                // Guest memory must not be let go while the kernel may still write to it.
-                tracing::error!(volume = self.config.name, %error, "io_uring failed");
-                std::process::abort();
+            self.engine.commit(&mut Io { disk: &mut self.uring, done: &mut self.done });
+            if self.done.is_empty() {
+                self.wait();
             }
             self.reap();
+        }
+    }
+
+    fn wait(&mut self) {
+        if let Err(error) = self.uring.wait() {
+            // Neither guest memory nor the engine's may be let go while the kernel may still write to it.
+            tracing::error!(volume = self.config.name, %error, "io_uring failed");
+            std::process::abort();
         }
     }
 
@@ -250,6 +271,9 @@ impl<E: Engine> Device<E> {
                 Ok(taken) => progressed |= taken,
                 Err(malformed) => self.fault(index, malformed),
             }
+        }
+        if progressed {
+            self.engine.commit(&mut Io { disk: &mut self.uring, done: &mut self.done });
         }
         progressed
     }
@@ -344,7 +368,7 @@ impl<E: Engine> Device<E> {
         };
         *slot = Some(Slot { request, used_len });
         let token = (index as u32) << 16 | u32::from(head);
-        let mut io = Io { uring: &mut self.uring, done: &mut self.done };
+        let mut io = Io { disk: &mut self.uring, done: &mut self.done };
         self.engine.submit(engine::Request { token, operation, offset, len, data, durable }, &mut io);
         Ok(())
     }
@@ -382,7 +406,7 @@ impl<E: Engine> Device<E> {
 
     /// Try again what was held for want of room.
     pub fn retry_held(&mut self) {
-        self.engine.retry_held(&mut Io { uring: &mut self.uring, done: &mut self.done });
+        self.engine.retry_held(&mut Io { disk: &mut self.uring, done: &mut self.done });
     }
 
     /// Before sleeping: ask for kicks. True if a request came in between.
@@ -420,9 +444,18 @@ impl<E: Engine> Device<E> {
         self.queues[index].signal_error();
     }
 
+    /// What is due by the clock.
+    pub fn tick(&mut self) {
+        self.engine.tick(&mut Io { disk: &mut self.uring, done: &mut self.done });
+    }
+
     /// End: everything answered, everything durable.
     pub fn close(&mut self) -> io::Result<()> {
         self.reset();
+        while !self.engine.wind_down(&mut Io { disk: &mut self.uring, done: &mut self.done }) {
+            self.wait();
+            self.reap();
+        }
         self.engine.close()
     }
 }

@@ -1,0 +1,27 @@
+//! What an engine asks of the files beneath it. The shipping disk is the thread's io_uring; tests record, drop, tear and reorder.
+
+use std::os::fd::RawFd;
+
+/// An open file, by its descriptor; whoever names it keeps it open.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct FileId(pub RawFd);
+
+/// Asynchronous file operations. Each completes as its `tag` with a negative errno or the bytes done, in any order.
+pub trait Disk {
+    /// # Safety
+    /// `iovecs` and the memory they name stay valid, in place and untouched until the completion of `tag` has been seen.
+    unsafe fn readv(&mut self, file: FileId, iovecs: *const libc::iovec, count: u32, offset: u64, tag: u64);
+
+    /// # Safety
+    /// `iovecs` and the memory they name stay valid, in place and unchanged until the completion of `tag` has been seen.
+    unsafe fn writev(&mut self, file: FileId, iovecs: *const libc::iovec, count: u32, offset: u64, tag: u64);
+
+    /// Everything written and completed before survives a power loss once this has completed.
+    fn sync(&mut self, file: FileId, tag: u64);
+
+    /// Reserve room; what was not written yet reads zeros.
+    fn allocate(&mut self, file: FileId, offset: u64, len: u64, tag: u64);
+
+    /// Give room back; the range reads zeros.
+    fn punch(&mut self, file: FileId, offset: u64, len: u64, tag: u64);
+}

@@ -1,0 +1,283 @@
+//! Saving the map, so that recovery starts late in the log and what nothing refers to becomes free.
+//!
+//! At the cut the changed leaves are frozen and the segments' counts copied. The frozen leaves go to the log like any block, the
+//! log is synced, and the checkpoint file is replaced. Only then are segments freed: those that were dead at the cut, which the
+//! durable checkpoint does not mention any more. So whatever is found after a crash refers to nothing that was overwritten.
+
+use super::group::Waiter;
+use super::segments::{Segment, save};
+use super::{Background, Kind, LeafWaiter, LogEngine, SegmentName, sync, tag};
+use crate::engine::Io;
+use crate::engine::format::{
+    BLOCK_BYTES, Checkpoint, ExtentKind, FRONT_BLOCKS, Home, Place, SEGMENT_BYTES, SavedSegment, Tail, encode_leaf,
+};
+use crate::engine::map::Leaf;
+use std::collections::{BTreeMap, HashMap};
+use std::sync::Arc;
+use std::time::Duration;
+
+/// Log that each changed leaf is worth: saving all of them then costs at most half of what was written anyway.
+const LOG_BYTES_PER_LEAF: u64 = 64 << 10;
+/// Leaves appended before guests' requests get their turn again.
+const LEAVES_PER_STEP: usize = 16;
+/// Groups in memory above which saving waits.
+const BUSY_GROUPS: usize = 3;
+/// Leaves fetched at a time for changes that were put off.
+const DEFERRED_AT_A_TIME: usize = 64;
+/// Dead segments that make a checkpoint worth while: so many, or this part of all.
+const MIN_DEAD: usize = 8;
+const DEAD_PART: usize = 8;
+/// A volume that has been idle so long is saved, so that its next open has nothing to do.
+const IDLE_SAVE: Duration = Duration::from_secs(5);
+/// Free slots whose room is kept, beside a quarter of those in use.
+const MIN_KEPT_SLOTS: usize = 8;
+
+#[derive(Debug)]
+pub(super) struct Saving {
+    /// Where recovery would start.
+    pub tail: Tail,
+    wanted: bool,
+    run: Option<Run>,
+}
+
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+enum Stage {
+    Leaves,
+    Syncing,
+    Saving,
+}
+
+#[derive(Debug)]
+struct Run {
+    tail: Tail,
+    /// Segments as they were at the cut.
+    segments: Vec<SavedSegment>,
+    frozen: HashMap<u32, Arc<Leaf>>,
+    to_append: Vec<u32>,
+    homes: BTreeMap<u32, Option<Home>>,
+    outstanding: usize,
+    stage: Stage,
+}
+
+impl Saving {
+    pub fn new(tail: Tail) -> Self {
+        Self { tail, wanted: false, run: None }
+    }
+
+    /// Whether the leaf is frozen and must stay in memory.
+    pub fn is_saving(&self, leaf: u32) -> bool {
+        self.run.as_ref().is_some_and(|run| run.frozen.contains_key(&leaf))
+    }
+}
+
+impl<B: Background> LogEngine<B> {
+    /// Bytes of log behind the last checkpoint.
+    fn suffix_bytes(&self) -> u64 {
+        u64::from(self.next_seq.saturating_sub(self.checkpoint.tail.place.seq)) * SEGMENT_BYTES
+    }
+
+    /// Want a checkpoint when one is due.
+    pub(super) fn consider_checkpoint(&mut self) {
+        if self.checkpoint.wanted || self.checkpoint.run.is_some() || self.poisoned.is_some() {
+            return;
+        }
+        let worth = self.map.dirty_leaves() as u64 * LOG_BYTES_PER_LEAF;
+        let dead = self.segments.iter().filter(|s| s.complete && s.is_dead()).count();
+        let enough_dead = dead >= MIN_DEAD.max(self.segments.local_count() as usize / DEAD_PART);
+        let idle = self.map.dirty_leaves() > 0 && self.last_request.elapsed() >= IDLE_SAVE;
+        self.checkpoint.wanted = self.suffix_bytes() >= self.tuning.checkpoint_bytes.max(worth)
+            || enough_dead
+            || self.map.bytes() > self.tuning.map_bytes
+            || idle;
+    }
+
+    pub(super) fn want_checkpoint(&mut self) {
+        self.checkpoint.wanted = true;
+    }
+
+    pub(super) fn is_saving(&self) -> bool {
+        self.checkpoint.run.is_some()
+    }
+
+    pub(super) fn step_checkpoint(&mut self, io: &mut Io<'_>) {
+        if self.checkpoint.run.is_none() {
+            if !self.checkpoint.wanted {
+                return;
+            }
+            let deferred = self.map.deferred(DEFERRED_AT_A_TIME);
+            if !deferred.is_empty() {
+                for leaf in deferred {
+                    if !self.leaf_waiters.contains_key(&leaf) {
+                        self.want_leaf(leaf, LeafWaiter::Anyone, io);
+                    }
+                }
+                return;
+            }
+            self.cut();
+        }
+        if self.checkpoint.run.as_ref().is_some_and(|run| run.stage == Stage::Leaves) {
+            self.append_leaves();
+        }
+        // Recovery takes segments before the tail for complete.
+        let first_incomplete = self.completing.front().map_or(u32::MAX, |segment| segment.index.segment.seq);
+        if let Some(run) = &mut self.checkpoint.run
+            && run.stage == Stage::Leaves
+            && run.outstanding == 0
+            && run.to_append.is_empty()
+            && first_incomplete >= run.tail.place.seq
+        {
+            run.stage = Stage::Syncing;
+            self.sync_for(sync::Waiter::Checkpoint, io);
+        }
+    }
+
+    /// From here on: everything in the log before the tail is in what will be saved, nothing behind it is.
+    fn cut(&mut self) {
+        self.checkpoint.wanted = false;
+        self.close_group();
+        let tail = match &self.open {
+            Some(segment) => {
+                let id = segment.index.segment;
+                let place = Place { seq: id.seq, block: segment.next };
+                Tail { place, slot: segment.slot, written_by: (id.epoch, id.incarnation) }
+            }
+            None => Tail {
+                place: Place { seq: self.next_seq, block: FRONT_BLOCKS },
+                slot: self.next_slot,
+                written_by: (self.epoch, self.incarnation),
+            },
+        };
+        let frozen: HashMap<_, _> = self.map.freeze_dirty().into_iter().collect();
+        let mut to_append: Vec<u32> = frozen.keys().copied().collect();
+        to_append.sort_unstable_by(|a, b| b.cmp(a));
+        self.checkpoint.run = Some(Run {
+            tail,
+            segments: self.segments.save(),
+            frozen,
+            to_append,
+            homes: BTreeMap::new(),
+            outstanding: 0,
+            stage: Stage::Leaves,
+        });
+    }
+
+    fn append_leaves(&mut self) {
+        for _ in 0..LEAVES_PER_STEP {
+            let busy = !self.backlog.is_empty() || self.groups.len() > BUSY_GROUPS;
+            let Some(run) = self.checkpoint.run.as_mut().filter(|_| !busy) else { return };
+            let Some(index) = run.to_append.last().copied() else { return };
+            let Some(leaf) = run.frozen.get(&index).cloned() else { return };
+            if leaf.is_empty() {
+                run.to_append.pop();
+                run.homes.insert(index, None);
+                continue;
+            }
+            let bytes = encode_leaf(index, &leaf);
+            let blocks = bytes.len() / BLOCK_BYTES;
+            if self.room(blocks) == 0 {
+                return;
+            }
+            let (Some(group), Some(run)) = (&mut self.pending, &mut self.checkpoint.run) else { return };
+            let into = group.extend(ExtentKind::Leaf, index, blocks);
+            group.payload_mut(into.clone()).copy_from_slice(&bytes);
+            let place = group.place_of(into.start);
+            group.wait(Waiter::Leaf { index, place, blocks: blocks as u8 });
+            run.to_append.pop();
+            run.outstanding += 1;
+            self.protect_pending(into);
+            self.segments.add_leaf(place.seq, blocks as u8);
+        }
+    }
+
+    /// A frozen leaf is on the disk.
+    pub(super) fn leaf_saved(&mut self, index: u32, place: Place, blocks: u8) {
+        if let Some(run) = &mut self.checkpoint.run {
+            run.homes.insert(index, Some(Home { place, blocks }));
+            run.outstanding -= 1;
+        }
+    }
+
+    /// All leaves survive a power loss: now the file that names them.
+    pub(super) fn checkpoint_synced(&mut self) {
+        let Some(run) = &mut self.checkpoint.run else { return };
+        run.stage = Stage::Saving;
+        let mut segments = run.segments.clone();
+        for saved in &mut segments {
+            if let Some(now) = self.segments.get(saved.id.seq) {
+                *saved = SavedSegment { live: saved.live, ..save(now) };
+            }
+        }
+        // Leaves may lie in segments that are younger than the cut.
+        let known: std::collections::HashSet<u32> = segments.iter().map(|s| s.id.seq).collect();
+        let younger: std::collections::BTreeSet<u32> =
+            run.homes.values().flatten().map(|home| home.place.seq).filter(|seq| !known.contains(seq)).collect();
+        let save_younger = |seq: &u32| self.segments.get(*seq).map(|s| SavedSegment { live: 0, ..save(s) });
+        segments.extend(younger.iter().filter_map(save_younger));
+        segments.sort_unstable_by_key(|s| s.id.seq);
+        let mut homes: BTreeMap<u32, Home> = self.map.homes().collect();
+        for (index, home) in &run.homes {
+            match home {
+                Some(home) => drop(homes.insert(*index, *home)),
+                None => drop(homes.remove(index)),
+            }
+        }
+        let checkpoint = Checkpoint {
+            volume: self.volume,
+            tail: run.tail,
+            owners: self.owners.clone(),
+            segments,
+            homes: homes.into_iter().collect(),
+        };
+        self.background.save_checkpoint(checkpoint.encode());
+    }
+
+    pub(super) fn checkpoint_saved(&mut self, result: Result<(), String>, io: &mut Io<'_>) {
+        let Some(run) = self.checkpoint.run.take() else { return };
+        if let Err(reason) = result {
+            tracing::warn!(volume = self.name, reason, "cannot save the checkpoint, trying again later");
+            for (index, home) in run.homes {
+                self.map.touch(index);
+                if let Some(home) = home {
+                    self.segments.sub_leaf(home.place.seq, home.blocks);
+                }
+            }
+            return;
+        }
+        for (index, home) in run.homes {
+            if let Some(old) = self.map.set_home(index, home) {
+                self.segments.sub_leaf(old.place.seq, old.blocks);
+            }
+        }
+        self.checkpoint.tail = run.tail;
+        for saved in run.segments {
+            let dead = saved.live == 0 && saved.id.seq < run.tail.place.seq;
+            let free = |s: &Segment| {
+                let wanted = self.tuning.upload || self.pins.iter().any(|(_, through)| s.id.seq <= *through);
+                s.is_dead() && s.complete && (s.uploaded || !wanted || s.owner != 0)
+            };
+            if dead && self.segments.get(saved.id.seq).is_some_and(free) {
+                self.drop_segment(saved.id.seq);
+            }
+        }
+        self.let_local_go();
+        self.give_room_back(io);
+    }
+
+    fn drop_segment(&mut self, seq: u32) {
+        let Some(segment) = self.segments.remove(seq) else { return };
+        if let Some(slot) = segment.slot {
+            self.segments.free_slot(slot);
+        }
+        let owner = self.owners[usize::from(segment.owner)].volume;
+        self.background.dropped(SegmentName { owner, id: segment.id });
+    }
+
+    /// Free slots beyond what is likely to be written soon need no room.
+    fn give_room_back(&mut self, io: &mut Io<'_>) {
+        let keep = MIN_KEPT_SLOTS.max(self.segments.local_count() as usize / 4);
+        while let Some(slot) = self.segments.punch_slot(keep) {
+            self.in_kernel += 1;
+            io.disk.punch(self.file_id(), Self::offset_in_slot(slot, 0), SEGMENT_BYTES, tag(Kind::Space, 0));
+        }
+    }
+}

@@ -1,0 +1,217 @@
+//! The cleaner: moves what is left of sparsely used segments to the end of the log, so that they become free.
+//!
+//! A moved block is a write like any other: it takes its place in the log's order, and only if the map still points at where it was
+//! read. So nothing that a guest wrote meanwhile is undone, and recovery need not know of cleaning.
+
+use super::read::{Ids, Purpose, WHOLE_INDEX};
+use super::segments::Segment;
+use super::{Background, LeafWaiter, LogEngine};
+use crate::engine::format::{BLOCK_BYTES, EntryKind, FRONT_BLOCKS, Index, Place, SEGMENT_BLOCKS};
+use crate::engine::{AlignedBuffer, Io};
+use std::collections::VecDeque;
+
+/// Blocks read at a time, and how many such reads and results there are.
+const WINDOW_BLOCKS: u16 = 128;
+const MAX_WINDOWS: usize = 4;
+/// Fuller segments are not worth it.
+const MAX_UTILISATION: f64 = 0.95;
+/// Segments this close to the end of the log are left to empty by themselves.
+const YOUNG_SEGMENTS: u32 = 4;
+/// Blocks that are free to be wasted: small volumes are not cleaned.
+const SLACK_BLOCKS: u64 = 4 * SEGMENT_BLOCKS as u64;
+
+#[derive(Debug, Default)]
+pub(super) struct Cleaner {
+    victim: Option<Victim>,
+    /// Segments up to this one are held by snapshots: emptying them frees nothing.
+    pub pinned_through: Option<u32>,
+}
+
+#[derive(Debug)]
+struct Victim {
+    seq: u32,
+    index: Option<Index>,
+    next: u16,
+    reads: usize,
+    ready: VecDeque<Window>,
+}
+
+/// Blocks read from the victim, to be appended.
+#[derive(Debug)]
+struct Window {
+    first: u16,
+    /// Block of the segment and of the volume; those before `done` are moved.
+    blocks: Vec<(u16, u32)>,
+    done: usize,
+    buffer: AlignedBuffer,
+}
+
+impl<B: Background> LogEngine<B> {
+    pub(super) fn step_cleaner(&mut self, io: &mut Io<'_>) {
+        if self.cleaner.victim.is_none() {
+            match self.choose_victim() {
+                Some(seq) => {
+                    self.cleaner.victim = Some(Victim { seq, index: None, next: FRONT_BLOCKS, reads: 0, ready: VecDeque::new() });
+                    let (block, blocks) = WHOLE_INDEX;
+                    self.start_read(Place { seq, block }, blocks, Ids::Own, Purpose::Index(seq), 0, io);
+                }
+                None => return,
+            }
+        }
+        self.append_moved(io);
+        self.read_windows(io);
+        let finished = |v: &Victim| {
+            v.reads == 0 && v.ready.is_empty() && v.index.as_ref().is_some_and(|index| v.next >= index.end)
+        };
+        if let Some(victim) = self.cleaner.victim.take_if(|victim| finished(victim)) {
+            if let Some(segment) = self.segments.get_mut(victim.seq) {
+                segment.cleaned = true;
+            }
+            self.consider_checkpoint();
+        }
+    }
+
+    /// The segment that is most worth emptying, if cleaning is due.
+    fn choose_victim(&mut self) -> Option<u32> {
+        let threshold = if self.is_idle() { self.tuning.clean_idle } else { self.tuning.clean_busy };
+        let live = self.segments.live_blocks();
+        let limit = (live as f64 * threshold) as u64 + SLACK_BLOCKS;
+        if self.segments.own_blocks() <= limit || self.is_saving() {
+            return None;
+        }
+        let (mut gone, mut best) = (0, None);
+        let pinned = self.cleaner.pinned_through.filter(|_| self.tuning.upload);
+        for segment in self.segments.iter().filter(|s| s.owner == 0 && s.complete) {
+            if segment.is_dead() || segment.cleaned {
+                gone += u64::from(SEGMENT_BLOCKS);
+            } else if segment.utilisation() <= MAX_UTILISATION
+                && segment.id.seq + YOUNG_SEGMENTS < self.next_seq
+                && pinned.is_none_or(|pinned| segment.id.seq > pinned)
+            {
+                let score = self.score(segment);
+                if best.is_none_or(|(best, _)| score > best) {
+                    best = Some((score, segment.id.seq));
+                }
+            }
+        }
+        if self.segments.own_blocks() - gone <= limit {
+            // What is empty already only waits for a checkpoint.
+            self.want_checkpoint();
+            return None;
+        }
+        best.map(|(_, seq)| seq)
+    }
+
+    /// Room gained by the cost of gaining it, more for old segments, whose blocks are likely to stay.
+    fn score(&self, segment: &Segment) -> f64 {
+        let used = segment.utilisation();
+        let age = f64::from(self.next_seq - segment.id.seq);
+        (1.0 - used) * age / (1.0 + used)
+    }
+
+    pub(super) fn cleaner_has_index(&mut self, index: Index) {
+        if let Some(victim) = self.cleaner.victim.as_mut().filter(|victim| victim.seq == index.segment.seq) {
+            victim.index = Some(index);
+        }
+    }
+
+    pub(super) fn cleaner_has_blocks(&mut self, place: Place, ids: Ids, buffer: Option<AlignedBuffer>) {
+        let (Some(victim), Ids::Some(blocks), Some(buffer)) = (&mut self.cleaner.victim, ids, buffer) else { return };
+        victim.reads -= 1;
+        victim.ready.push_back(Window { first: place.block, blocks, done: 0, buffer });
+    }
+
+    /// The victim cannot be read: it is left as it is.
+    pub(super) fn cleaner_failed(&mut self) {
+        let Some(victim) = &mut self.cleaner.victim else { return };
+        victim.reads = victim.reads.saturating_sub(1);
+        victim.next = SEGMENT_BLOCKS;
+        if victim.index.is_none() {
+            let seq = victim.seq;
+            self.cleaner.victim = None;
+            if let Some(segment) = self.segments.get_mut(seq) {
+                segment.cleaned = true;
+            }
+        }
+    }
+
+    fn append_moved(&mut self, io: &mut Io<'_>) {
+        let Some(mut victim) = self.cleaner.victim.take() else { return };
+        while let Some(window) = victim.ready.front_mut() {
+            let Some(&(block, lba)) = window.blocks.get(window.done) else {
+                victim.ready.pop_front();
+                continue;
+            };
+            if let Some(leaf) = self.map.first_absent(lba, 1) {
+                self.want_leaf_once(leaf, io);
+                break;
+            }
+            let start = usize::from(block - window.first) * BLOCK_BYTES;
+            let bytes = &window.buffer.as_slice()[start..start + BLOCK_BYTES];
+            if !self.backlog.is_empty() || !self.move_block(lba, Place { seq: victim.seq, block }, bytes) {
+                break;
+            }
+            window.done += 1;
+        }
+        self.cleaner.victim = Some(victim);
+    }
+
+    fn want_leaf_once(&mut self, leaf: u32, io: &mut Io<'_>) {
+        if !self.leaf_waiters.contains_key(&leaf) {
+            self.want_leaf(leaf, LeafWaiter::Anyone, io);
+        }
+    }
+
+    fn read_windows(&mut self, io: &mut Io<'_>) {
+        loop {
+            let Some(victim) = &self.cleaner.victim else { return };
+            let Some(index) = &victim.index else { return };
+            if victim.reads + victim.ready.len() >= MAX_WINDOWS || victim.next >= index.end {
+                return;
+            }
+            let (seq, mut at) = (victim.seq, victim.next);
+            let mut blocks: Vec<(u16, u32)> = Vec::new();
+            let mut wanted_leaf = None;
+            let entries: Vec<_> = index.entries[usize::from(at)..usize::from(index.end)].to_vec();
+            for entry in entries {
+                if blocks.first().is_some_and(|(first, _)| at - first >= WINDOW_BLOCKS) {
+                    break;
+                }
+                match entry.kind {
+                    EntryKind::Data => {
+                        wanted_leaf = self.map.first_absent(entry.number, 1);
+                        if wanted_leaf.is_some() {
+                            break;
+                        }
+                        if self.map.place(entry.number) == Some(Place { seq, block: at }) {
+                            blocks.push((at, entry.number));
+                        }
+                    }
+                    EntryKind::Leaf => {
+                        // The next checkpoint writes it anew.
+                        let lies_here = self.map.home(entry.number).is_some_and(|home| home.place == Place { seq, block: at });
+                        if lies_here {
+                            wanted_leaf = self.map.absent_leaf(entry.number);
+                            if wanted_leaf.is_some() {
+                                break;
+                            }
+                            self.map.touch(entry.number);
+                        }
+                    }
+                    EntryKind::GroupHeader | EntryKind::Unused => {}
+                }
+                at += 1;
+            }
+            let Some(victim) = &mut self.cleaner.victim else { return };
+            victim.next = at;
+            if let (Some(&(first, _)), Some(&(last, _))) = (blocks.first(), blocks.last()) {
+                victim.reads += 1;
+                let place = Place { seq, block: first };
+                self.start_read(place, last - first + 1, Ids::Some(blocks), Purpose::Clean, 0, io);
+            }
+            if let Some(leaf) = wanted_leaf {
+                return self.want_leaf_once(leaf, io);
+            }
+        }
+    }
+}

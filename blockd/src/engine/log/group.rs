@@ -1,0 +1,445 @@
+//! Groups: what is written to the log in one go.
+
+use super::{Background, Kind, LogEngine, OpenSegment, sync, tag};
+use crate::engine::check::{Check, Guard, Identity};
+use crate::engine::format::{
+    BLOCK_BYTES, EXTENT_BYTES, Entry, EntryKind, Extent, ExtentKind, FRONT_BLOCKS, GroupHeader, Index,
+    MAX_EXTENT_BYTES_OF_HEADER, MAX_GROUP_BLOCKS, MAX_ZEROS, Place, SEGMENT_BLOCKS, SEGMENT_BYTES, SegmentHeader,
+    ZeroRecord,
+};
+use crate::engine::{AlignedBuffer, Io};
+use std::ops::Range;
+use std::time::Instant;
+
+/// Groups gathered, waiting and being written; bounds the memory of a volume whose disk is slow, at 2 MiB each.
+const MAX_GROUPS: usize = 8;
+/// Segments that are full but have no index yet; bounds what recovery has to read block by block.
+const MAX_COMPLETING: usize = 4;
+/// Buffers kept for the next groups.
+const MAX_SPARE_BUFFERS: usize = 4;
+
+/// Who is told when a group and all before it are on the disk.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(super) enum Waiter {
+    Job(usize),
+    /// A leaf of the map was saved.
+    Leaf { index: u32, place: Place, blocks: u8 },
+}
+
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+enum State {
+    Closed,
+    Writing,
+    Done,
+}
+
+/// A header and the blocks behind it; also a segment's header, which goes through the same queue.
+#[derive(Debug)]
+pub(super) struct Group {
+    slot: u32,
+    /// Of the header.
+    place: Place,
+    check_bytes: usize,
+    /// Header, then plain blocks.
+    plain: AlignedBuffer,
+    /// What is written instead when the volume is encrypted.
+    cipher: Option<AlignedBuffer>,
+    extents: Vec<Extent>,
+    checks: Vec<Check>,
+    identities: Vec<Identity>,
+    blocks: usize,
+    waiters: Vec<Waiter>,
+    state: State,
+    written: u64,
+    iovec: Box<libc::iovec>,
+    is_segment_header: bool,
+}
+
+const NO_IOVEC: libc::iovec = libc::iovec { iov_base: std::ptr::null_mut(), iov_len: 0 };
+
+impl Group {
+    fn new(slot: u32, place: Place, check_bytes: usize, plain: AlignedBuffer) -> Self {
+        Self {
+            slot,
+            place,
+            check_bytes,
+            plain,
+            cipher: None,
+            extents: Vec::new(),
+            checks: Vec::new(),
+            identities: Vec::new(),
+            blocks: 0,
+            waiters: Vec::new(),
+            state: State::Closed,
+            written: 0,
+            iovec: Box::new(NO_IOVEC),
+            is_segment_header: false,
+        }
+    }
+
+    /// Blocks that one more extent of at least `least` could bring; 0 if none.
+    fn room(&self, least: usize) -> usize {
+        let used = self.extents.len() * EXTENT_BYTES + self.blocks * self.check_bytes;
+        let left = MAX_EXTENT_BYTES_OF_HEADER.saturating_sub(used + EXTENT_BYTES) / self.check_bytes;
+        let segment_left = usize::from(SEGMENT_BLOCKS - self.place.block - 1) - self.blocks;
+        let room = left.min(MAX_GROUP_BLOCKS - self.blocks).min(segment_left);
+        if room >= least { room } else { 0 }
+    }
+
+    fn has_room_for_record(&self) -> bool {
+        let used = (self.extents.len() + 1) * EXTENT_BYTES + self.blocks * self.check_bytes;
+        used <= MAX_EXTENT_BYTES_OF_HEADER
+    }
+
+    /// Add `blocks` blocks; returns which of the payload they are.
+    pub fn extend(&mut self, kind: ExtentKind, start: u32, blocks: usize) -> Range<usize> {
+        match self.extents.last_mut() {
+            Some(last) if kind == ExtentKind::Data && last.kind == kind && last.start.wrapping_add(last.blocks) == start => {
+                last.blocks += blocks as u32;
+            }
+            _ => self.extents.push(Extent { kind, start, blocks: blocks as u32 }),
+        }
+        let identity = |i| match kind {
+            ExtentKind::Leaf => Identity::Leaf { index: start },
+            _ => Identity::Data { lba: start + i },
+        };
+        self.identities.extend((0..blocks as u32).map(identity));
+        let first = self.blocks;
+        self.blocks += blocks;
+        first..self.blocks
+    }
+
+    pub fn add_record(&mut self, extent: Extent) {
+        self.extents.push(extent);
+    }
+
+    pub fn payload(&self, blocks: Range<usize>) -> &[u8] {
+        &self.plain.as_slice()[(1 + blocks.start) * BLOCK_BYTES..(1 + blocks.end) * BLOCK_BYTES]
+    }
+
+    pub fn payload_mut(&mut self, blocks: Range<usize>) -> &mut [u8] {
+        &mut self.plain.as_mut_slice()[(1 + blocks.start) * BLOCK_BYTES..(1 + blocks.end) * BLOCK_BYTES]
+    }
+
+    pub fn place_of(&self, block: usize) -> Place {
+        Place { block: self.place.block + 1 + block as u16, ..self.place }
+    }
+
+    /// True if it did not wait for the very same just before.
+    pub fn wait(&mut self, waiter: Waiter) -> bool {
+        if self.waiters.last() == Some(&waiter) {
+            return false;
+        }
+        self.waiters.push(waiter);
+        true
+    }
+
+    /// The jobs that wait; nobody tells them any more.
+    pub fn take_jobs(&mut self) -> Vec<usize> {
+        let jobs = self.waiters.iter().filter_map(|w| if let Waiter::Job(job) = w { Some(*job) } else { None }).collect();
+        self.waiters.retain(|waiter| !matches!(waiter, Waiter::Job(_)));
+        jobs
+    }
+
+    /// Which block of the payload lies at `place`, if one does.
+    pub fn find(&self, place: Place) -> Option<usize> {
+        let first = self.place.block + 1;
+        let within = place.seq == self.place.seq && place.block >= first;
+        within.then(|| usize::from(place.block - first)).filter(|&block| block < self.blocks && !self.is_segment_header)
+    }
+
+    fn len(&self) -> usize {
+        (1 + self.blocks) * BLOCK_BYTES
+    }
+}
+
+impl<B: Background> LogEngine<B> {
+    /// Blocks that may be appended to the pending group now, at least `least` or none.
+    pub(super) fn room(&mut self, least: usize) -> usize {
+        loop {
+            if let Some(group) = &self.pending {
+                let room = group.room(least);
+                if room > 0 {
+                    return room;
+                }
+                self.close_group();
+            } else if !self.begin_group(least) {
+                return 0;
+            }
+        }
+    }
+
+    /// Whether a record of zeros may be added to the pending group now.
+    pub(super) fn room_for_zeros(&mut self) -> bool {
+        loop {
+            if self.open.as_ref().is_some_and(|segment| segment.index.zeros.len() >= MAX_ZEROS) {
+                self.finish_segment();
+            }
+            let fits = self.pending.as_ref().map(|group| group.has_room_for_record() && self.zeros_left() > 0);
+            match fits {
+                Some(true) => return true,
+                Some(false) => self.close_group(),
+                None => {
+                    if !self.begin_group(1) {
+                        return false;
+                    }
+                }
+            }
+        }
+    }
+
+    fn zeros_left(&self) -> usize {
+        let pending = self.pending.as_ref().map_or(0, |group| {
+            group.extents.iter().filter(|extent| extent.kind == ExtentKind::Zero).count()
+        });
+        self.open.as_ref().map_or(0, |segment| MAX_ZEROS.saturating_sub(segment.index.zeros.len() + pending))
+    }
+
+    /// Begin a group for at least `least` blocks; false if the log takes none for now.
+    fn begin_group(&mut self, least: usize) -> bool {
+        if self.groups.len() >= MAX_GROUPS {
+            return false;
+        }
+        let left = |segment: &OpenSegment| usize::from(SEGMENT_BLOCKS - segment.next);
+        if self.open.as_ref().is_some_and(|segment| left(segment) < 1 + least) {
+            self.finish_segment();
+        }
+        if self.open.is_none() && !self.begin_segment() {
+            return false;
+        }
+        let Some(segment) = &self.open else { return false };
+        let place = Place { seq: segment.index.segment.seq, block: segment.next };
+        let slot = segment.slot;
+        let buffer = self.buffers.pop().unwrap_or_else(|| AlignedBuffer::new((1 + MAX_GROUP_BLOCKS) * BLOCK_BYTES));
+        self.pending = Some(Group::new(slot, place, self.guards[0].check_bytes(), buffer));
+        true
+    }
+
+    /// Start the next segment of the log; false while too many have no index yet.
+    fn begin_segment(&mut self) -> bool {
+        if self.completing.len() >= MAX_COMPLETING {
+            return false;
+        }
+        let (seq, slot) = (self.next_seq, self.next_slot);
+        let id = self.writer(seq);
+        self.next_slot = self.segments.take_slot();
+        self.next_seq += 1;
+        let header =
+            SegmentHeader { volume: self.volume, segment: id, next_slot: self.next_slot, previous_end: self.previous_end };
+        let mut group = Group::new(slot, Place { seq, block: 0 }, 0, AlignedBuffer::new(BLOCK_BYTES));
+        header.encode(group.plain.as_mut_slice());
+        group.is_segment_header = true;
+        self.groups.push_back(group);
+        self.segments.insert(super::segments::Segment {
+            id,
+            owner: 0,
+            slot: Some(slot),
+            live: 0,
+            leaf_live: 0,
+            end: 0,
+            complete: false,
+            uploaded: false,
+            sealed: self.is_sealed(),
+            cleaned: false,
+        });
+        self.open = Some(OpenSegment {
+            slot,
+            next: FRONT_BLOCKS,
+            index: Index::new(self.volume, id, self.is_sealed()),
+            opened_at: Instant::now(),
+            stage: sync::Stage::Writing,
+        });
+        true
+    }
+
+    /// Let the open segment be full.
+    pub(super) fn finish_segment(&mut self) {
+        self.close_group();
+        if let Some(mut segment) = self.open.take() {
+            self.previous_end = segment.next;
+            segment.index.end = segment.next;
+            if let Some(entry) = self.segments.get_mut(segment.index.segment.seq) {
+                entry.end = segment.next;
+            }
+            self.completing.push_back(segment);
+        }
+    }
+
+    /// The blocks `added` of the pending group have their contents. Their checksums are taken while they are in the cache; tags
+    /// follow when the group is closed.
+    pub(super) fn protect_pending(&mut self, added: Range<usize>) {
+        let (Some(group), Guard::Plain) = (&mut self.pending, &self.guards[0]) else { return };
+        for block in added {
+            let crc = crate::engine::check::crc32c(group.payload(block..block + 1));
+            group.checks.push(Check::Crc(crc));
+        }
+    }
+
+    /// Nothing more is added to the pending group.
+    pub(super) fn close_group(&mut self) {
+        let Some(mut group) = self.pending.take() else { return };
+        let Some(segment) = &mut self.open else { return };
+        let (guard, id) = (&self.guards[0], segment.index.segment);
+        if guard.is_sealed() {
+            let mut cipher =
+                self.buffers.pop().unwrap_or_else(|| AlignedBuffer::new((1 + MAX_GROUP_BLOCKS) * BLOCK_BYTES));
+            let bytes = &mut cipher.as_mut_slice()[BLOCK_BYTES..group.len()];
+            bytes.copy_from_slice(group.payload(0..group.blocks));
+            for (i, block) in bytes.chunks_exact_mut(BLOCK_BYTES).enumerate() {
+                let position = group.place_of(i).block;
+                group.checks.push(guard.protect(id, position, group.identities[i], block));
+            }
+            group.cipher = Some(cipher);
+        }
+        let header = GroupHeader {
+            volume: self.volume,
+            segment: id,
+            position: group.place.block,
+            extents: std::mem::take(&mut group.extents),
+            checks: std::mem::take(&mut group.checks),
+        };
+        let target = group.cipher.as_mut().unwrap_or(&mut group.plain);
+        header.encode(guard.is_sealed(), &mut target.as_mut_slice()[..BLOCK_BYTES]);
+        add_to_index(&mut segment.index, &header);
+        segment.next += 1 + group.blocks as u16;
+        self.groups.push_back(group);
+    }
+
+    /// Hand closed groups to the disk, and the pending one when the disk has nothing better to do.
+    pub(super) fn send_groups(&mut self, io: &mut Io<'_>) {
+        if self.held {
+            return;
+        }
+        let mut writing = self.groups.iter().filter(|group| group.state == State::Writing).count();
+        if writing < self.tuning.groups_in_flight && self.groups.iter().all(|group| group.state != State::Closed) {
+            self.close_group();
+        }
+        for i in 0..self.groups.len() {
+            if writing >= self.tuning.groups_in_flight {
+                return;
+            }
+            if self.groups[i].state == State::Closed {
+                // A segment's header is small and goes along with the group behind it.
+                writing += usize::from(!self.groups[i].is_segment_header);
+                self.write_group(i, io);
+            }
+        }
+    }
+
+    fn write_group(&mut self, i: usize, io: &mut Io<'_>) {
+        let file = self.file_id();
+        let serial = self.first_group + i;
+        let group = &mut self.groups[i];
+        group.state = State::Writing;
+        let (slot, len) = (group.slot, group.len());
+        let offset = Self::offset_in_slot(slot, group.place.block) + group.written;
+        let buffer = group.cipher.as_mut().unwrap_or(&mut group.plain);
+        let rest = &mut buffer.as_mut_slice()[group.written as usize..len];
+        *group.iovec = libc::iovec { iov_base: rest.as_mut_ptr().cast(), iov_len: rest.len() };
+        self.in_kernel += 1;
+        // SAFETY: the iovec is in a box of its own, and buffer and box stay with the group, unchanged, until `group_ended` has seen
+        // the end of this write.
+        unsafe { io.disk.writev(file, &raw const *group.iovec, 1, offset, tag(Kind::Group, serial)) }
+        self.allocate_ahead(slot.max(self.next_slot), io);
+    }
+
+    /// Ask for the room of slots before they are needed.
+    fn allocate_ahead(&mut self, slot: u32, io: &mut Io<'_>) {
+        while self.allocated_slots <= slot {
+            let offset = Self::offset_in_slot(self.allocated_slots, 0);
+            self.allocated_slots += 1;
+            self.in_kernel += 1;
+            io.disk.allocate(self.file_id(), offset, SEGMENT_BYTES, tag(Kind::Space, 0));
+        }
+    }
+
+    pub(super) fn group_ended(&mut self, serial: usize, result: i32, io: &mut Io<'_>) {
+        // The tag holds the low bits of the serial number.
+        let i = serial.wrapping_sub(self.first_group) & super::INDEX_MASK as usize;
+        let Some(group) = self.groups.get_mut(i) else { return };
+        match result {
+            n if n > 0 => {
+                group.written += n as u64;
+                if (group.written as usize) < group.len() {
+                    return self.write_group(i, io);
+                }
+                group.state = State::Done;
+                self.sync.unsynced = true;
+                self.release_groups(io);
+            }
+            n if matches!(-n, libc::ENOSPC | libc::EDQUOT | libc::ENOMEM | libc::EAGAIN | libc::EINTR) => {
+                group.state = State::Closed;
+                if n == -libc::EINTR {
+                    return;
+                }
+                if !self.held {
+                    tracing::warn!(volume = self.name, error = -n, "writes wait for room");
+                }
+                self.held = true;
+            }
+            n => {
+                // The log has a hole now that nothing behind may be answered over.
+                let error = std::io::Error::from_raw_os_error(if n == 0 { libc::EIO } else { -n });
+                self.poison(format!("cannot write to the log: {error}"));
+                group_failed(self, i);
+                self.fail_changes(io);
+            }
+        }
+    }
+
+    /// Tell those who wait for groups that are on the disk with all before them.
+    fn release_groups(&mut self, io: &mut Io<'_>) {
+        while self.groups.front().is_some_and(|group| group.state == State::Done) && self.poisoned.is_none() {
+            let Some(group) = self.groups.pop_front() else { return };
+            self.first_group += 1;
+            for waiter in group.waiters {
+                match waiter {
+                    Waiter::Job(job) => self.part_done(job, true, io),
+                    Waiter::Leaf { index, place, blocks } => self.leaf_saved(index, place, blocks),
+                }
+            }
+            for buffer in [Some(group.plain), group.cipher].into_iter().flatten() {
+                if !group.is_segment_header && self.buffers.len() < MAX_SPARE_BUFFERS {
+                    self.buffers.push(buffer);
+                }
+            }
+        }
+    }
+
+    /// Whether any group of the segment is not on the disk yet.
+    pub(super) fn has_groups_of(&self, seq: u32) -> bool {
+        self.groups.iter().chain(&self.pending).any(|group| group.place.seq == seq)
+    }
+}
+
+/// Its blocks stay readable from memory.
+fn group_failed<B: Background>(engine: &mut LogEngine<B>, i: usize) {
+    engine.groups[i].state = State::Done;
+}
+
+/// Note in the segment's index what the group brings.
+pub(super) fn add_to_index(index: &mut Index, header: &GroupHeader) {
+    let mut at = header.position;
+    index.entries[usize::from(at)] = Entry { kind: EntryKind::GroupHeader, number: 0 };
+    at += 1;
+    let mut checks = header.checks.iter();
+    for extent in &header.extents {
+        let kind = match extent.kind {
+            ExtentKind::Zero => {
+                index.zeros.push(ZeroRecord { before: at, lba: extent.start, blocks: extent.blocks });
+                continue;
+            }
+            ExtentKind::Data => EntryKind::Data,
+            ExtentKind::Leaf => EntryKind::Leaf,
+        };
+        for i in 0..extent.blocks {
+            let number = if kind == EntryKind::Data { extent.start + i } else { extent.start };
+            index.entries[usize::from(at)] = Entry { kind, number };
+            if let Some(check) = checks.next() {
+                index.checks[usize::from(at)] = *check;
+            }
+            at += 1;
+        }
+    }
+    index.end = at;
+}

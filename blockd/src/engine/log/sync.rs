@@ -1,0 +1,173 @@
+//! Syncs of the log, and the completion of full segments: sync, then index.
+
+use super::{Background, CompleteSegment, Kind, LogEngine, tag};
+use crate::engine::format::{CHECKS_AT, BLOCK_BYTES, CheckPage, INDEX_AT, INDEX_BLOCKS, SEGMENT_BLOCKS, checks_per_page};
+use crate::engine::{AlignedBuffer, Io};
+
+/// Who wants a sync.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(super) enum Waiter {
+    Job(usize),
+    /// A full segment whose groups are all written.
+    Segment(u32),
+    Checkpoint,
+}
+
+/// One sync at a time; it serves all who asked before it began.
+#[derive(Debug)]
+pub(super) struct Syncing {
+    running: Option<Vec<Waiter>>,
+    next: Vec<Waiter>,
+    /// Something was written since the last sync began.
+    pub unsynced: bool,
+}
+
+impl Default for Syncing {
+    fn default() -> Self {
+        // A predecessor may have died with answered writes that it had not synced.
+        Self { running: None, next: Vec::new(), unsynced: true }
+    }
+}
+
+/// How far a full segment is.
+#[derive(Debug)]
+pub(super) enum Stage {
+    /// Groups of it are being gathered or written.
+    Writing,
+    Syncing,
+    Synced,
+    WritingIndex { buffer: AlignedBuffer, iovec: Box<libc::iovec> },
+    Complete,
+}
+
+impl<B: Background> LogEngine<B> {
+    pub(super) fn sync_for(&mut self, waiter: Waiter, io: &mut Io<'_>) {
+        self.sync.next.push(waiter);
+        self.begin_sync(io);
+    }
+
+    fn begin_sync(&mut self, io: &mut Io<'_>) {
+        if self.sync.running.is_some() || self.sync.next.is_empty() {
+            return;
+        }
+        let waiters = std::mem::take(&mut self.sync.next);
+        if !self.sync.unsynced || self.poisoned.is_some() {
+            return self.tell_synced(waiters, io);
+        }
+        self.sync.unsynced = false;
+        self.sync.running = Some(waiters);
+        self.in_kernel += 1;
+        io.disk.sync(self.file_id(), tag(Kind::Sync, 0));
+    }
+
+    pub(super) fn sync_ended(&mut self, result: i32, io: &mut Io<'_>) {
+        let waiters = self.sync.running.take().unwrap_or_default();
+        if result == -libc::EINTR {
+            self.sync.unsynced = true;
+            self.sync.next.extend(waiters);
+            return self.begin_sync(io);
+        }
+        if result < 0 {
+            // The kernel may have dropped what it could not write, and would report success the next time.
+            self.poison(format!("flush failed: {}", std::io::Error::from_raw_os_error(-result)));
+        }
+        self.tell_synced(waiters, io);
+        self.begin_sync(io);
+    }
+
+    fn tell_synced(&mut self, waiters: Vec<Waiter>, io: &mut Io<'_>) {
+        let ok = self.poisoned.is_none();
+        for waiter in waiters {
+            match waiter {
+                Waiter::Job(job) => {
+                    self.jobs.get_mut(job).ok &= ok;
+                    self.answer(job, io);
+                }
+                Waiter::Segment(seq) if ok => {
+                    if let Some(segment) = self.completing.iter_mut().find(|s| s.index.segment.seq == seq) {
+                        segment.stage = Stage::Synced;
+                    }
+                }
+                Waiter::Checkpoint if ok => self.checkpoint_synced(),
+                _ => {}
+            }
+        }
+    }
+
+    /// Move full segments on towards completion.
+    pub(super) fn complete_segments(&mut self, io: &mut Io<'_>) {
+        if self.completing.is_empty() || self.poisoned.is_some() {
+            return;
+        }
+        let mut to_sync = Vec::new();
+        for i in 0..self.completing.len() {
+            let seq = self.completing[i].index.segment.seq;
+            match self.completing[i].stage {
+                Stage::Writing if !self.has_groups_of(seq) => {
+                    self.completing[i].stage = Stage::Syncing;
+                    to_sync.push(seq);
+                }
+                Stage::Synced if !self.held => self.write_index(i, io),
+                _ => {}
+            }
+        }
+        for seq in to_sync {
+            self.sync_for(Waiter::Segment(seq), io);
+        }
+        while self.completing.front().is_some_and(|segment| matches!(segment.stage, Stage::Complete)) {
+            let Some(segment) = self.completing.pop_front() else { return };
+            let id = segment.index.segment;
+            if let Some(entry) = self.segments.get_mut(id.seq) {
+                entry.complete = true;
+            }
+            if self.tuning.upload {
+                self.uploads.waiting.push_back((id.seq, segment.opened_at));
+            }
+            self.background.complete(CompleteSegment { id, slot: segment.slot, end: segment.index.end, uploaded: false });
+            self.consider_checkpoint();
+        }
+    }
+
+    fn write_index(&mut self, i: usize, io: &mut Io<'_>) {
+        let file = self.file_id();
+        let segment = &mut self.completing[i];
+        let mut buffer = AlignedBuffer::new(usize::from(INDEX_BLOCKS) * BLOCK_BYTES);
+        segment.index.encode(buffer.as_mut_slice());
+        let bytes = buffer.as_mut_slice();
+        let iovec = Box::new(libc::iovec { iov_base: bytes.as_mut_ptr().cast(), iov_len: bytes.len() });
+        let address = &raw const *iovec;
+        segment.stage = Stage::WritingIndex { buffer, iovec };
+        let offset = Self::offset_in_slot(segment.slot, INDEX_AT);
+        let tag = tag(Kind::Index, segment.index.segment.seq as usize);
+        self.in_kernel += 1;
+        // SAFETY: buffer and iovec stay in the segment's stage, unchanged, until `index_ended` has seen the end of this write.
+        unsafe { io.disk.writev(file, address, 1, offset, tag) }
+    }
+
+    pub(super) fn index_ended(&mut self, seq: usize, result: i32) {
+        let matches = |s: &&mut super::OpenSegment| s.index.segment.seq as usize & super::INDEX_MASK as usize == seq;
+        let Some(segment) = self.completing.iter_mut().find(matches) else { return };
+        let stage = std::mem::replace(&mut segment.stage, Stage::Synced);
+        let Stage::WritingIndex { buffer, .. } = stage else { return };
+        let whole = usize::from(INDEX_BLOCKS) * BLOCK_BYTES;
+        match result {
+            n if n as usize == whole && n > 0 => {
+                segment.stage = Stage::Complete;
+                self.sync.unsynced = true;
+                // Its checks are likely to be wanted soon.
+                let (seq, sealed) = (segment.index.segment.seq, segment.index.sealed);
+                for number in 0..SEGMENT_BLOCKS.div_ceil(checks_per_page(sealed)) {
+                    let start = usize::from(CHECKS_AT - INDEX_AT + number) * BLOCK_BYTES;
+                    let page = &buffer.as_slice()[start..start + BLOCK_BYTES];
+                    if let Some(page) = CheckPage::decode(page, seq, number, sealed) {
+                        self.check_cache.insert((seq, number), page);
+                    }
+                }
+            }
+            // Written again from the start.
+            n if n > 0 || n == -libc::EINTR => {}
+            n if matches!(-n, libc::ENOSPC | libc::EDQUOT | libc::ENOMEM | libc::EAGAIN) => self.held = true,
+            n => self.poison(format!("cannot write a segment's index: {}", std::io::Error::from_raw_os_error(-n))),
+        }
+    }
+}

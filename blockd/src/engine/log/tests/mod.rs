@@ -1,0 +1,5 @@
+//! The shipping engine over a recording disk: crashes at every point, and what may be found afterwards.
+
+mod exhaustive;
+mod random;
+mod world;
