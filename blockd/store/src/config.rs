@@ -3,6 +3,7 @@
 use crate::{
     DirStore, ObjectStore,
     error::{Attempt, Operation, StoreError, said},
+    s3::{S3Config, S3Store, Timeouts},
 };
 use serde::{Deserialize, Serialize};
 use std::{path::PathBuf, sync::Arc};
@@ -12,6 +13,7 @@ use std::{path::PathBuf, sync::Arc};
 #[serde(tag = "kind", rename_all = "lowercase")]
 pub enum StoreConfig {
     Dir(DirConfig),
+    S3(S3Config),
 }
 
 /// `kind = "dir"`
@@ -37,6 +39,37 @@ pub fn open(config: &StoreConfig) -> Result<Arc<dyn ObjectStore>, StoreError> {
                 return Err(wrong(&path.display().to_string(), "store.path must be an absolute path"));
             }
             Ok(Arc::new(DirStore::open(path)?))
+        }
+        StoreConfig::S3(config) => Ok(Arc::new(S3Store::open(config, Timeouts::default())?)),
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn tables() {
+        let dir: StoreConfig = toml::from_str("kind = 'dir'\npath = '/s'\n").unwrap();
+        assert_eq!(dir, StoreConfig::Dir(DirConfig { path: "/s".into() }));
+        let text = "kind = 's3'\nendpoint = 'https://s3'\nregion = 'us-east-2'\nbucket = 'volumes'\n\
+                    credentials_file = '/etc/hive/s3.toml'\n";
+        let StoreConfig::S3(s3) = toml::from_str(text).unwrap() else { panic!() };
+        assert!(s3.path_style && s3.prefix.is_empty() && s3.ca_file.is_none());
+        let printed = toml::to_string(&StoreConfig::S3(s3.clone())).unwrap();
+        assert_eq!(toml::from_str::<StoreConfig>(&printed).unwrap(), StoreConfig::S3(s3));
+    }
+
+    #[test]
+    fn mistakes_are_named() {
+        for (text, expected) in [
+            ("kind = 'nfs'", "unknown variant `nfs`"),
+            ("path = '/s'", "missing field `kind`"),
+            ("kind = 'dir'\npath = '/s'\nbucket = 'b'", "unknown field `bucket`"),
+            ("kind = 's3'\nbucket = 'b'", "missing field"),
+        ] {
+            let error = toml::from_str::<StoreConfig>(text).unwrap_err().to_string();
+            assert!(error.contains(expected), "{error}");
         }
     }
 }

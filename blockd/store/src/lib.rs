@@ -21,6 +21,7 @@ pub mod error;
 pub mod faulty;
 pub mod key;
 mod random;
+pub mod s3;
 
 use async_trait::async_trait;
 use bytes::Bytes;
@@ -31,6 +32,7 @@ pub use config::{DirConfig, StoreConfig, open};
 pub use dir::DirStore;
 pub use error::{Attempt, Operation, StoreError};
 pub use faulty::FaultyStore;
+pub use s3::{S3Config, S3Store};
 
 /// The largest object that is put or read whole, in bytes. Segments have 16 MiB and manifests less: what is larger is a mistake
 /// that must not take the daemon's memory.
