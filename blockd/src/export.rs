@@ -1,6 +1,6 @@
-//! One attached volume: a named thread with its socket, device and engine.
+//! One open volume: a named thread with its engine and device, and a socket while it is attached.
 
-use crate::engine::Engine;
+use crate::engine::{Engine, HOUSEKEEPING_INTERVAL};
 use crate::status::VolumeStatus;
 use crate::uring::Uring;
 use crate::vhost::{Device, DeviceConfig, Session, foreign_tag};
@@ -8,7 +8,7 @@ use io_uring::types::Timespec;
 use rustix::event::{EventfdFlags, eventfd};
 use std::cell::RefCell;
 use std::fs::File;
-use std::io::{self, Write};
+use std::io::{self, Read, Write};
 use std::os::fd::AsRawFd;
 use std::os::unix::net::{UnixListener, UnixStream};
 use std::path::{Path, PathBuf};
@@ -22,8 +22,9 @@ use vhost::vhost_user::{BackendReqHandler, Error as VhostError};
 /// Numbers of the loop's own ring entries. Those of connections count up from the last, so that a late one is told apart.
 const LISTENER: u32 = 0;
 const WAKE: u32 = 1;
-const TIMER: u32 = 2;
-const FIRST_CONNECTION: u32 = 3;
+const FIRST_CONNECTION: u32 = 2;
+/// Timers have this bit and count up.
+const TIMER: u32 = 1 << 31;
 
 /// Pause before requests held for want of room are tried again: doubled from the first to the second.
 const MIN_RETRY_DELAY: Duration = Duration::from_millis(50);
@@ -41,7 +42,7 @@ struct Remote {
 /// A running export. Dropping it without [`Self::stop`] leaves the thread running.
 #[derive(Debug)]
 pub struct Export {
-    socket: PathBuf,
+    socket: Option<PathBuf>,
     remote: Arc<Remote>,
     thread: JoinHandle<io::Result<()>>,
 }
@@ -49,7 +50,8 @@ pub struct Export {
 /// How an export is run.
 #[derive(Clone, Debug)]
 pub struct ExportConfig {
-    pub socket: PathBuf,
+    /// None: open for the daemon's own purposes.
+    pub socket: Option<PathBuf>,
     pub device: DeviceConfig,
     /// How long to look for work before sleeping.
     pub poll: Duration,
@@ -64,12 +66,12 @@ impl Export {
         F: FnOnce() -> Result<E, Err> + Send + 'static,
     {
         let socket = config.socket.clone();
-        let listen_error = |e| StartError::Listen(socket.clone(), e);
         let wake: File = eventfd(0, EventfdFlags::CLOEXEC).map_err(|e| StartError::Thread(e.into()))?.into();
         let remote = Arc::new(Remote { stop: AtomicBool::new(false), wake, connection: Mutex::new(None) });
         let (ready, opened) = mpsc::channel();
         let thread_remote = remote.clone();
-        let listener = listen(&socket).map_err(listen_error)?;
+        let listen = |path: &PathBuf| listen(path).map_err(|e| StartError::Listen(path.clone(), e));
+        let listener = socket.as_ref().map(listen).transpose()?;
         let name = format!("vol-{}", config.device.name);
         let thread = std::thread::Builder::new().name(name).spawn(move || {
             let start = || -> Result<Loop<E>, StartError> {
@@ -94,7 +96,7 @@ impl Export {
         match opened.recv() {
             Ok(Ok(())) => Ok(Self { socket, remote, thread }),
             failed => {
-                let _ = std::fs::remove_file(&socket);
+                remove_socket(socket.as_deref());
                 Err(match failed {
                     Ok(Err(e)) => e,
                     _ => StartError::Thread(io::Error::other("the engine thread ended")),
@@ -103,8 +105,14 @@ impl Export {
         }
     }
 
-    pub fn socket(&self) -> &Path {
-        &self.socket
+    pub fn socket(&self) -> Option<&Path> {
+        self.socket.as_deref()
+    }
+
+    /// Let the thread look at what has changed.
+    pub fn nudge(&self) {
+        // It fails only when the counter is full, and then the thread is awake already.
+        let _ = (&self.remote.wake).write_all(&1u64.to_ne_bytes());
     }
 
     /// Answer what is in flight, flush, close, remove the socket.
@@ -115,8 +123,14 @@ impl Export {
             let _ = connection.shutdown(std::net::Shutdown::Both);
         }
         let result = self.thread.join().unwrap_or_else(|_| Err(io::Error::other("the engine thread panicked")));
-        let _ = std::fs::remove_file(&self.socket);
+        remove_socket(self.socket.as_deref());
         result
+    }
+}
+
+fn remove_socket(path: Option<&Path>) {
+    if let Some(path) = path {
+        let _ = std::fs::remove_file(path);
     }
 }
 
@@ -142,7 +156,7 @@ pub fn listen(path: &Path) -> io::Result<UnixListener> {
 /// The thread's state.
 struct Loop<E: Engine> {
     session: Arc<Session<E>>,
-    listener: UnixListener,
+    listener: Option<UnixListener>,
     connection: Option<BackendReqHandler<Session<E>>>,
     connection_number: u32,
     remote: Arc<Remote>,
@@ -150,14 +164,18 @@ struct Loop<E: Engine> {
     poll: Duration,
     retry_delay: Duration,
     last_shortage: Option<Instant>,
-    /// Set while the timer runs. Boxed: the kernel reads it at its address.
-    timer: Option<Box<Timespec>>,
+    retry_at: Option<Instant>,
+    tick_at: Instant,
+    /// Running timers by number, with the time each is for. Boxed: the kernel reads it at its address. A new one is started only if
+    /// it is earlier than all others, so there are few.
+    timers: Vec<(u32, Instant, Box<Timespec>)>,
+    next_timer: u32,
 }
 
 impl<E: Engine> Loop<E> {
     fn new(
         device: Device<E>,
-        listener: UnixListener,
+        listener: Option<UnixListener>,
         remote: Arc<Remote>,
         status: Arc<VolumeStatus>,
         poll: Duration,
@@ -174,7 +192,10 @@ impl<E: Engine> Loop<E> {
             poll,
             retry_delay: MIN_RETRY_DELAY,
             last_shortage: None,
-            timer: None,
+            retry_at: None,
+            tick_at: Instant::now() + HOUSEKEEPING_INTERVAL,
+            timers: Vec::new(),
+            next_timer: TIMER,
         }
     }
 
@@ -182,7 +203,9 @@ impl<E: Engine> Loop<E> {
         {
             let uring = &mut self.session.0.borrow_mut().uring;
             uring.poll(self.remote.wake.as_raw_fd(), foreign_tag(WAKE), false);
-            uring.poll(self.listener.as_raw_fd(), foreign_tag(LISTENER), false);
+            if let Some(listener) = &self.listener {
+                uring.poll(listener.as_raw_fd(), foreign_tag(LISTENER), false);
+            }
         }
         let mut last_progress = Instant::now();
         while !self.remote.stop.load(Ordering::Acquire) {
@@ -214,16 +237,34 @@ impl<E: Engine> Loop<E> {
         device.answer();
         progressed |= device.fetch();
         device.answer();
-        if device.engine.has_held() && self.timer.is_none() {
+        let now = Instant::now();
+        if self.retry_at.is_some_and(|at| at <= now) {
+            self.retry_at = None;
+            device.retry_held();
+        }
+        if device.engine.has_held() && self.retry_at.is_none() {
             // Shortages close to each other are one.
             let recent = self.last_shortage.is_some_and(|at| at.elapsed() < 2 * MAX_RETRY_DELAY);
             self.retry_delay = if recent { (self.retry_delay * 2).min(MAX_RETRY_DELAY) } else { MIN_RETRY_DELAY };
-            self.last_shortage = Some(Instant::now());
-            self.timer = Some(Box::new(Timespec::from(self.retry_delay)));
-            if let Some(at) = &self.timer {
-                // SAFETY: the box stays until the timer's completion has been seen, in `handle`.
-                unsafe { device.uring.timer(&raw const **at, foreign_tag(TIMER)) }
-            }
+            self.last_shortage = Some(now);
+            self.retry_at = Some(now + self.retry_delay);
+        }
+        if self.tick_at <= now {
+            self.tick_at = now + HOUSEKEEPING_INTERVAL;
+            device.tick();
+            device.answer();
+        }
+        let tick_at = device.engine.wants_tick().then_some(self.tick_at);
+        let due = [self.retry_at, device.gated_until(), tick_at].into_iter().flatten().min();
+        if let Some(due) = due
+            && self.timers.iter().all(|(_, at, _)| *at > due)
+        {
+            self.next_timer = TIMER | self.next_timer.wrapping_add(1);
+            let after = Box::new(Timespec::from(due.saturating_duration_since(now)));
+            let address = &raw const *after;
+            self.timers.push((self.next_timer, due, after));
+            // SAFETY: the box stays among the timers until its completion has been seen, in `handle`.
+            unsafe { device.uring.timer(address, foreign_tag(self.next_timer)) }
         }
         device.uring.submit()?;
         let events = std::mem::take(&mut device.events);
@@ -237,18 +278,25 @@ impl<E: Engine> Loop<E> {
     fn handle(&mut self, event: u32) {
         match event {
             LISTENER => self.accept(),
-            WAKE => {}
-            TIMER => {
-                self.timer = None;
-                self.session.0.borrow_mut().retry_held();
-            }
+            WAKE => self.woken(),
+            timer if timer & TIMER != 0 => self.timers.retain(|(number, _, _)| *number != timer),
             number if number == self.connection_number => self.read_message(),
             _ => {}
         }
     }
 
+    /// Something was changed from outside.
+    fn woken(&mut self) {
+        // Reading clears the counter; somebody who adds to it later finds us polling again.
+        let _ = (&self.remote.wake).read(&mut [0; 8]);
+        let mut device = self.session.0.borrow_mut();
+        device.uring.poll(self.remote.wake.as_raw_fd(), foreign_tag(WAKE), false);
+        device.take_limits();
+    }
+
     fn accept(&mut self) {
-        match self.listener.accept().and_then(|(stream, _)| Ok((stream.try_clone()?, stream))) {
+        let Some(listener) = &self.listener else { return };
+        match listener.accept().and_then(|(stream, _)| Ok((stream.try_clone()?, stream))) {
             Ok((remote, stream)) => {
                 *self.remote.connection.lock().unwrap_or_else(PoisonError::into_inner) = Some(remote);
                 self.connection = Some(BackendReqHandler::from_stream(stream, self.session.clone()));
@@ -264,7 +312,9 @@ impl<E: Engine> Loop<E> {
     }
 
     fn watch_listener(&self) {
-        self.session.0.borrow_mut().uring.poll(self.listener.as_raw_fd(), foreign_tag(LISTENER), false);
+        if let Some(listener) = &self.listener {
+            self.session.0.borrow_mut().uring.poll(listener.as_raw_fd(), foreign_tag(LISTENER), false);
+        }
     }
 
     fn watch_connection(&self) {

@@ -1,6 +1,7 @@
 //! What other threads may see of an export.
 
-use hive_blockd_api::VolumeMetrics;
+use crate::engine::LogMetrics;
+use hive_blockd_api::{Limits, VolumeMetrics};
 use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
 use std::sync::{Mutex, MutexGuard, PoisonError};
 
@@ -30,6 +31,7 @@ pub struct Counters {
     pub discards: Counter,
     pub errors: Counter,
     pub resubmitted: Counter,
+    pub throttled: Counter,
 }
 
 /// State of one volume's export; outlives it, so that counters go on over an attachment's end.
@@ -39,6 +41,8 @@ pub struct VolumeStatus {
     pub connected: AtomicBool,
     faulty: AtomicBool,
     fault: Mutex<Option<String>>,
+    limits: Mutex<Limits>,
+    log: Mutex<LogMetrics>,
 }
 
 impl VolumeStatus {
@@ -60,8 +64,25 @@ impl VolumeStatus {
         self.lock().clone()
     }
 
+    pub fn limits(&self) -> Limits {
+        *self.limits.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+
+    /// The export looks at them when it is nudged.
+    pub fn set_limits(&self, limits: Limits) {
+        *self.limits.lock().unwrap_or_else(PoisonError::into_inner) = limits;
+    }
+
+    pub fn set_log(&self, metrics: LogMetrics) {
+        *self.log.lock().unwrap_or_else(PoisonError::into_inner) = metrics;
+    }
+
+    pub fn log(&self) -> LogMetrics {
+        *self.log.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+
     pub fn metrics(&self) -> VolumeMetrics {
-        let c = &self.counters;
+        let (c, log) = (&self.counters, self.log());
         VolumeMetrics {
             reads: c.reads.get(),
             read_bytes: c.read_bytes.get(),
@@ -71,7 +92,14 @@ impl VolumeStatus {
             discards: c.discards.get(),
             errors: c.errors.get(),
             resubmitted: c.resubmitted.get(),
-            ..Default::default()
+            throttled: c.throttled.get(),
+            dirty_bytes: log.dirty_bytes,
+            rpo_seconds: log.oldest_dirty.map_or(0, |at| at.elapsed().as_secs()),
+            remote_reads: log.remote_reads,
+            cache_hits: log.cache_hits,
+            map_bytes: log.map_bytes,
+            moved_blocks: log.moved_blocks,
+            damaged_blocks: log.damaged_blocks,
         }
     }
 }

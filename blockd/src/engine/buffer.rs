@@ -30,3 +30,9 @@ impl AlignedBuffer {
         &self.storage[self.start..self.start + self.len]
     }
 }
+
+impl AsRef<[u8]> for AlignedBuffer {
+    fn as_ref(&self) -> &[u8] {
+        self.as_slice()
+    }
+}

@@ -90,8 +90,13 @@ pub trait Engine {
     /// Requests that have not completed; their buffers must outlive them.
     fn in_flight(&self) -> usize;
 
-    /// How long each further write should be delayed, so that the store keeps up.
+    /// Whether [`Self::tick`] has anything to do.
+    fn wants_tick(&self) -> bool;
+
+    /// How fast further writes should come, so that the store keeps up.
     fn pressure(&self) -> Pressure;
+
+    fn metrics(&self) -> LogMetrics;
 
     /// Why writes and flushes are refused from now on, if they are.
     fn poisoned(&self) -> Option<&str>;
@@ -113,6 +118,21 @@ pub enum Pressure {
     None,
     /// Admit writes at most at this rate.
     BytesPerSecond(u64),
-    /// Admit none until some room is there.
-    Full,
+}
+
+/// How an engine is.
+#[derive(Clone, Copy, Debug, Default)]
+pub struct LogMetrics {
+    /// Written and not yet in the store, and the age of the oldest of it.
+    pub dirty_bytes: u64,
+    pub oldest_dirty: Option<std::time::Instant>,
+    pub local_bytes: u64,
+    pub live_bytes: u64,
+    pub map_bytes: u64,
+    pub moved_blocks: u64,
+    pub damaged_blocks: u64,
+    pub remote_reads: u64,
+    pub cache_hits: u64,
+    /// Changes wait for room, here or in the store.
+    pub waiting: bool,
 }

@@ -5,13 +5,15 @@ use super::inflight::Inflight;
 use super::queue::{Queue, Running, Slot};
 use super::request::{self, Limits, Malformed, Operation, SERIAL_BYTES, Status};
 use super::ring::Ring;
-use crate::engine::{self, Completion, Engine, FIRST_FOREIGN_TAG, Io};
+use crate::engine::{self, Completion, Engine, FIRST_FOREIGN_TAG, Io, Pressure};
+use crate::limits::Gate;
 use crate::memory::GuestMemory;
 use crate::status::VolumeStatus;
 use crate::uring::{Cqe, Uring};
 use std::io;
 use std::os::fd::AsRawFd;
 use std::sync::Arc;
+use std::time::{Duration, Instant};
 
 /// Tags of ring entries that are not the engine's: `KIND | index << 48 | number`.
 const KIND_KICK: u64 = FIRST_FOREIGN_TAG;
@@ -59,6 +61,9 @@ pub struct Device<E: Engine> {
     pub events: Vec<u32>,
     done: Vec<Completion>,
     cqes: Vec<Cqe>,
+    gate: Gate,
+    /// Nothing is taken from the rings before this time.
+    gated_until: Option<Instant>,
 }
 
 impl<E: Engine> Device<E> {
@@ -79,9 +84,22 @@ impl<E: Engine> Device<E> {
             events: Vec::new(),
             done: Vec::new(),
             cqes: Vec::new(),
+            gate: Gate::default(),
+            gated_until: None,
         };
+        device.take_limits();
         device.watch_bell();
         device
+    }
+
+    /// Go by the limits that were set last.
+    pub fn take_limits(&mut self) {
+        self.gate.set_limits(self.status.limits(), Instant::now());
+        self.gated_until = None;
+    }
+
+    pub fn gated_until(&self) -> Option<Instant> {
+        self.gated_until
     }
 
     /// Be told when the engine's helpers have something for it.
@@ -120,6 +138,7 @@ impl<E: Engine> Device<E> {
                 KIND_BELL => {
                     self.watch_bell();
                     self.engine.attend(&mut Io { disk: &mut self.uring, done: &mut self.done });
+                    self.report();
                 }
                 _ => {}
             }
@@ -265,6 +284,9 @@ impl<E: Engine> Device<E> {
 
     /// Take all available requests. True if there were any.
     pub fn fetch(&mut self) -> bool {
+        if self.gated_until.take_if(|until| *until <= Instant::now()).is_none() && self.gated_until.is_some() {
+            return false;
+        }
         let mut progressed = false;
         for index in 0..self.queues.len() {
             match self.fetch_queue(index) {
@@ -301,6 +323,16 @@ impl<E: Engine> Device<E> {
                 Some(Some(_)) => return Err(Malformed::Reused(head)),
                 Some(None) => {}
             }
+            if !self.gate.is_open() {
+                let now = Instant::now();
+                let wait = self.gate.wait(now);
+                if wait > Duration::ZERO {
+                    self.status.counters.throttled.add(1);
+                    self.gated_until = Some(now + wait);
+                    break;
+                }
+            }
+            let Some(running) = &mut self.queues[index].running else { break };
             if let Some(inflight) = &mut running.inflight {
                 inflight.take(head);
             }
@@ -362,6 +394,10 @@ impl<E: Engine> Device<E> {
                 return Ok(());
             }
         };
+        if !self.gate.is_open() {
+            let is_write = matches!(operation, engine::Operation::Write);
+            self.gate.charge(if matches!(operation, engine::Operation::Zero { .. }) { 0 } else { len }, is_write);
+        }
         let data = std::mem::take(&mut request.data);
         let Some(slot) = running.slots.get_mut(usize::from(head)) else {
             return Err(Malformed::DescriptorIndex(head));
@@ -411,6 +447,9 @@ impl<E: Engine> Device<E> {
 
     /// Before sleeping: ask for kicks. True if a request came in between.
     pub fn enable_kicks(&mut self) -> bool {
+        if self.gated_until.is_some() {
+            return false;
+        }
         let event_idx = self.event_idx();
         let mut missed = false;
         for queue in &self.queues {
@@ -426,7 +465,7 @@ impl<E: Engine> Device<E> {
 
     /// Whether a round would find something to do; costs no system call.
     pub fn is_ready(&mut self) -> bool {
-        let broken = self.broken;
+        let broken = self.broken || self.gated_until.is_some();
         self.uring.is_ready()
             || self.queues.iter().any(|queue| {
                 queue.enabled
@@ -447,6 +486,17 @@ impl<E: Engine> Device<E> {
     /// What is due by the clock.
     pub fn tick(&mut self) {
         self.engine.tick(&mut Io { disk: &mut self.uring, done: &mut self.done });
+        self.report();
+    }
+
+    /// Tell others how the engine is, and go by what it asks for.
+    fn report(&mut self) {
+        let pace = match self.engine.pressure() {
+            Pressure::None => None,
+            Pressure::BytesPerSecond(rate) => Some(rate),
+        };
+        self.gate.set_pace(pace, Instant::now());
+        self.status.set_log(self.engine.metrics());
     }
 
     /// End: everything answered, everything durable.

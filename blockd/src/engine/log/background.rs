@@ -41,13 +41,13 @@ pub struct CompleteSegment {
 /// What has ended elsewhere, or is asked of the engine from elsewhere.
 #[derive(Debug)]
 pub enum Event {
-    /// The checkpoint handed over last is durable, or is not.
-    CheckpointSaved(Result<(), String>),
+    /// The checkpoint handed over last is durable.
+    CheckpointSaved,
     /// A chunk asked for is in the cache now, or can never be had.
     Fetched { name: SegmentName, chunk: u32, result: Result<(), String> },
     /// The segment is in the store.
     Uploaded { seq: u32 },
-    /// Complete the open segment, so that everything answered so far can be uploaded; tell [`Background::cut`] of it.
+    /// Make a checkpoint of what was answered so far: a snapshot. It is handed over with this token.
     Cut { token: u64 },
     /// What was cut is in the store, or is not wanted any more.
     CutEnded { token: u64 },
@@ -75,8 +75,9 @@ pub trait Background {
 
     fn poll(&mut self) -> Option<Event>;
 
-    /// Replace the volume's checkpoint file, atomically and durably. Answered by [`Event::CheckpointSaved`].
-    fn save_checkpoint(&mut self, bytes: Vec<u8>);
+    /// Replace the volume's checkpoint file, atomically and durably. Answered by [`Event::CheckpointSaved`], however long it takes. It is also what was asked
+    /// for by these cuts; the segments it names are told of as complete before or after.
+    fn save_checkpoint(&mut self, bytes: Vec<u8>, cuts: &[u64]);
 
     /// The chunk, if the cache has it.
     fn cached(&mut self, name: SegmentName, chunk: u32) -> Option<CachedChunk>;
@@ -89,9 +90,6 @@ pub trait Background {
 
     /// Segments are told of in the order of the log.
     fn complete(&mut self, segment: CompleteSegment);
-
-    /// Everything answered when [`Event::Cut`] was handled lies in segments up to and with `last`; None if nothing was ever written.
-    fn cut(&mut self, token: u64, last: Option<u32>);
 
     fn holding(&mut self, token: u64);
 
@@ -118,9 +116,9 @@ impl Background for LocalOnly {
         self.events.pop_front()
     }
 
-    fn save_checkpoint(&mut self, bytes: Vec<u8>) {
+    fn save_checkpoint(&mut self, bytes: Vec<u8>, _: &[u64]) {
         self.checkpoints.push(bytes);
-        self.events.push_back(Event::CheckpointSaved(Ok(())));
+        self.events.push_back(Event::CheckpointSaved);
     }
 
     fn cached(&mut self, _: SegmentName, _: u32) -> Option<CachedChunk> {
@@ -134,8 +132,6 @@ impl Background for LocalOnly {
     fn distrust(&mut self, _: SegmentName, _: u32) {}
 
     fn complete(&mut self, _: CompleteSegment) {}
-
-    fn cut(&mut self, _: u64, _: Option<u32>) {}
 
     fn holding(&mut self, _: u64) {}
 

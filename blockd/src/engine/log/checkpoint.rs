@@ -12,7 +12,7 @@ use crate::engine::format::{
     BLOCK_BYTES, Checkpoint, ExtentKind, FRONT_BLOCKS, Home, Place, SEGMENT_BYTES, SavedSegment, Tail, encode_leaf,
 };
 use crate::engine::map::Leaf;
-use std::collections::{BTreeMap, HashMap};
+use std::collections::{BTreeMap, HashMap, VecDeque};
 use std::sync::Arc;
 use std::time::Duration;
 
@@ -37,14 +37,19 @@ pub(super) struct Saving {
     /// Where recovery would start.
     pub tail: Tail,
     wanted: bool,
-    run: Option<Run>,
+    /// Being made, in the order of their cuts; one after the other is saved.
+    runs: VecDeque<Run>,
+    /// Handed over, not yet durable.
+    saving: Option<Run>,
+    /// Cuts asked for while changes are put off to leaves that are not here: changes wait until those have come.
+    waiting_cuts: Vec<u64>,
 }
 
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 enum Stage {
     Leaves,
     Syncing,
-    Saving,
+    Synced,
 }
 
 #[derive(Debug)]
@@ -57,16 +62,23 @@ struct Run {
     homes: BTreeMap<u32, Option<Home>>,
     outstanding: usize,
     stage: Stage,
+    /// Snapshots that are this checkpoint.
+    cuts: Vec<u64>,
 }
 
 impl Saving {
     pub fn new(tail: Tail) -> Self {
-        Self { tail, wanted: false, run: None }
+        Self { tail, wanted: false, runs: VecDeque::new(), saving: None, waiting_cuts: Vec::new() }
     }
 
     /// Whether the leaf is frozen and must stay in memory.
     pub fn is_saving(&self, leaf: u32) -> bool {
-        self.run.as_ref().is_some_and(|run| run.frozen.contains_key(&leaf))
+        self.runs.iter().chain(&self.saving).any(|run| run.frozen.contains_key(&leaf))
+    }
+
+    /// Changes must wait for a cut.
+    pub fn holds_changes(&self) -> bool {
+        !self.waiting_cuts.is_empty()
     }
 }
 
@@ -78,7 +90,7 @@ impl<B: Background> LogEngine<B> {
 
     /// Want a checkpoint when one is due.
     pub(super) fn consider_checkpoint(&mut self) {
-        if self.checkpoint.wanted || self.checkpoint.run.is_some() || self.poisoned.is_some() {
+        if self.checkpoint.wanted || self.is_saving() || self.poisoned.is_some() {
             return;
         }
         let worth = self.map.dirty_leaves() as u64 * LOG_BYTES_PER_LEAF;
@@ -96,43 +108,68 @@ impl<B: Background> LogEngine<B> {
     }
 
     pub(super) fn is_saving(&self) -> bool {
-        self.checkpoint.run.is_some()
+        !self.checkpoint.runs.is_empty() || self.checkpoint.saving.is_some()
+    }
+
+    /// A snapshot is asked for: its point in time is now.
+    pub(super) fn begin_cut(&mut self, token: u64, io: &mut Io<'_>) {
+        self.pins.push(token);
+        self.checkpoint.waiting_cuts.push(token);
+        self.try_cut(io);
+    }
+
+    fn try_cut(&mut self, io: &mut Io<'_>) {
+        if self.checkpoint.waiting_cuts.is_empty() || self.wants_deferred(io) {
+            return;
+        }
+        let cuts = std::mem::take(&mut self.checkpoint.waiting_cuts);
+        self.finish_segment();
+        self.cut(cuts);
+    }
+
+    /// Fetch leaves with changes that were put off; true while there are any.
+    fn wants_deferred(&mut self, io: &mut Io<'_>) -> bool {
+        for leaf in self.map.deferred(DEFERRED_AT_A_TIME) {
+            if !self.leaf_waiters.contains_key(&leaf) {
+                self.want_leaf(leaf, LeafWaiter::Anyone, io);
+            }
+        }
+        !self.map.deferred(1).is_empty()
     }
 
     pub(super) fn step_checkpoint(&mut self, io: &mut Io<'_>) {
-        if self.checkpoint.run.is_none() {
-            if !self.checkpoint.wanted {
+        self.try_cut(io);
+        if self.checkpoint.runs.is_empty() {
+            if !self.checkpoint.wanted || self.checkpoint.saving.is_some() || self.wants_deferred(io) {
                 return;
             }
-            let deferred = self.map.deferred(DEFERRED_AT_A_TIME);
-            if !deferred.is_empty() {
-                for leaf in deferred {
-                    if !self.leaf_waiters.contains_key(&leaf) {
-                        self.want_leaf(leaf, LeafWaiter::Anyone, io);
-                    }
-                }
-                return;
-            }
-            self.cut();
+            self.cut(Vec::new());
         }
-        if self.checkpoint.run.as_ref().is_some_and(|run| run.stage == Stage::Leaves) {
+        if self.checkpoint.runs.front().is_some_and(|run| run.stage == Stage::Leaves) {
             self.append_leaves();
         }
         // Recovery takes segments before the tail for complete.
         let first_incomplete = self.completing.front().map_or(u32::MAX, |segment| segment.index.segment.seq);
-        if let Some(run) = &mut self.checkpoint.run
+        if let Some(run) = self.checkpoint.runs.front_mut()
             && run.stage == Stage::Leaves
             && run.outstanding == 0
             && run.to_append.is_empty()
             && first_incomplete >= run.tail.place.seq
         {
             run.stage = Stage::Syncing;
+            if !run.cuts.is_empty() {
+                // The store gets the leaves only with the whole segment they are in.
+                self.finish_segment();
+            }
             self.sync_for(sync::Waiter::Checkpoint, io);
+        }
+        if self.checkpoint.saving.is_none() && self.checkpoint.runs.front().is_some_and(|run| run.stage == Stage::Synced) {
+            self.hand_over();
         }
     }
 
     /// From here on: everything in the log before the tail is in what will be saved, nothing behind it is.
-    fn cut(&mut self) {
+    fn cut(&mut self, cuts: Vec<u64>) {
         self.checkpoint.wanted = false;
         self.close_group();
         let tail = match &self.open {
@@ -150,7 +187,7 @@ impl<B: Background> LogEngine<B> {
         let frozen: HashMap<_, _> = self.map.freeze_dirty().into_iter().collect();
         let mut to_append: Vec<u32> = frozen.keys().copied().collect();
         to_append.sort_unstable_by(|a, b| b.cmp(a));
-        self.checkpoint.run = Some(Run {
+        self.checkpoint.runs.push_back(Run {
             tail,
             segments: self.segments.save(),
             frozen,
@@ -158,13 +195,14 @@ impl<B: Background> LogEngine<B> {
             homes: BTreeMap::new(),
             outstanding: 0,
             stage: Stage::Leaves,
+            cuts,
         });
     }
 
     fn append_leaves(&mut self) {
         for _ in 0..LEAVES_PER_STEP {
             let busy = !self.backlog.is_empty() || self.groups.len() > BUSY_GROUPS;
-            let Some(run) = self.checkpoint.run.as_mut().filter(|_| !busy) else { return };
+            let Some(run) = self.checkpoint.runs.front_mut().filter(|_| !busy) else { return };
             let Some(index) = run.to_append.last().copied() else { return };
             let Some(leaf) = run.frozen.get(&index).cloned() else { return };
             if leaf.is_empty() {
@@ -177,7 +215,7 @@ impl<B: Background> LogEngine<B> {
             if self.room(blocks) == 0 {
                 return;
             }
-            let (Some(group), Some(run)) = (&mut self.pending, &mut self.checkpoint.run) else { return };
+            let (Some(group), Some(run)) = (&mut self.pending, self.checkpoint.runs.front_mut()) else { return };
             let into = group.extend(ExtentKind::Leaf, index, blocks);
             group.payload_mut(into.clone()).copy_from_slice(&bytes);
             let place = group.place_of(into.start);
@@ -191,7 +229,7 @@ impl<B: Background> LogEngine<B> {
 
     /// A frozen leaf is on the disk.
     pub(super) fn leaf_saved(&mut self, index: u32, place: Place, blocks: u8) {
-        if let Some(run) = &mut self.checkpoint.run {
+        if let Some(run) = self.checkpoint.runs.front_mut() {
             run.homes.insert(index, Some(Home { place, blocks }));
             run.outstanding -= 1;
         }
@@ -199,14 +237,17 @@ impl<B: Background> LogEngine<B> {
 
     /// All leaves survive a power loss: now the file that names them.
     pub(super) fn checkpoint_synced(&mut self) {
-        let Some(run) = &mut self.checkpoint.run else { return };
-        run.stage = Stage::Saving;
-        let mut segments = run.segments.clone();
-        for saved in &mut segments {
-            if let Some(now) = self.segments.get(saved.id.seq) {
-                *saved = SavedSegment { live: saved.live, ..save(now) };
-            }
+        if let Some(run) = self.checkpoint.runs.front_mut().filter(|run| run.stage == Stage::Syncing) {
+            run.stage = Stage::Synced;
         }
+    }
+
+    /// Let the file be replaced.
+    fn hand_over(&mut self) {
+        let Some(run) = self.checkpoint.runs.pop_front() else { return };
+        // Those that the checkpoint before has freed meanwhile were dead at our cut too.
+        let now = |saved: &SavedSegment| Some(SavedSegment { live: saved.live, ..save(self.segments.get(saved.id.seq)?) });
+        let mut segments: Vec<SavedSegment> = run.segments.iter().filter_map(now).collect();
         // Leaves may lie in segments that are younger than the cut.
         let known: std::collections::HashSet<u32> = segments.iter().map(|s| s.id.seq).collect();
         let younger: std::collections::BTreeSet<u32> =
@@ -228,21 +269,12 @@ impl<B: Background> LogEngine<B> {
             segments,
             homes: homes.into_iter().collect(),
         };
-        self.background.save_checkpoint(checkpoint.encode());
+        self.background.save_checkpoint(checkpoint.encode(), &run.cuts);
+        self.checkpoint.saving = Some(run);
     }
 
-    pub(super) fn checkpoint_saved(&mut self, result: Result<(), String>, io: &mut Io<'_>) {
-        let Some(run) = self.checkpoint.run.take() else { return };
-        if let Err(reason) = result {
-            tracing::warn!(volume = self.name, reason, "cannot save the checkpoint, trying again later");
-            for (index, home) in run.homes {
-                self.map.touch(index);
-                if let Some(home) = home {
-                    self.segments.sub_leaf(home.place.seq, home.blocks);
-                }
-            }
-            return;
-        }
+    pub(super) fn checkpoint_saved(&mut self, io: &mut Io<'_>) {
+        let Some(run) = self.checkpoint.saving.take() else { return };
         for (index, home) in run.homes {
             if let Some(old) = self.map.set_home(index, home) {
                 self.segments.sub_leaf(old.place.seq, old.blocks);
@@ -252,7 +284,7 @@ impl<B: Background> LogEngine<B> {
         for saved in run.segments {
             let dead = saved.live == 0 && saved.id.seq < run.tail.place.seq;
             let free = |s: &Segment| {
-                let wanted = self.tuning.upload || self.pins.iter().any(|(_, through)| s.id.seq <= *through);
+                let wanted = self.tuning.upload || !self.pins.is_empty();
                 s.is_dead() && s.complete && (s.uploaded || !wanted || s.owner != 0)
             };
             if dead && self.segments.get(saved.id.seq).is_some_and(free) {

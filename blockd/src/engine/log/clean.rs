@@ -25,6 +25,15 @@ pub(super) struct Cleaner {
     victim: Option<Victim>,
     /// Segments up to this one are held by snapshots: emptying them frees nothing.
     pub pinned_through: Option<u32>,
+    /// The last look at the segments found a victim.
+    more: bool,
+}
+
+impl Cleaner {
+    /// Whether there is something to go on with when the volume is idle.
+    pub fn is_due(&self) -> bool {
+        self.victim.is_some() || self.more
+    }
 }
 
 #[derive(Debug)]
@@ -49,7 +58,9 @@ struct Window {
 impl<B: Background> LogEngine<B> {
     pub(super) fn step_cleaner(&mut self, io: &mut Io<'_>) {
         if self.cleaner.victim.is_none() {
-            match self.choose_victim() {
+            let victim = self.choose_victim();
+            self.cleaner.more = victim.is_some();
+            match victim {
                 Some(seq) => {
                     self.cleaner.victim = Some(Victim { seq, index: None, next: FRONT_BLOCKS, reads: 0, ready: VecDeque::new() });
                     let (block, blocks) = WHOLE_INDEX;

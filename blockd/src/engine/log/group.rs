@@ -418,7 +418,7 @@ fn group_failed<B: Background>(engine: &mut LogEngine<B>, i: usize) {
 }
 
 /// Note in the segment's index what the group brings.
-pub(super) fn add_to_index(index: &mut Index, header: &GroupHeader) {
+pub(crate) fn add_to_index(index: &mut Index, header: &GroupHeader) {
     let mut at = header.position;
     index.entries[usize::from(at)] = Entry { kind: EntryKind::GroupHeader, number: 0 };
     at += 1;

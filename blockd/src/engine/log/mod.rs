@@ -22,13 +22,14 @@ mod tests;
 mod write;
 
 pub use background::{Background, CHUNK_BYTES, CachedChunk, CompleteSegment, Event, LocalOnly, SegmentName};
+pub(crate) use group::add_to_index;
 pub use recover::{OpenError, Setup};
 
 use super::check::{Guard, SegmentId};
 use super::format::{BLOCK_BYTES, Index, Owner, SEGMENT_BYTES, VolumeUid};
 use super::map::Map;
 use super::slab::Slab;
-use super::{Completion, Engine, FileId, Io, Operation, Pressure, Request};
+use super::{Completion, Engine, FileId, Io, LogMetrics, Operation, Pressure, Request};
 use checks::CheckCache;
 use group::Group;
 use read::Read;
@@ -138,21 +139,6 @@ struct OpenSegment {
     stage: sync::Stage,
 }
 
-/// Numbers that others may look at.
-#[derive(Clone, Copy, Debug, Default)]
-pub struct LogMetrics {
-    pub dirty_bytes: u64,
-    pub local_bytes: u64,
-    pub live_bytes: u64,
-    pub map_bytes: u64,
-    pub moved_blocks: u64,
-    pub damaged_blocks: u64,
-    pub remote_reads: u64,
-    pub cache_hits: u64,
-    /// Age of the oldest write that the store does not have.
-    pub oldest_dirty: Option<Instant>,
-}
-
 /// See the module's documentation.
 #[allow(missing_debug_implementations)]
 pub struct LogEngine<B: Background> {
@@ -207,8 +193,8 @@ pub struct LogEngine<B: Background> {
     poisoned: Option<String>,
     last_request: Instant,
     uploads: Uploads,
-    /// Snapshots under way, and up to where each needs the segments that the store does not have.
-    pins: Vec<(u64, u32)>,
+    /// Snapshots under way: while there are any, no segment is freed that the store does not have.
+    pins: Vec<u64>,
     metrics: LogMetrics,
 }
 
@@ -244,6 +230,11 @@ impl<B: Background> LogEngine<B> {
     /// Where a place lies in the local file.
     fn offset_in_slot(slot: u32, block: u16) -> u64 {
         u64::from(slot) * SEGMENT_BYTES + u64::from(block) * BLOCK_BYTES as u64
+    }
+
+    /// Changes are put off for the sake of a snapshot.
+    fn holds_changes(&self) -> bool {
+        self.holding || self.checkpoint.holds_changes() || self.is_full()
     }
 
     fn poison(&mut self, reason: String) {
@@ -285,25 +276,28 @@ impl<B: Background> LogEngine<B> {
         self.complete_segments(io);
     }
 
-    pub fn metrics(&self) -> LogMetrics {
+    /// Bytes written and not yet in the store; 0 where nothing is uploaded.
+    fn dirty_bytes(&self) -> u64 {
+        if !self.tuning.upload {
+            return 0;
+        }
         let waiting = self.uploads.waiting.len() as u64 + self.completing.len() as u64;
         let growing = self.open.as_ref().map_or(0, |s| u64::from(s.next) * BLOCK_BYTES as u64);
-        LogMetrics {
-            dirty_bytes: waiting * SEGMENT_BYTES + growing,
-            local_bytes: self.segments.local_blocks() * BLOCK_BYTES as u64,
-            live_bytes: self.segments.live_blocks() * BLOCK_BYTES as u64,
-            map_bytes: (self.map.bytes() + self.check_cache.bytes()) as u64,
-            oldest_dirty: self.uploads.waiting.front().map(|(_, at)| *at).or_else(|| {
-                let unfinished = self.completing.front().or(self.open.as_ref());
-                unfinished.map(|s| s.opened_at)
-            }),
-            ..self.metrics
-        }
+        waiting * SEGMENT_BYTES + growing
+    }
+
+    /// The store does not keep up and the log may not grow any more.
+    fn is_full(&self) -> bool {
+        self.tuning.upload && self.dirty_bytes() >= self.quota_bytes()
+    }
+
+    fn quota_bytes(&self) -> u64 {
+        self.tuning.dirty_quota_bytes.max(MIN_QUOTA_BYTES)
     }
 
     fn handle(&mut self, event: Event, io: &mut Io<'_>) {
         match event {
-            Event::CheckpointSaved(result) => self.checkpoint_saved(result, io),
+            Event::CheckpointSaved => self.checkpoint_saved(io),
             Event::Fetched { name, chunk, result } => self.fetched(name, chunk, result, io),
             Event::Uploaded { seq } => {
                 if let Some(segment) = self.segments.get_mut(seq) {
@@ -312,13 +306,8 @@ impl<B: Background> LogEngine<B> {
                 self.uploads.waiting.retain(|(waiting, _)| *waiting != seq);
                 self.let_local_go();
             }
-            Event::Cut { token } => {
-                self.finish_segment();
-                let last = self.next_seq.checked_sub(1);
-                self.pins.extend(last.map(|last| (token, last)));
-                self.background.cut(token, last);
-            }
-            Event::CutEnded { token } => self.pins.retain(|(pinned, _)| *pinned != token),
+            Event::Cut { token } => self.begin_cut(token, io),
+            Event::CutEnded { token } => self.pins.retain(|pinned| *pinned != token),
             Event::PinnedThrough(seq) => self.cleaner.pinned_through = seq,
             Event::Hold { token } => {
                 self.holding = true;
@@ -440,7 +429,8 @@ impl<B: Background> Engine for LogEngine<B> {
 
     fn fail_held(&mut self, io: &mut Io<'_>) {
         self.fail_waiting_reads(io);
-        if self.held || self.holding {
+        if self.held || self.holds_changes() {
+            // A volume whose store is full waits, but its owner does not.
             self.fail_changes(io);
         }
     }
@@ -449,20 +439,34 @@ impl<B: Background> Engine for LogEngine<B> {
         self.jobs.len()
     }
 
+    fn wants_tick(&self) -> bool {
+        let unfinished = self.tuning.upload && (self.open.is_some() || !self.completing.is_empty());
+        let unsaved = self.map.dirty_leaves() > 0 || self.is_saving();
+        self.poisoned.is_none() && (unfinished || unsaved || !self.buffers.is_empty() || self.cleaner.is_due())
+    }
+
     fn pressure(&self) -> Pressure {
-        if !self.tuning.upload {
+        let (dirty, quota) = (self.dirty_bytes(), self.quota_bytes());
+        if !self.tuning.upload || dirty < quota / 2 {
             return Pressure::None;
         }
-        let (dirty, quota) = (self.metrics().dirty_bytes, self.tuning.dirty_quota_bytes.max(8 * SEGMENT_BYTES));
-        // Below half nothing; then ever slower towards what the store takes; at the whole nothing more.
-        if dirty < quota / 2 {
-            Pressure::None
-        } else if dirty >= quota {
-            Pressure::Full
-        } else {
-            let left = (quota - dirty) as f64 / (quota / 2) as f64;
-            let floor = self.uploads.drain_rate.max(MIN_ADMITTED_BYTES_PER_SECOND) as f64;
-            Pressure::BytesPerSecond((floor / (1.0 - left * left).max(0.05)) as u64)
+        // From half on ever slower, towards what the store takes.
+        let left = quota.saturating_sub(dirty) as f64 / (quota / 2) as f64;
+        let floor = self.uploads.drain_rate.max(MIN_ADMITTED_BYTES_PER_SECOND) as f64;
+        Pressure::BytesPerSecond((floor / (1.0 - left * left).max(0.05)) as u64)
+    }
+
+    fn metrics(&self) -> LogMetrics {
+        let unfinished = self.completing.front().or(self.open.as_ref()).map(|s| s.opened_at);
+        let oldest = self.uploads.waiting.front().map(|(_, at)| *at).or(unfinished);
+        LogMetrics {
+            dirty_bytes: self.dirty_bytes(),
+            local_bytes: self.segments.local_blocks() * BLOCK_BYTES as u64,
+            live_bytes: self.segments.live_blocks() * BLOCK_BYTES as u64,
+            map_bytes: (self.map.bytes() + self.check_cache.bytes()) as u64,
+            oldest_dirty: oldest.filter(|_| self.tuning.upload),
+            waiting: self.held || self.is_full(),
+            ..self.metrics
         }
     }
 
@@ -483,3 +487,5 @@ impl<B: Background> Engine for LogEngine<B> {
 
 /// However slow the store is, a guest that is slowed still gets this much while the log has room.
 const MIN_ADMITTED_BYTES_PER_SECOND: u64 = 4 << 20;
+/// A smaller quota could not hold the segments that are open or being completed.
+const MIN_QUOTA_BYTES: u64 = 8 * SEGMENT_BYTES;

@@ -38,6 +38,8 @@ pub struct Setup<B> {
     pub incarnation: u32,
     pub tuning: Tuning,
     pub background: B,
+    /// Snapshots that were under way: see [`super::Event::CutEnded`].
+    pub pins: Vec<u64>,
 }
 
 /// Why a volume could not be opened.
@@ -63,7 +65,7 @@ const READ_BLOCKS: usize = 1 + crate::engine::format::MAX_GROUP_BLOCKS;
 
 impl<B: Background> LogEngine<B> {
     pub fn open(setup: Setup<B>) -> Result<Self, OpenError> {
-        let Setup { name, file, direct, size_bytes, checkpoint, guards, epoch, incarnation, tuning, background } = setup;
+        let Setup { name, file, direct, size_bytes, checkpoint, guards, epoch, incarnation, tuning, background, pins } = setup;
         if guards.len() != checkpoint.owners.len() {
             return Err(OpenError::Mismatch(name, "it names other owners"));
         }
@@ -119,7 +121,7 @@ impl<B: Background> LogEngine<B> {
             poisoned: None,
             last_request: Instant::now(),
             uploads: Uploads::default(),
-            pins: Vec::new(),
+            pins,
             metrics: super::LogMetrics::default(),
             tuning,
             name,

@@ -29,7 +29,7 @@ enum Progress {
 
 impl<B: Background> LogEngine<B> {
     pub(super) fn submit_change(&mut self, job: usize, io: &mut Io<'_>) {
-        if self.holding || !self.backlog.is_empty() {
+        if self.holds_changes() || !self.backlog.is_empty() {
             return self.backlog.push_back(job);
         }
         self.advance(job, io);
@@ -45,7 +45,7 @@ impl<B: Background> LogEngine<B> {
     }
 
     pub(super) fn resume_backlog(&mut self, io: &mut Io<'_>) {
-        while !self.holding
+        while !self.holds_changes()
             && let Some(&job) = self.backlog.front()
         {
             match self.append_job(job, io) {

@@ -215,7 +215,7 @@ impl Map {
         frozen
     }
 
-    /// A frozen leaf could not be saved, or must be saved again: it counts as changed.
+    /// The leaf must be saved again although it has not changed.
     pub fn touch(&mut self, index: u32) {
         let slot = self.slot_mut(index);
         if slot.leaf.is_some() && !std::mem::replace(&mut slot.dirty, true) {

@@ -122,7 +122,8 @@ pub struct Elsewhere {
     to_fetch: Vec<(SegmentName, u32)>,
     cache: HashMap<(SegmentName, u32), u64>,
     pub store_down: bool,
-    pub cuts: Vec<(u64, Option<u32>)>,
+    /// Snapshots made, with their checkpoints.
+    pub cuts: Vec<(u64, Vec<u8>)>,
 }
 
 pub struct SimBackground {
@@ -136,9 +137,10 @@ impl Background for SimBackground {
         self.shared.borrow_mut().events.pop_front()
     }
 
-    fn save_checkpoint(&mut self, bytes: Vec<u8>) {
+    fn save_checkpoint(&mut self, bytes: Vec<u8>, cuts: &[u64]) {
         let mut shared = self.shared.borrow_mut();
         assert!(shared.saving.is_none(), "one checkpoint at a time");
+        shared.cuts.extend(cuts.iter().map(|cut| (*cut, bytes.clone())));
         shared.saving = Some(bytes);
     }
 
@@ -163,10 +165,6 @@ impl Background for SimBackground {
         } else if shared.store.contains_key(&name) {
             shared.events.push_back(Event::Uploaded { seq: segment.id.seq });
         }
-    }
-
-    fn cut(&mut self, token: u64, last: Option<u32>) {
-        self.shared.borrow_mut().cuts.push((token, last));
     }
 
     fn holding(&mut self, _: u64) {}
@@ -289,6 +287,7 @@ impl World {
             incarnation: self.incarnation,
             tuning: self.tuning.clone(),
             background: SimBackground { shared: self.shared.clone(), cache_file: self.cache_file.clone(), volume: VOLUME },
+            pins: Vec::new(),
         };
         self.engine = Some(LogEngine::open(setup).unwrap());
         // Recovery syncs what it has read and writes indexes durably.
@@ -440,7 +439,7 @@ impl World {
         } else if saving == 1 && choice < disk + fetches + uploads + saving {
             if let Some(bytes) = shared.saving.take() {
                 self.checkpoint = bytes;
-                shared.events.push_back(Event::CheckpointSaved(Ok(())));
+                shared.events.push_back(Event::CheckpointSaved);
             }
         } else {
             drop(shared);

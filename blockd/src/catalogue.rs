@@ -1,0 +1,310 @@
+//! Volumes and snapshots on disk. A JSON record makes one exist; it is written last and removed first, so that a crash leaves at
+//! most data that nobody knows, which the next start removes.
+//!
+//!     STATE/volumes/ID.json      record              STATE/volumes/ID/      log, checkpoint, writer (see `volume::files`)
+//!     STATE/snapshots/ID.json    record              STATE/snapshots/ID.map its checkpoint; ID.raw while blocks are put
+//!     STATE/lock                                     STATE/cache            what was fetched from the store
+
+use hive_blockd_api::{Limits, SnapshotId, SnapshotState, VolumeId};
+use rustix::fs::FlockOperation;
+use serde::de::DeserializeOwned;
+use serde::{Deserialize, Serialize};
+use std::collections::BTreeMap;
+use std::ffi::OsStr;
+use std::fs::{DirBuilder, File, OpenOptions};
+use std::io::{self, Write};
+use std::os::unix::fs::{DirBuilderExt, MetadataExt};
+use std::path::{Path, PathBuf};
+use std::str::FromStr;
+use std::time::{Duration, Instant};
+
+/// Version of the records' format.
+const RECORD_VERSION: u32 = 2;
+/// Longest record; they are a few hundred bytes.
+const MAX_RECORD_BYTES: u64 = 64 << 10;
+/// How long a dying predecessor may keep the lock.
+const LOCK_TIMEOUT: Duration = Duration::from_secs(10);
+const LOCK_POLL: Duration = Duration::from_millis(10);
+const DIR_MODE: u32 = 0o700;
+
+/// An attachment to be served from every start.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct Attachment {
+    pub queues: u16,
+    pub read_only: bool,
+    pub serial: String,
+}
+
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct VolumeRecord {
+    pub version: u32,
+    /// Names the volume in its log and in the store, in hexadecimal; drawn at creation.
+    pub uid: String,
+    pub size_bytes: u64,
+    /// Size at creation: what a repeated request is compared with.
+    pub created_size_bytes: u64,
+    pub snapshot_id: Option<SnapshotId>,
+    pub encrypted: bool,
+    pub limits: Limits,
+    pub attachment: Option<Attachment>,
+}
+
+/// How a snapshot came to be: what a repeated request is compared with.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "kebab-case")]
+pub enum Origin {
+    Volume(VolumeId),
+    Import(PathBuf),
+    Copy(SnapshotId),
+    /// Written block by block, on top of a parent.
+    Blocks(Option<SnapshotId>),
+    /// Found in the store, made by another node.
+    Store,
+}
+
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct SnapshotRecord {
+    pub version: u32,
+    pub state: SnapshotState,
+    pub fault: Option<String>,
+    pub origin: Origin,
+    pub size_bytes: u64,
+    pub volume_id: Option<VolumeId>,
+    pub encrypted: bool,
+    pub created_unix_s: u64,
+    pub stored_bytes: u64,
+    /// No more blocks are put: what is left is to bring it to the store.
+    pub sealed: bool,
+}
+
+pub const VERSION: u32 = RECORD_VERSION;
+
+/// What was attempted on which file.
+#[derive(Debug, thiserror::Error)]
+pub enum StoreError {
+    #[error("cannot {action} {path}")]
+    Io {
+        action: &'static str,
+        path: PathBuf,
+        #[source]
+        source: io::Error,
+    },
+    #[error("{0} is not a record of this version")]
+    Record(PathBuf, #[source] serde_json::Error),
+    #[error("{0} has record version {1}, this daemon knows {RECORD_VERSION}")]
+    Version(PathBuf, u32),
+    #[error("another daemon uses {0}")]
+    Locked(PathBuf),
+}
+
+impl StoreError {
+    /// The disk is full.
+    pub fn is_no_space(&self) -> bool {
+        matches!(self, Self::Io { source, .. } if matches!(source.raw_os_error(), Some(libc::ENOSPC | libc::EDQUOT)))
+    }
+}
+
+/// Name the action and the file in an I/O error.
+trait Context<T> {
+    fn context(self, action: &'static str, path: &Path) -> Result<T, StoreError>;
+}
+
+impl<T, E: Into<io::Error>> Context<T> for Result<T, E> {
+    fn context(self, action: &'static str, path: &Path) -> Result<T, StoreError> {
+        self.map_err(|e| StoreError::Io { action, path: path.to_owned(), source: e.into() })
+    }
+}
+
+/// The open state directory.
+#[derive(Debug)]
+pub struct Catalogue {
+    state_dir: PathBuf,
+    volumes_dir: PathBuf,
+    snapshots_dir: PathBuf,
+    _lock: File,
+}
+
+impl Catalogue {
+    /// Open or create `state_dir`, clear away what a crash left half-made.
+    pub fn open(state_dir: &Path) -> Result<Self, StoreError> {
+        let (volumes_dir, snapshots_dir) = (state_dir.join("volumes"), state_dir.join("snapshots"));
+        for dir in [&volumes_dir, &snapshots_dir] {
+            DirBuilder::new().recursive(true).mode(DIR_MODE).create(dir).context("create", dir)?;
+        }
+        let lock = lock(&state_dir.join("lock"))?;
+        let catalogue = Self { state_dir: state_dir.to_owned(), volumes_dir, snapshots_dir, _lock: lock };
+        for dir in [&catalogue.volumes_dir, &catalogue.snapshots_dir] {
+            remove_leftovers(dir)?;
+        }
+        Ok(catalogue)
+    }
+
+    pub fn state_dir(&self) -> &Path {
+        &self.state_dir
+    }
+
+    pub fn volumes(&self) -> Result<BTreeMap<VolumeId, VolumeRecord>, StoreError> {
+        let records: BTreeMap<_, VolumeRecord> = read_all(&self.volumes_dir)?;
+        for (id, record) in &records {
+            check_version(&self.volumes_dir, id, record.version)?;
+        }
+        Ok(records)
+    }
+
+    pub fn snapshots(&self) -> Result<BTreeMap<SnapshotId, SnapshotRecord>, StoreError> {
+        let records: BTreeMap<_, SnapshotRecord> = read_all(&self.snapshots_dir)?;
+        for (id, record) in &records {
+            check_version(&self.snapshots_dir, id, record.version)?;
+        }
+        Ok(records)
+    }
+
+    pub fn volume_dir(&self, id: &VolumeId) -> PathBuf {
+        self.volumes_dir.join(id.as_ref())
+    }
+
+    /// Where the checkpoint that a snapshot is lies.
+    pub fn snapshot_map(&self, id: &SnapshotId) -> PathBuf {
+        self.snapshots_dir.join(format!("{id}.map"))
+    }
+
+    /// Where blocks are put until the snapshot is complete.
+    pub fn snapshot_blocks(&self, id: &SnapshotId) -> PathBuf {
+        self.snapshots_dir.join(format!("{id}.raw"))
+    }
+
+    /// Bytes of this node's disk that the volume takes.
+    pub fn allocated_bytes(&self, id: &VolumeId) -> Result<u64, StoreError> {
+        let path = self.volume_dir(id).join("log");
+        // stat(2) counts in 512 bytes whatever the file system's block is.
+        Ok(std::fs::metadata(&path).context("examine", &path)?.blocks() * 512)
+    }
+
+    /// Replace the record atomically and durably.
+    pub fn put_volume(&self, id: &VolumeId, record: &VolumeRecord) -> Result<(), StoreError> {
+        write_record(&self.volumes_dir, id, record)
+    }
+
+    /// The record first: without it the data is nobody's.
+    pub fn delete_volume(&self, id: &VolumeId) -> Result<(), StoreError> {
+        remove(&self.volumes_dir.join(format!("{id}.json")))?;
+        sync_dir(&self.volumes_dir)?;
+        let dir = self.volume_dir(id);
+        match std::fs::remove_dir_all(&dir) {
+            Err(e) if e.kind() != io::ErrorKind::NotFound => Err(e).context("remove", &dir),
+            _ => sync_dir(&self.volumes_dir),
+        }
+    }
+
+    pub fn put_snapshot(&self, id: &SnapshotId, record: &SnapshotRecord) -> Result<(), StoreError> {
+        write_record(&self.snapshots_dir, id, record)
+    }
+
+    /// Atomically and durably.
+    pub fn put_snapshot_map(&self, id: &SnapshotId, bytes: &[u8]) -> Result<(), StoreError> {
+        replace_file(&self.snapshot_map(id), bytes)
+    }
+
+    pub fn delete_snapshot(&self, id: &SnapshotId) -> Result<(), StoreError> {
+        for path in [
+            self.snapshots_dir.join(format!("{id}.json")),
+            self.snapshot_map(id),
+            self.snapshot_blocks(id),
+        ] {
+            remove(&path)?;
+            sync_dir(&self.snapshots_dir)?;
+        }
+        Ok(())
+    }
+}
+
+/// Write a file so that its name always leads to whole contents, old or new, also after a power loss.
+pub fn replace_file(path: &Path, bytes: &[u8]) -> Result<(), StoreError> {
+    let mut temporary = path.as_os_str().to_owned();
+    temporary.push(".tmp");
+    let temporary = PathBuf::from(temporary);
+    let mut file = File::create(&temporary).context("create", &temporary)?;
+    file.write_all(bytes).context("write", &temporary)?;
+    file.sync_all().context("sync", &temporary)?;
+    std::fs::rename(&temporary, path).context("rename to", path)?;
+    path.parent().map_or(Ok(()), sync_dir)
+}
+
+fn remove(path: &Path) -> Result<(), StoreError> {
+    match std::fs::remove_file(path) {
+        Err(e) if e.kind() != io::ErrorKind::NotFound => Err(e).context("remove", path),
+        _ => Ok(()),
+    }
+}
+
+/// Wait for a predecessor to be gone; the lock goes with its last thread.
+fn lock(path: &Path) -> Result<File, StoreError> {
+    let file = OpenOptions::new().create(true).truncate(false).write(true).open(path).context("open", path)?;
+    let deadline = Instant::now() + LOCK_TIMEOUT;
+    loop {
+        match rustix::fs::flock(&file, FlockOperation::NonBlockingLockExclusive) {
+            Ok(()) => return Ok(file),
+            Err(rustix::io::Errno::WOULDBLOCK) if Instant::now() < deadline => std::thread::sleep(LOCK_POLL),
+            Err(rustix::io::Errno::WOULDBLOCK) => return Err(StoreError::Locked(path.to_owned())),
+            Err(e) => return Err(e).context("lock", path),
+        }
+    }
+}
+
+fn sync_dir(dir: &Path) -> Result<(), StoreError> {
+    File::open(dir).and_then(|d| d.sync_all()).context("sync", dir)
+}
+
+fn write_record(dir: &Path, id: &impl AsRef<str>, record: &impl Serialize) -> Result<(), StoreError> {
+    let path = dir.join(format!("{}.json", id.as_ref()));
+    let bytes = serde_json::to_vec_pretty(record).map_err(|e| StoreError::Record(path.clone(), e))?;
+    replace_file(&path, &bytes)
+}
+
+fn paths(dir: &Path) -> Result<Vec<PathBuf>, StoreError> {
+    let entries = std::fs::read_dir(dir).context("list", dir)?;
+    entries.map(|entry| Ok(entry.context("list", dir)?.path())).collect()
+}
+
+fn read_all<I: FromStr + Ord, R: DeserializeOwned>(dir: &Path) -> Result<BTreeMap<I, R>, StoreError> {
+    let mut records = BTreeMap::new();
+    for path in paths(dir)? {
+        let id = path.file_stem().and_then(OsStr::to_str).and_then(|stem| I::from_str(stem).ok());
+        let (Some(id), Some("json")) = (id, path.extension().and_then(OsStr::to_str)) else { continue };
+        let len = std::fs::metadata(&path).context("examine", &path)?.len();
+        if len > MAX_RECORD_BYTES {
+            let error = io::Error::new(io::ErrorKind::InvalidData, "far too long for a record");
+            return Err(error).context("read", &path);
+        }
+        let bytes = std::fs::read(&path).context("read", &path)?;
+        records.insert(id, serde_json::from_slice(&bytes).map_err(|e| StoreError::Record(path, e))?);
+    }
+    Ok(records)
+}
+
+fn check_version(dir: &Path, id: &impl AsRef<str>, version: u32) -> Result<(), StoreError> {
+    if version == RECORD_VERSION {
+        return Ok(());
+    }
+    Err(StoreError::Version(dir.join(format!("{}.json", id.as_ref())), version))
+}
+
+/// Remove data without a record, and everything temporary.
+fn remove_leftovers(dir: &Path) -> Result<(), StoreError> {
+    for path in paths(dir)? {
+        let orphan = match path.extension().and_then(OsStr::to_str) {
+            Some("map" | "raw") | None => !path.with_extension("json").exists(),
+            Some("tmp") => true,
+            _ => false,
+        };
+        if orphan {
+            tracing::info!(path = %path.display(), "removing what was left half-made");
+            let removed = if path.is_dir() { std::fs::remove_dir_all(&path) } else { std::fs::remove_file(&path) };
+            removed.context("remove", &path)?;
+        }
+    }
+    sync_dir(dir)
+}

@@ -1,0 +1,335 @@
+//! The tasks that work for one open volume: its checkpoint file, fetches, uploads, and the manifest that a lost node is rebuilt from.
+
+use super::files::VolumeFiles;
+use super::link::Caller;
+use super::manifest::{Commit, Manifest, StoredSegment, commit};
+use crate::backing::{Backing, Holder, chunk_key, segment_key};
+use crate::catalogue::replace_file;
+use crate::engine::AlignedBuffer;
+use crate::engine::format::{BLOCK_BYTES, Checkpoint, SEGMENT_BYTES, VolumeUid};
+use crate::engine::log::{CompleteSegment, Event, SegmentName};
+use bytes::Bytes;
+use hive_blockd_store::{StoreError, Version};
+use rustix::fs::OFlags;
+use std::collections::{BTreeMap, HashMap};
+use std::fs::OpenOptions;
+use std::io;
+use std::os::unix::fs::{FileExt, OpenOptionsExt};
+use std::path::Path;
+use std::sync::{Arc, Mutex, PoisonError};
+use std::time::{Duration, Instant};
+use tokio::sync::mpsc::UnboundedReceiver;
+use tokio::sync::{Notify, Semaphore, oneshot};
+
+/// Segments of one volume on their way to the store at a time.
+const UPLOADS: usize = 2;
+/// Chunks fetched ahead of a read.
+const READ_AHEAD_CHUNKS: u32 = 2;
+/// How often what was uploaded is made part of the manifest.
+const COMMIT_INTERVAL: Duration = Duration::from_secs(2);
+/// Pause before a checkpoint that could not be written is tried again.
+const SAVE_RETRY: Duration = Duration::from_secs(1);
+
+/// What the engine wants done.
+#[derive(Debug)]
+pub enum Order {
+    Save { bytes: Vec<u8>, cuts: Vec<u64> },
+    Fetch { name: SegmentName, end: u16, chunk: u32 },
+    Complete(CompleteSegment),
+    Holding(u64),
+    Dropped(SegmentName),
+}
+
+/// Who waits for a cut or a hold, by its token.
+#[derive(Debug, Default)]
+pub struct Waiters {
+    cuts: Mutex<HashMap<u64, oneshot::Sender<Vec<u8>>>>,
+    holds: Mutex<HashMap<u64, oneshot::Sender<()>>>,
+}
+
+impl Waiters {
+    /// Be told of the checkpoint that cut `token` makes, once it is durable here.
+    pub fn cut(&self, token: u64) -> oneshot::Receiver<Vec<u8>> {
+        let (sender, receiver) = oneshot::channel();
+        self.cuts.lock().unwrap_or_else(PoisonError::into_inner).insert(token, sender);
+        receiver
+    }
+
+    pub fn hold(&self, token: u64) -> oneshot::Receiver<()> {
+        let (sender, receiver) = oneshot::channel();
+        self.holds.lock().unwrap_or_else(PoisonError::into_inner).insert(token, sender);
+        receiver
+    }
+
+    fn tell_cut(&self, token: u64, bytes: &[u8]) {
+        if let Some(sender) = self.cuts.lock().unwrap_or_else(PoisonError::into_inner).remove(&token) {
+            let _ = sender.send(bytes.to_vec());
+        }
+    }
+
+    fn tell_holding(&self, token: u64) {
+        if let Some(sender) = self.holds.lock().unwrap_or_else(PoisonError::into_inner).remove(&token) {
+            let _ = sender.send(());
+        }
+    }
+}
+
+/// What the tasks share.
+#[derive(Debug)]
+pub struct Keeper {
+    pub name: String,
+    pub volume: VolumeUid,
+    pub files: VolumeFiles,
+    pub backing: Arc<Backing>,
+    pub caller: Caller,
+    pub waiters: Arc<Waiters>,
+    /// Upload everything as it comes, and keep a manifest.
+    pub upload: bool,
+    /// The manifest as we wrote it last; None while we have not claimed it.
+    pub manifest: Mutex<Option<(Manifest, Version)>>,
+    state: Mutex<State>,
+    changed: Notify,
+}
+
+#[derive(Debug, Default)]
+struct State {
+    /// Our own segments that are complete, by number; true if in the store.
+    segments: BTreeMap<u32, (CompleteSegment, bool)>,
+    checkpoint: Option<Arc<Checkpoint>>,
+    /// Not referred to here any more, but perhaps by the manifest in the store.
+    dropped: Vec<SegmentName>,
+    /// Bytes that the store took, and since when they are counted.
+    drained: u64,
+    drained_since: Option<Instant>,
+}
+
+impl Keeper {
+    #[expect(clippy::too_many_arguments, reason = "the parts of one volume")]
+    pub fn new(
+        name: String,
+        volume: VolumeUid,
+        files: VolumeFiles,
+        backing: Arc<Backing>,
+        caller: Caller,
+        waiters: Arc<Waiters>,
+        upload: bool,
+        manifest: Option<(Manifest, Version)>,
+        checkpoint: Checkpoint,
+    ) -> Arc<Self> {
+        let state = State { checkpoint: Some(Arc::new(checkpoint)), ..State::default() };
+        Arc::new(Self {
+            name,
+            volume,
+            files,
+            backing,
+            caller,
+            waiters,
+            upload,
+            manifest: Mutex::new(manifest),
+            state: Mutex::new(state),
+            changed: Notify::new(),
+        })
+    }
+
+    fn state(&self) -> std::sync::MutexGuard<'_, State> {
+        self.state.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+
+    /// Serve the engine until it is gone.
+    pub async fn run(self: Arc<Self>, mut orders: UnboundedReceiver<Order>) {
+        let uploads = Arc::new(Semaphore::new(UPLOADS));
+        let committer = tokio::spawn(self.clone().keep_committed());
+        while let Some(order) = orders.recv().await {
+            match order {
+                Order::Save { bytes, cuts } => drop(tokio::spawn(self.clone().save(bytes, cuts))),
+                Order::Fetch { name, end, chunk } => drop(tokio::spawn(self.clone().fetch(name, end, chunk))),
+                Order::Holding(token) => self.waiters.tell_holding(token),
+                Order::Complete(segment) => {
+                    self.state().segments.insert(segment.id.seq, (segment, segment.uploaded));
+                    if self.upload && !segment.uploaded {
+                        let (keeper, uploads) = (self.clone(), uploads.clone());
+                        tokio::spawn(async move {
+                            let _turn = uploads.acquire().await;
+                            keeper.upload(segment).await;
+                        });
+                    }
+                }
+                Order::Dropped(name) => self.forget(name),
+            }
+        }
+        committer.abort();
+    }
+
+    async fn save(self: Arc<Self>, bytes: Vec<u8>, cuts: Vec<u64>) {
+        let bytes = Arc::new(bytes);
+        loop {
+            let (path, contents) = (self.files.checkpoint_path(), bytes.clone());
+            let written = tokio::task::spawn_blocking(move || replace_file(&path, &contents)).await;
+            match written {
+                Ok(Ok(())) => break,
+                Ok(Err(error)) => tracing::warn!(volume = self.name, %error, "cannot save the checkpoint, trying on"),
+                Err(_) => return,
+            }
+            tokio::time::sleep(SAVE_RETRY).await;
+        }
+        if self.upload {
+            self.state().checkpoint = Checkpoint::decode(&bytes).ok().map(Arc::new);
+            self.changed.notify_one();
+        }
+        for token in cuts {
+            self.waiters.tell_cut(token, &bytes);
+        }
+        self.caller.call(Event::CheckpointSaved);
+    }
+
+    async fn fetch(self: Arc<Self>, name: SegmentName, end: u16, chunk: u32) {
+        let (key, object_len) = (segment_key(name), u64::from(end) * BLOCK_BYTES as u64);
+        let (backing, cache_key) = (&self.backing, chunk_key(name, chunk));
+        let fetched =
+            backing.patiently(&key, || backing.cache.fetch(&backing.store, &key, object_len, cache_key)).await;
+        if fetched.is_ok() {
+            let ahead = chunk_key(name, chunk + 1);
+            backing.cache.prefetch(&backing.store, &key, object_len, ahead, READ_AHEAD_CHUNKS);
+        }
+        // The engine looks it up again; until it has, the slot stays.
+        let result = fetched.as_ref().map(drop).map_err(ToString::to_string);
+        self.caller.call(Event::Fetched { name, chunk, result });
+        tokio::time::sleep(Duration::from_millis(20)).await;
+        drop(fetched);
+    }
+
+    async fn upload(&self, segment: CompleteSegment) {
+        let name = SegmentName { owner: self.volume, id: segment.id };
+        let (log, slot, end) = (self.files.log_path(), segment.slot, segment.end);
+        let read = tokio::task::spawn_blocking(move || read_slot(&log, slot, end)).await;
+        let bytes = match read {
+            Ok(Ok(bytes)) => bytes,
+            Ok(Err(error)) => {
+                return tracing::error!(volume = self.name, segment = ?segment.id, %error, "cannot read a segment to upload it");
+            }
+            Err(_) => return,
+        };
+        let len = bytes.len() as u64;
+        match self.backing.put(&segment_key(name), bytes).await {
+            Ok(()) => self.uploaded(name, len),
+            Err(error) => tracing::error!(volume = self.name, segment = ?segment.id, %error, "cannot upload a segment"),
+        }
+    }
+
+    fn uploaded(&self, name: SegmentName, len: u64) {
+        let rate = {
+            let mut state = self.state();
+            let Some((_, uploaded)) = state.segments.get_mut(&name.id.seq) else { return };
+            if !std::mem::replace(uploaded, true) {
+                self.backing.hold(Holder::volume(self.volume), [name]);
+            }
+            state.drained += len;
+            let since = *state.drained_since.get_or_insert_with(Instant::now);
+            let passed = since.elapsed();
+            (passed >= Duration::from_secs(1)).then(|| {
+                let rate = state.drained as f64 / passed.as_secs_f64();
+                (state.drained, state.drained_since) = (0, None);
+                rate as u64
+            })
+        };
+        self.caller.call(Event::Uploaded { seq: name.id.seq });
+        if let Some(bytes_per_second) = rate {
+            self.caller.call(Event::DrainRate { bytes_per_second });
+        }
+        self.changed.notify_one();
+    }
+
+    /// A snapshot's task has uploaded one of our segments.
+    pub fn uploaded_elsewhere(&self, name: SegmentName) {
+        self.uploaded(name, 0);
+    }
+
+    fn forget(&self, name: SegmentName) {
+        let ours = name.owner == self.volume;
+        let mut state = self.state();
+        let in_store = !ours || state.segments.remove(&name.id.seq).is_some_and(|(_, uploaded)| uploaded);
+        if in_store {
+            state.dropped.push(name);
+        }
+        drop(state);
+        self.changed.notify_one();
+    }
+
+    /// Keep the manifest true, and then remove what it does not refer to any more.
+    async fn keep_committed(self: Arc<Self>) {
+        loop {
+            self.changed.notified().await;
+            if self.upload {
+                tokio::time::sleep(COMMIT_INTERVAL).await;
+            }
+            let dropped = std::mem::take(&mut self.state().dropped);
+            if self.upload
+                && let Err(reason) = self.commit().await
+            {
+                self.caller.call(Event::Fenced(reason));
+                return;
+            }
+            let free = self.backing.release(Holder::volume(self.volume), dropped);
+            self.backing.discard(free).await;
+        }
+    }
+
+    /// Write the manifest if all that it would name is in the store. An error: we may not write any more.
+    async fn commit(&self) -> Result<(), String> {
+        let (checkpoint, suffix) = {
+            let state = self.state();
+            let Some(checkpoint) = state.checkpoint.clone() else { return Ok(()) };
+            let stored = |seq: u32| state.segments.get(&seq).is_none_or(|(_, uploaded)| *uploaded);
+            let needed = needed_segments(&checkpoint);
+            if needed.iter().any(|saved| saved.owner == 0 && !stored(saved.id.seq)) {
+                return Ok(());
+            }
+            let behind = state.segments.range(checkpoint.tail.place.seq..).map(|(_, (segment, uploaded))| (segment, *uploaded));
+            let suffix: Vec<StoredSegment> =
+                behind.take_while(|(_, uploaded)| *uploaded).map(|(segment, _)| StoredSegment::from(*segment)).collect();
+            (checkpoint, suffix)
+        };
+        let current = self.manifest.lock().unwrap_or_else(PoisonError::into_inner).clone();
+        let Some((manifest, version)) = current else { return Ok(()) };
+        match commit(&self.backing, self.volume, &manifest, version, &checkpoint, suffix).await {
+            Commit::Written(manifest, version) => {
+                *self.manifest.lock().unwrap_or_else(PoisonError::into_inner) = Some((manifest, version));
+                Ok(())
+            }
+            Commit::Fenced(reason) => Err(reason),
+            Commit::Failed(error) => {
+                tracing::warn!(volume = self.name, %error, "cannot write the manifest, trying on");
+                Ok(())
+            }
+        }
+    }
+}
+
+/// The segments that a checkpoint cannot do without: those with data of the map or leaves of it.
+pub fn needed_segments(checkpoint: &Checkpoint) -> Vec<crate::engine::format::SavedSegment> {
+    let homes: std::collections::HashSet<u32> = checkpoint.homes.iter().map(|(_, home)| home.place.seq).collect();
+    checkpoint.segments.iter().filter(|s| s.live > 0 || homes.contains(&s.id.seq)).copied().collect()
+}
+
+/// The used part of a complete segment in a local log.
+pub fn read_slot(log: &Path, slot: u32, end: u16) -> io::Result<Bytes> {
+    let mut options = OpenOptions::new();
+    options.read(true);
+    // Not through the page cache where that can be avoided: it is read once.
+    let direct = options.clone().custom_flags(OFlags::DIRECT.bits() as i32).open(log);
+    let file = direct.or_else(|_| options.open(log))?;
+    let mut buffer = AlignedBuffer::new(usize::from(end) * BLOCK_BYTES);
+    file.read_exact_at(buffer.as_mut_slice(), u64::from(slot) * SEGMENT_BYTES)?;
+    Ok(Bytes::from_owner(buffer))
+}
+
+/// What is said of an error with all that lies beneath.
+pub fn say(error: &StoreError) -> String {
+    let mut text = error.to_string();
+    let mut source = std::error::Error::source(error);
+    while let Some(error) = source {
+        text += &format!(": {error}");
+        source = error.source();
+    }
+    text
+}

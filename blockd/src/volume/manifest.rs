@@ -1,0 +1,170 @@
+//! A volume's manifest in the store: who owns it, and what it is rebuilt from when its node is lost.
+//!
+//! It is only ever replaced by compare-and-swap. Taking a volume over raises its epoch; whoever still writes under an older one
+//! finds its version gone at the next commit, and stops.
+
+use crate::backing::Backing;
+use crate::engine::format::{Checkpoint, VolumeUid};
+use crate::engine::log::CompleteSegment;
+use crate::keys::hex;
+use crate::volume::files::Writer;
+use bytes::Bytes;
+use hive_blockd_store::{Condition, StoreError, Version};
+use serde::{Deserialize, Serialize};
+
+const MANIFEST_VERSION: u32 = 1;
+/// Lost races before a claim is given up: each means that somebody else has just claimed the volume.
+const MAX_CLAIMS: u32 = 3;
+
+/// A segment of the log behind the checkpoint.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct StoredSegment {
+    pub epoch: u32,
+    pub incarnation: u32,
+    pub seq: u32,
+    /// Blocks in use.
+    pub end: u16,
+}
+
+impl From<CompleteSegment> for StoredSegment {
+    fn from(segment: CompleteSegment) -> Self {
+        let id = segment.id;
+        Self { epoch: id.epoch, incarnation: id.incarnation, seq: id.seq, end: segment.end }
+    }
+}
+
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct Manifest {
+    pub version: u32,
+    pub epoch: u32,
+    /// Makes every write of the manifest differ from every other.
+    pub nonce: String,
+    /// Key of the checkpoint; None while nothing was uploaded.
+    pub map: Option<String>,
+    /// The log behind the checkpoint, in order.
+    pub suffix: Vec<StoredSegment>,
+}
+
+pub fn manifest_key(volume: VolumeUid) -> String {
+    format!("volumes/{}/manifest", hex(&volume))
+}
+
+/// Everything of a volume but its segments.
+pub fn volume_prefix(volume: VolumeUid) -> String {
+    format!("volumes/{}/", hex(&volume))
+}
+
+fn nonce() -> String {
+    crate::keys::random::<16>().map_or_else(|_| String::new(), |bytes| hex(&bytes))
+}
+
+/// Why a volume cannot be taken over.
+#[derive(Debug, thiserror::Error)]
+pub enum ClaimError {
+    #[error("another node has taken the volume over (epoch {theirs}, ours is {ours}): what is here is out of date")]
+    Foreign { theirs: u32, ours: u32 },
+    #[error("others claim the volume at the same time")]
+    Contended,
+    #[error("the manifest {0} is damaged")]
+    Damaged(String, #[source] serde_json::Error),
+    #[error("the manifest {0} is of version {1}, this daemon knows {MANIFEST_VERSION}")]
+    Version(String, u32),
+    #[error("cannot record who writes")]
+    Record(#[source] super::files::FilesError),
+    #[error("the store refuses")]
+    Store(#[from] StoreError),
+}
+
+/// Take the volume over under a new epoch. `record` makes the writer durable here before it is claimed there. Errors that are
+/// [`StoreError::is_transient`] mean that the store could not be asked.
+pub async fn claim(
+    backing: &Backing,
+    volume: VolumeUid,
+    ours: Writer,
+    record: impl Fn(Writer) -> Result<(), super::files::FilesError>,
+) -> Result<(Manifest, Version), ClaimError> {
+    let key = manifest_key(volume);
+    for _ in 0..MAX_CLAIMS {
+        let (current, condition) = match backing.store.get(&key).await {
+            Ok((bytes, version)) => {
+                let manifest: Manifest =
+                    serde_json::from_slice(&bytes).map_err(|e| ClaimError::Damaged(key.clone(), e))?;
+                if manifest.version != MANIFEST_VERSION {
+                    return Err(ClaimError::Version(key, manifest.version));
+                }
+                (manifest, Condition::Version(version))
+            }
+            Err(StoreError::NotFound { .. }) => {
+                let empty = Manifest { version: MANIFEST_VERSION, epoch: 0, nonce: nonce(), map: None, suffix: Vec::new() };
+                (empty, Condition::Absent)
+            }
+            Err(error) => return Err(error.into()),
+        };
+        if current.epoch > ours.epoch {
+            return Err(ClaimError::Foreign { theirs: current.epoch, ours: ours.epoch });
+        }
+        let epoch = ours.epoch + 1;
+        record(Writer { epoch, incarnation: 0 }).map_err(ClaimError::Record)?;
+        let claimed = Manifest { epoch, nonce: nonce(), ..current };
+        let bytes = serde_json::to_vec(&claimed).map_err(|e| ClaimError::Damaged(key.clone(), e))?;
+        match backing.store.put_if(&key, bytes.into(), condition).await {
+            Ok(version) => return Ok((claimed, version)),
+            Err(StoreError::Conflict { .. }) => {}
+            Err(error) => return Err(error.into()),
+        }
+    }
+    Err(ClaimError::Contended)
+}
+
+/// How a commit ended.
+pub enum Commit {
+    Written(Manifest, Version),
+    /// Somebody else has written the manifest.
+    Fenced(String),
+    Failed(StoreError),
+}
+
+/// Let the manifest name `checkpoint` and the log behind it, all of which is in the store.
+pub async fn commit(
+    backing: &Backing,
+    volume: VolumeUid,
+    current: &Manifest,
+    version: Version,
+    checkpoint: &Checkpoint,
+    suffix: Vec<StoredSegment>,
+) -> Commit {
+    let bytes = checkpoint.encode();
+    let digest = ring::digest::digest(&ring::digest::SHA256, &bytes);
+    let map = format!("{}map-{}", volume_prefix(volume), hex(&digest.as_ref()[..16]));
+    let replaced = current.map.as_ref().filter(|old| **old != map).cloned();
+    if current.map.as_ref() != Some(&map)
+        && let Err(error) = backing.store.put(&map, bytes.into()).await
+    {
+        return Commit::Failed(error);
+    }
+    let next = Manifest { nonce: nonce(), map: Some(map), suffix, ..current.clone() };
+    let bytes = match serde_json::to_vec(&next) {
+        Ok(bytes) => Bytes::from(bytes),
+        Err(error) => return Commit::Fenced(error.to_string()),
+    };
+    let key = manifest_key(volume);
+    match backing.store.put_if(&key, bytes, Condition::Version(version)).await {
+        Ok(version) => {
+            if let Some(old) = replaced {
+                // One that stays behind is found again when the volume is deleted.
+                let _ = backing.store.delete(&old).await;
+            }
+            Commit::Written(next, version)
+        }
+        Err(StoreError::Conflict { .. }) => {
+            let theirs = match backing.store.get(&key).await {
+                Ok((bytes, _)) => serde_json::from_slice::<Manifest>(&bytes).map_or(0, |manifest| manifest.epoch),
+                Err(_) => 0,
+            };
+            Commit::Fenced(format!("another daemon has taken the volume over (epoch {theirs}, ours was {})", current.epoch))
+        }
+        Err(error) => Commit::Failed(error),
+    }
+}
