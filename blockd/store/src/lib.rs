@@ -101,7 +101,8 @@ pub trait ObjectStore: Send + Sync + fmt::Debug {
     /// with the same contents is harmless.
     ///
     /// # Errors
-    /// [`StoreError::NoSpace`], [`StoreError::ReadOnly`], and those of any operation.
+    /// [`StoreError::NoSpace`], [`StoreError::ReadOnly`], and those of any operation. After [`StoreError::Unavailable`] the write
+    /// may still happen, even behind a delete that comes later: keys are not used a second time for something else.
     async fn put(&self, key: &str, data: Bytes) -> Result<(), StoreError>;
 
     /// Writes the object if `condition` holds, as one step; returns its new version.

@@ -50,7 +50,8 @@ pub(super) struct Disk {
 #[derive(Debug)]
 pub(super) struct Staged {
     path: PathBuf,
-    version: Version,
+    /// If somebody will ask for it: hashing a segment takes as long as writing it.
+    version: Option<Version>,
     published: bool,
 }
 
@@ -183,10 +184,12 @@ impl Disk {
 
     /// Writes `data` to a temporary file and syncs it.
     pub(super) fn stage(&self, attempt: &Attempt, data: &Bytes) -> Result<Staged, StoreError> {
+        let wants_version = attempt.operation == Operation::PutIf;
         let path = self.temporary.join(format!("{:016x}", self.names.next()));
         let write = || {
             let mut file = File::create_new(&path)?;
-            let staged = Staged { path: path.clone(), version: version_of(data), published: false };
+            let staged =
+                Staged { path: path.clone(), version: wants_version.then(|| version_of(data)), published: false };
             file.write_all(data)?;
             file.sync_all()?;
             Ok(staged)
@@ -201,13 +204,13 @@ impl Disk {
         Ok(file)
     }
 
-    /// Gives the object the staged contents, if `condition` holds.
+    /// Gives the object the staged contents, if `condition` holds; returns the version of a conditional put.
     pub(super) fn publish(
         &self,
         attempt: &Attempt,
         mut staged: Staged,
         condition: Option<&Condition>,
-    ) -> Result<Version, StoreError> {
+    ) -> Result<Option<Version>, StoreError> {
         let failed = |error| StoreError::from_io(attempt.clone(), error);
         let path = self.path_of(&attempt.object);
         self.ensure_parents(&path).map_err(failed)?;
@@ -233,7 +236,7 @@ impl Disk {
         })?;
         staged.published = true;
         sync_directory(path.parent().unwrap_or(&self.objects)).map_err(failed)?;
-        Ok(staged.version.clone())
+        Ok(staged.version.take())
     }
 
     pub(super) fn read(&self, attempt: &Attempt) -> Result<(Bytes, Version), StoreError> {

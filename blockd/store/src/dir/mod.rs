@@ -78,7 +78,7 @@ impl DirStore {
         key: &str,
         data: Bytes,
         condition: Option<Condition>,
-    ) -> Result<Version, StoreError> {
+    ) -> Result<Option<Version>, StoreError> {
         key::check(operation, key)?;
         check_size(operation, key, &data)?;
         let attempt = Attempt::new(operation, key);
@@ -122,7 +122,9 @@ impl ObjectStore for DirStore {
     }
 
     async fn put_if(&self, key: &str, data: Bytes, condition: Condition) -> Result<Version, StoreError> {
-        self.write(Operation::PutIf, key, data, Some(condition)).await
+        let version = self.write(Operation::PutIf, key, data, Some(condition)).await?;
+        let attempt = Attempt::new(Operation::PutIf, key);
+        version.ok_or_else(|| StoreError::Unavailable { attempt, source: said("no version was computed") })
     }
 
     async fn delete(&self, key: &str) -> Result<(), StoreError> {

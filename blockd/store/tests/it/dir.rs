@@ -4,8 +4,11 @@ use crate::suite::{self, Store, content};
 use hive_blockd_store::{Condition, DirConfig, DirStore, StoreConfig, StoreError, error::chain, open};
 use std::{
     fs::{self, File},
+    io::{BufRead, BufReader},
     path::Path,
+    process::{Command, Stdio},
     sync::Arc,
+    time::Duration,
 };
 
 fn dir_store(path: &Path) -> Store {
@@ -113,7 +116,7 @@ async fn a_full_disk() {
     let home = tempfile::tempdir().unwrap();
     let target = home.path().join("small");
     fs::create_dir(&target).unwrap();
-    let mounted = std::process::Command::new("mount")
+    let mounted = Command::new("mount")
         .args(["-t", "tmpfs", "-o", "size=256k", "tmpfs"])
         .arg(&target)
         .status()
@@ -131,7 +134,7 @@ async fn a_full_disk() {
         let read = store.get("vol/1").await.map(|(data, _)| data);
         (small, large, conditional, again, read, store.list("").await)
     };
-    assert!(std::process::Command::new("umount").arg(&target).status().unwrap().success());
+    assert!(Command::new("umount").arg(&target).status().unwrap().success());
     let (small, large, conditional, again, read, list) = outcome;
     small.unwrap();
     again.unwrap();
@@ -158,4 +161,57 @@ fn mistakes_of_the_configuration_are_named() {
         assert!(text.contains(expected) && text.contains(&path.display().to_string()), "{text}");
     }
     assert!(open(&StoreConfig::Dir(DirConfig { path: home.path().join("store") })).is_ok());
+}
+
+/// Where the child of the next test writes; without it, that test does nothing.
+const CHILD_ROOT: &str = "HIVE_BLOCKD_STORE_CHILD";
+
+/// Not a test of its own: the process that the next test kills. Prints what was acknowledged.
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn child_that_writes_until_it_is_killed() {
+    let Some(root) = std::env::var_os(CHILD_ROOT) else { return };
+    let store = dir_store(Path::new(&root));
+    let (mut counter, mut condition) = suite::read_counter(&store, "counter").await;
+    for number in counter.of(0) + 1.. {
+        let len = [10, 50_000, 700_000][number as usize % 3];
+        store.put(&format!("vol/{}/{number}", number % 7), content(number, len)).await.unwrap();
+        counter.0.insert(0, number);
+        let version = store.put_if("counter", counter.bytes(), condition).await.unwrap();
+        condition = Condition::Version(version);
+        println!("acknowledged {number}");
+    }
+}
+
+#[tokio::test]
+async fn what_was_acknowledged_is_there_after_kill() {
+    let home = tempfile::tempdir().unwrap();
+    let mut last = 0;
+    for round in 0..4_u64 {
+        let mut child = Command::new(std::env::current_exe().unwrap())
+            .args(["--exact", "dir::child_that_writes_until_it_is_killed", "--nocapture"])
+            .env(CHILD_ROOT, home.path())
+            .stdout(Stdio::piped())
+            .spawn()
+            .unwrap();
+        let mut lines = BufReader::new(child.stdout.take().unwrap()).lines().map(Result::unwrap);
+        let number = |line: String| line.strip_prefix("acknowledged ").map(|number| number.parse::<u64>().unwrap());
+        // A moment that differs from round to round, in the middle of something.
+        let first = lines.by_ref().find_map(number).unwrap();
+        std::thread::sleep(Duration::from_millis(40 + 13 * round));
+        child.kill().unwrap();
+        child.wait().unwrap();
+        last = lines.filter_map(number).last().unwrap_or(first).max(last);
+        let store = dir_store(home.path());
+        let (counter, _) = suite::read_counter(&store, "counter").await;
+        assert!(counter.of(0) == last || counter.of(0) == last + 1, "{counter:?} {last}");
+        assert!(files(&home.path().join("tmp")).is_empty());
+        for key in store.list("vol/").await.unwrap() {
+            let number: u64 = key.rsplit('/').next().unwrap().parse().unwrap();
+            let len = [10, 50_000, 700_000][number as usize % 3];
+            assert!(store.get(&key).await.unwrap().0 == content(number, len), "{key}");
+        }
+        let listed = store.list("vol/").await.unwrap().len() as u64;
+        assert!((counter.of(0)..=counter.of(0) + 1).contains(&listed), "{listed} {counter:?}");
+    }
+    assert!(last > 8, "{last}");
 }

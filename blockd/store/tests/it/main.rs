@@ -4,4 +4,8 @@
 mod cache;
 mod dir;
 mod faulty;
+mod nemesis;
+mod objectd;
+mod proxy;
+mod s3;
 mod suite;

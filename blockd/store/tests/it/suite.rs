@@ -22,6 +22,7 @@ pub async fn everything(store: &Store) {
     conditions(store).await;
     lists(store).await;
     refusals(store).await;
+    model(store, 150).await;
     counter(store, 8, 12).await;
 }
 
@@ -112,6 +113,59 @@ async fn refusals(store: &Store) {
         assert!(matches!(store.delete(key).await, Err(StoreError::Invalid { .. })), "{key}");
     }
     assert!(matches!(store.list("../").await, Err(StoreError::Invalid { .. })));
+}
+
+/// Random operations against what a map says.
+async fn model(store: &Store, operations: u64) {
+    let mut expected: BTreeMap<String, (Bytes, Option<Version>)> = BTreeMap::new();
+    let mut state = 1_u64;
+    for operation in 0..operations {
+        state = state.wrapping_mul(6_364_136_223_846_793_005).wrapping_add(1_442_695_040_888_963_407);
+        let draw = (state >> 33) as usize;
+        let key = ["m/a", "m/a/b", "m/b", "m/b-c/d"][draw % 4];
+        let data = content(operation * 2 + 1, [0, 10, 5000, 200_000][draw / 4 % 4]);
+        let known = expected.get(key).cloned();
+        match draw / 16 % 6 {
+            0 => {
+                store.put(key, data.clone()).await.unwrap();
+                expected.insert(key.to_owned(), (data, None));
+            }
+            1 | 2 => {
+                // With the version of a read or of a put, or that there is none; half the time it is the wrong one.
+                let condition = match (&known, (draw / 96).is_multiple_of(2)) {
+                    (Some((_, Some(version))), true) => Condition::Version(version.clone()),
+                    (Some(_), true) => Condition::Version(store.get(key).await.unwrap().1),
+                    (None, false) => Condition::Version(Version::new("0123456789abcdef0123456789abcdef")),
+                    _ => Condition::Absent,
+                };
+                let holds = matches!(condition, Condition::Absent) == known.is_none();
+                match store.put_if(key, data.clone(), condition).await {
+                    Ok(version) if holds => drop(expected.insert(key.to_owned(), (data, Some(version)))),
+                    Err(StoreError::Conflict { .. }) if !holds => {}
+                    other => panic!("{key} {operation}: {other:?}"),
+                }
+            }
+            3 => {
+                store.delete(key).await.unwrap();
+                expected.remove(key);
+            }
+            4 => {
+                let keys: Vec<_> = expected.keys().cloned().collect();
+                assert_eq!(store.list("m/").await.unwrap(), keys);
+            }
+            _ => match (store.get(key).await, &known) {
+                (Ok((found, version)), Some((data, known))) => {
+                    assert!(found == *data && known.as_ref().is_none_or(|known| *known == version), "{key}");
+                    assert_eq!(store.size(key).await.unwrap(), data.len() as u64);
+                }
+                (Err(StoreError::NotFound { .. }), None) => {}
+                (other, _) => panic!("{key} {operation}: {other:?}"),
+            },
+        }
+    }
+    for key in expected.keys() {
+        store.delete(key).await.unwrap();
+    }
 }
 
 /// A counter object: how often each writer incremented it, so that a writer finds its own mark.
