@@ -209,11 +209,7 @@ impl Catalogue {
     }
 
     pub fn delete_snapshot(&self, id: &SnapshotId) -> Result<(), StoreError> {
-        for path in [
-            self.snapshots_dir.join(format!("{id}.json")),
-            self.snapshot_map(id),
-            self.snapshot_blocks(id),
-        ] {
+        for path in [self.snapshots_dir.join(format!("{id}.json")), self.snapshot_map(id), self.snapshot_blocks(id)] {
             remove(&path)?;
             sync_dir(&self.snapshots_dir)?;
         }

@@ -1,5 +1,7 @@
 //! The daemon's configuration file.
 
+use crate::engine::log::Tuning;
+use hive_blockd_store::{DirConfig, StoreConfig};
 use serde::{Deserialize, Serialize};
 use std::path::{Path, PathBuf};
 use std::time::Duration;
@@ -19,6 +21,32 @@ pub struct Config {
     /// one; an idle volume uses no CPU whatever it is.
     #[serde(default = "default_poll_us")]
     pub poll_us: u64,
+    /// Where segments and snapshots go: `kind = "dir"` with a `path`, or `kind = "s3"`. A directory `store` in `state_dir` if not
+    /// given.
+    #[serde(default)]
+    pub store: Option<StoreConfig>,
+    /// Whether every segment is uploaded as it is completed, or only what snapshots need. If not given: always to S3, which
+    /// outlives this node, never to a directory, which does not.
+    #[serde(default)]
+    pub upload: Option<bool>,
+    /// The key that volumes' keys are kept under, 32 bytes; `node.key` in `state_dir`, drawn at the first start, if not given.
+    #[serde(default)]
+    pub key_file: Option<PathBuf>,
+    /// Disk for what is fetched from the store.
+    #[serde(default = "default_cache_bytes")]
+    pub cache_bytes: u64,
+    /// Memory for the block map of one volume; what is not used is fetched again from its log.
+    #[serde(default = "default_map_bytes")]
+    pub map_bytes: u64,
+    /// Written by one volume and not yet in the store: from half of this on its writer is slowed, at the whole it waits.
+    #[serde(default = "default_dirty_quota_bytes")]
+    pub dirty_quota_bytes: u64,
+    /// What one volume keeps on this node of what is in the store too.
+    #[serde(default = "default_keep_local_bytes")]
+    pub keep_local_bytes: u64,
+    /// With uploads: how old a write may become before its segment is uploaded although it is not full.
+    #[serde(default = "default_rpo_seconds")]
+    pub rpo_seconds: u64,
 }
 
 /// Longer polling would take a core from the guests for nothing.
@@ -27,6 +55,31 @@ const MAX_POLL_US: u64 = 10_000;
 fn default_poll_us() -> u64 {
     50
 }
+
+fn default_cache_bytes() -> u64 {
+    4 << 30
+}
+
+fn default_map_bytes() -> u64 {
+    256 << 20
+}
+
+fn default_dirty_quota_bytes() -> u64 {
+    16 << 30
+}
+
+fn default_keep_local_bytes() -> u64 {
+    64 << 30
+}
+
+fn default_rpo_seconds() -> u64 {
+    30
+}
+
+/// The smallest cache: what reads of many volumes pin at a time must fit.
+const MIN_CACHE_BYTES: u64 = 64 << 20;
+/// The smallest map: a few leaves of every form.
+const MIN_MAP_BYTES: u64 = 1 << 20;
 
 /// Why a configuration was refused.
 #[derive(Debug, thiserror::Error)]
@@ -50,6 +103,15 @@ impl Config {
                 return refuse(format!("{key} must be an absolute path, not {}", dir.display()));
             }
         }
+        if config.cache_bytes < MIN_CACHE_BYTES {
+            return refuse(format!("cache_bytes must be at least {MIN_CACHE_BYTES}"));
+        }
+        if config.map_bytes < MIN_MAP_BYTES {
+            return refuse(format!("map_bytes must be at least {MIN_MAP_BYTES}"));
+        }
+        if config.rpo_seconds == 0 {
+            return refuse("rpo_seconds must be at least 1".into());
+        }
         if config.poll_us > MAX_POLL_US {
             return refuse(format!("poll_us must be at most {MAX_POLL_US}"));
         }
@@ -58,6 +120,26 @@ impl Config {
 
     pub fn control_socket(&self) -> PathBuf {
         self.control_socket.clone().unwrap_or_else(|| self.run_dir.join("control.sock"))
+    }
+
+    pub fn store(&self) -> StoreConfig {
+        let beside = || StoreConfig::Dir(DirConfig { path: self.state_dir.join("store") });
+        self.store.clone().unwrap_or_else(beside)
+    }
+
+    pub fn key_file(&self) -> PathBuf {
+        self.key_file.clone().unwrap_or_else(|| self.state_dir.join("node.key"))
+    }
+
+    pub fn tuning(&self) -> Tuning {
+        Tuning {
+            map_bytes: usize::try_from(self.map_bytes).unwrap_or(usize::MAX),
+            upload: self.upload.unwrap_or(matches!(self.store(), StoreConfig::S3(_))),
+            keep_local_bytes: self.keep_local_bytes,
+            dirty_quota_bytes: self.dirty_quota_bytes,
+            complete_after: Duration::from_secs(self.rpo_seconds),
+            ..Tuning::default()
+        }
     }
 
     pub fn poll(&self) -> Duration {

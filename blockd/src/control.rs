@@ -60,7 +60,7 @@ fn accept_all(daemon: &Arc<Daemon>, listener: &UnixListener) {
     }
 }
 
-fn converse(daemon: &Daemon, stream: UnixStream) -> io::Result<()> {
+fn converse(daemon: &Arc<Daemon>, stream: UnixStream) -> io::Result<()> {
     let mut writer = stream.try_clone()?;
     let mut reader = BufReader::new(stream);
     let mut line = Vec::new();

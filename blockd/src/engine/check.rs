@@ -31,9 +31,13 @@ pub const MAX_INCARNATION: u32 = (1 << 20) - 1;
 /// What a block is, bound to its tag so that blocks cannot be passed off for each other.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Identity {
-    Data { lba: u32 },
+    Data {
+        lba: u32,
+    },
     /// A piece of a leaf of the block map.
-    Leaf { index: u32 },
+    Leaf {
+        index: u32,
+    },
 }
 
 /// The stored proof of one block.
@@ -47,7 +51,10 @@ pub enum Check {
 pub enum Guard {
     Plain,
     /// The writer's identity is part of what is authenticated.
-    Sealed { key: LessSafeKey, owner: [u8; 16] },
+    Sealed {
+        key: LessSafeKey,
+        owner: [u8; 16],
+    },
 }
 
 impl std::fmt::Debug for Guard {

@@ -16,6 +16,7 @@ use std::collections::BTreeMap;
 use std::sync::Arc;
 
 /// Builds one snapshot, as an owner of segments of its own.
+#[allow(missing_debug_implementations)]
 pub struct Builder {
     backing: Arc<Backing>,
     uid: VolumeUid,
@@ -74,7 +75,8 @@ impl Current {
             Identity::Leaf { index } => (ExtentKind::Leaf, index),
         };
         let goes_on = |last: &Extent| {
-            last.kind == kind && if kind == ExtentKind::Data { last.start + last.blocks == start } else { last.start == start }
+            last.kind == kind
+                && if kind == ExtentKind::Data { last.start + last.blocks == start } else { last.start == start }
         };
         match self.extents.last_mut() {
             Some(last) if goes_on(last) => last.blocks += 1,
@@ -159,7 +161,8 @@ impl Builder {
         self.segments.iter().map(|s| u64::from(s.end) * BLOCK_BYTES as u64).sum()
     }
 
-    async fn place(&mut self, identity: Identity, blocks: usize) -> Result<&mut Current, StoreError> {
+    /// The segment with room for `blocks` in one group.
+    async fn place(&mut self, blocks: usize) -> Result<&mut Current, StoreError> {
         let check_bytes = self.guard.check_bytes();
         if let Some(current) = &mut self.current {
             if !current.group_has_room(blocks, check_bytes) {
@@ -170,14 +173,13 @@ impl Builder {
             }
         }
         let id = SegmentId { epoch: 1, incarnation: 0, seq: self.first_seq + self.segments.len() as u32 };
-        let _ = identity;
         Ok(self.current.get_or_insert_with(|| Current::new(self.uid, id, self.guard.is_sealed())))
     }
 
     /// A block of the volume.
     pub async fn push(&mut self, lba: u32, block: &[u8]) -> Result<(), StoreError> {
         let identity = Identity::Data { lba };
-        let current = self.place(identity, 1).await?;
+        let current = self.place(1).await?;
         let place = Place { seq: current.id.seq, block: current.push(identity, block) };
         current.live += 1;
         self.change(lba, Some(place));
@@ -228,7 +230,7 @@ impl Builder {
             let bytes = encode_leaf(index, &leaf);
             let blocks = bytes.len() / BLOCK_BYTES;
             let identity = Identity::Leaf { index };
-            let current = self.place(identity, blocks).await?;
+            let current = self.place(blocks).await?;
             let seq = current.id.seq;
             let places: Vec<u16> = bytes.chunks_exact(BLOCK_BYTES).map(|block| current.push(identity, block)).collect();
             homes.insert(index, Home { place: Place { seq, block: places[0] }, blocks: blocks as u8 });

@@ -45,7 +45,11 @@ pub fn map_key(id: &SnapshotId) -> String {
 #[derive(Debug, thiserror::Error)]
 pub enum SnapshotError {
     #[error("cannot read segment {seq} of the volume's log")]
-    Log { seq: u32, #[source] source: std::io::Error },
+    Log {
+        seq: u32,
+        #[source]
+        source: std::io::Error,
+    },
     #[error("segment {0} is neither here nor in the store")]
     Lost(u32),
     #[error("the store refuses")]
@@ -110,9 +114,8 @@ pub fn clone_of(snapshot: &Checkpoint, volume: VolumeUid, key: Option<WrappedKey
 
 /// Names of all segments that a stripped checkpoint refers to.
 pub fn names(checkpoint: &Checkpoint) -> Vec<SegmentName> {
-    let name = |s: &SavedSegment| {
-        Some(SegmentName { owner: checkpoint.owners.get(usize::from(s.owner))?.volume, id: s.id })
-    };
+    let name =
+        |s: &SavedSegment| Some(SegmentName { owner: checkpoint.owners.get(usize::from(s.owner))?.volume, id: s.id });
     checkpoint.segments.iter().filter_map(name).collect()
 }
 
@@ -136,7 +139,12 @@ pub async fn upload(
         .filter(|s| s.owner == 0 && !s.uploaded)
         .filter(|s| !backing.is_referenced(SegmentName { owner: checkpoint.volume, id: s.id }))
         .collect();
-    backing.hold(holder, names(&stripped).into_iter().filter(|name| !missing.iter().any(|s| s.id == name.id && name.owner == checkpoint.volume)));
+    backing.hold(
+        holder,
+        names(&stripped)
+            .into_iter()
+            .filter(|name| !missing.iter().any(|s| s.id == name.id && name.owner == checkpoint.volume)),
+    );
     for (done, segment) in missing.iter().enumerate() {
         let name = SegmentName { owner: checkpoint.volume, id: segment.id };
         let slot = segment.slot.ok_or(SnapshotError::Lost(segment.id.seq))?;

@@ -35,6 +35,7 @@ pub enum ReadError {
 }
 
 /// See the module's documentation.
+#[allow(missing_debug_implementations)]
 pub struct Reader {
     checkpoint: Arc<Checkpoint>,
     guards: Vec<Guard>,
@@ -96,11 +97,12 @@ impl Reader {
             let backing = &self.backing;
             let slot = backing.patiently(&key, || backing.cache.fetch(&backing.store, &key, len, chunk)).await?;
             let offset = slot.offset() + u64::from(block % CHUNK_BLOCKS) * BLOCK_BYTES as u64;
-            let bytes = &mut buffer.as_mut_slice()[usize::from(done) * BLOCK_BYTES..][..usize::from(part) * BLOCK_BYTES];
-            let file = backing.cache.fd().as_fd();
+            let bytes =
+                &mut buffer.as_mut_slice()[usize::from(done) * BLOCK_BYTES..][..usize::from(part) * BLOCK_BYTES];
+            let fd = backing.cache.fd();
             let mut got = 0;
             while got < bytes.len() {
-                let n = rustix::io::pread(file, &mut bytes[got..], offset + got as u64);
+                let n = rustix::io::pread(fd.as_fd(), &mut bytes[got..], offset + got as u64);
                 match n.map_err(|e| ReadError::Cache(e.into()))? {
                     0 => return Err(ReadError::Cache(std::io::ErrorKind::UnexpectedEof.into())),
                     n => got += n,

@@ -284,9 +284,12 @@ impl Keeper {
             if needed.iter().any(|saved| saved.owner == 0 && !stored(saved.id.seq)) {
                 return Ok(());
             }
-            let behind = state.segments.range(checkpoint.tail.place.seq..).map(|(_, (segment, uploaded))| (segment, *uploaded));
-            let suffix: Vec<StoredSegment> =
-                behind.take_while(|(_, uploaded)| *uploaded).map(|(segment, _)| StoredSegment::from(*segment)).collect();
+            let behind =
+                state.segments.range(checkpoint.tail.place.seq..).map(|(_, (segment, uploaded))| (segment, *uploaded));
+            let suffix: Vec<StoredSegment> = behind
+                .take_while(|(_, uploaded)| *uploaded)
+                .map(|(segment, _)| StoredSegment::from(*segment))
+                .collect();
             (checkpoint, suffix)
         };
         let current = self.manifest.lock().unwrap_or_else(PoisonError::into_inner).clone();

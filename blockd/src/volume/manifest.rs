@@ -97,7 +97,8 @@ pub async fn claim(
                 (manifest, Condition::Version(version))
             }
             Err(StoreError::NotFound { .. }) => {
-                let empty = Manifest { version: MANIFEST_VERSION, epoch: 0, nonce: nonce(), map: None, suffix: Vec::new() };
+                let empty =
+                    Manifest { version: MANIFEST_VERSION, epoch: 0, nonce: nonce(), map: None, suffix: Vec::new() };
                 (empty, Condition::Absent)
             }
             Err(error) => return Err(error.into()),
@@ -119,6 +120,7 @@ pub async fn claim(
 }
 
 /// How a commit ended.
+#[derive(Debug)]
 pub enum Commit {
     Written(Manifest, Version),
     /// Somebody else has written the manifest.
@@ -163,7 +165,10 @@ pub async fn commit(
                 Ok((bytes, _)) => serde_json::from_slice::<Manifest>(&bytes).map_or(0, |manifest| manifest.epoch),
                 Err(_) => 0,
             };
-            Commit::Fenced(format!("another daemon has taken the volume over (epoch {theirs}, ours was {})", current.epoch))
+            Commit::Fenced(format!(
+                "another daemon has taken the volume over (epoch {theirs}, ours was {})",
+                current.epoch
+            ))
         }
         Err(error) => Commit::Failed(error),
     }

@@ -98,7 +98,8 @@ pub fn prepare(
 ) -> Result<(Prepared, Handle), OpenError> {
     let (file, direct) = files.open_log()?;
     let checkpoint = files.checkpoint()?;
-    let volume: VolumeUid = crate::keys::unhex(&record.uid).filter(|uid| *uid == checkpoint.volume).ok_or(OpenError::Uid)?;
+    let volume: VolumeUid =
+        crate::keys::unhex(&record.uid).filter(|uid| *uid == checkpoint.volume).ok_or(OpenError::Uid)?;
     let guards = guards(&node.key, &checkpoint)?;
     let ours = files.writer()?;
     let claim = manifest::claim(&node.backing, volume, ours, |writer| files.put_writer(writer));

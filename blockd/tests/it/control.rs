@@ -1,8 +1,8 @@
 //! The control API: idempotence, refusals, limits.
 
-use crate::daemon::{Daemon, volume};
+use crate::daemon::{Daemon, snapshot, volume};
 use crate::frontend::{F_FLUSH, Frontend};
-use hive_blockd_api::{BLOCK_SIZE_BYTES, ErrorKind, MAX_LINE_BYTES, Reply, Request};
+use hive_blockd_api::{BLOCK_SIZE_BYTES, ErrorKind, Limits, MAX_LINE_BYTES, Reply, Request};
 use std::io::{Read, Write};
 use std::process::Command;
 
@@ -14,14 +14,14 @@ fn kind(reply: &Reply) -> Option<ErrorKind> {
 }
 
 #[test]
-fn an_image_may_come_from_another_file_system() {
+fn a_snapshot_may_come_from_another_file_system() {
     let daemon = Daemon::start();
     let mut file = tempfile::NamedTempFile::new_in("/dev/shm").unwrap();
     let bytes: Vec<u8> = (0..3u32 << 18).flat_map(u32::to_le_bytes).collect();
     file.write_all(&bytes).unwrap();
     let path = file.path().to_owned();
-    let reply = daemon.ask(&Request::ImportImage { image_id: "far".parse().unwrap(), path });
-    assert!(matches!(reply, Reply::Image(_)), "{reply:?}");
+    let reply = daemon.ask(&Request::ImportSnapshot { snapshot_id: snapshot("far"), path, encrypted: false });
+    assert!(matches!(reply, Reply::Snapshot(_)), "{reply:?}");
     daemon.create("a", bytes.len() as u64, Some("far"));
     let mut disk = Frontend::connect(&daemon.attach("a", 1), 1, F_FLUSH);
     // Behind the first buffer's worth of the copy, too.
@@ -34,26 +34,26 @@ fn requests_are_idempotent_and_conflicts_are_named() {
     let daemon = Daemon::start();
     daemon.import("base", &[1; 5000]);
     daemon.import("base", &[1; 5000]);
-    let images = daemon.ask(&Request::ListImages);
-    assert!(matches!(&images, Reply::Images(i) if i.len() == 1 && i[0].size_bytes == 8192), "{images:?}");
+    let snapshots = daemon.ask(&Request::ListSnapshots);
+    assert!(matches!(&snapshots, Reply::Snapshots(s) if s.len() == 1 && s[0].size_bytes == 8192), "{snapshots:?}");
     daemon.create("a", 1 << 20, Some("base"));
     daemon.create("a", 1 << 20, Some("base"));
-    let create = |size_bytes, image: Option<&str>| {
-        let image_id = image.map(|i| i.parse().unwrap());
-        kind(&daemon.ask(&Request::CreateVolume { volume_id: volume("a"), size_bytes, image_id }))
+    let request = |name: &str, size_bytes, from: Option<&str>| Request::CreateVolume {
+        volume_id: volume(name),
+        size_bytes,
+        snapshot_id: from.map(snapshot),
+        encrypted: false,
+        limits: Limits::default(),
     };
+    let create = |size_bytes, from: Option<&str>| kind(&daemon.ask(&request("a", size_bytes, from)));
     assert_eq!(create(2 << 20, Some("base")), Some(ErrorKind::Exists));
     assert_eq!(create(1 << 20, None), Some(ErrorKind::Exists));
     assert_eq!(create(1, None), Some(ErrorKind::Invalid));
     assert_eq!(create(u64::MAX, None), Some(ErrorKind::Invalid));
-    let fresh = |size_bytes, image: &str| {
-        let image_id = Some(image.parse().unwrap());
-        kind(&daemon.ask(&Request::CreateVolume { volume_id: volume("b"), size_bytes, image_id }))
-    };
-    assert_eq!(fresh(4096, "base"), Some(ErrorKind::Invalid), "smaller than its image");
+    let fresh = |size_bytes, from: &str| kind(&daemon.ask(&request("b", size_bytes, Some(from))));
+    assert_eq!(fresh(4096, "base"), Some(ErrorKind::Invalid), "smaller than its snapshot");
     assert_eq!(fresh(1 << 20, "none"), Some(ErrorKind::NotFound));
-    let delete_image = Request::DeleteImage { image_id: "base".parse().unwrap() };
-    assert_eq!(kind(&daemon.ask(&delete_image)), Some(ErrorKind::InUse));
+    let delete_snapshot = Request::DeleteSnapshot { snapshot_id: snapshot("base") };
 
     let socket = daemon.attach("a", 2);
     assert_eq!(daemon.attach("a", 2), socket);
@@ -67,11 +67,10 @@ fn requests_are_idempotent_and_conflicts_are_named() {
     let delete = Request::DeleteVolume { volume_id: volume("a") };
     assert_eq!(kind(&daemon.ask(&delete)), Some(ErrorKind::InUse));
     let resize = |size_bytes| daemon.ask(&Request::ResizeVolume { volume_id: volume("a"), size_bytes });
-    assert_eq!(kind(&resize(2 << 20)), Some(ErrorKind::InUse));
+    assert!(matches!(resize(2 << 20), Reply::Volume(v) if v.size_bytes == 2 << 20));
     daemon.detach("a");
     daemon.detach("a");
     assert!(!socket.exists());
-    assert!(matches!(resize(2 << 20), Reply::Volume(v) if v.size_bytes == 2 << 20));
     assert_eq!(kind(&resize(1 << 20)), Some(ErrorKind::Invalid));
     assert_eq!(create(1 << 20, Some("base")), None, "the creation is still the same request");
     let socket = daemon.attach("a", 1);
@@ -81,7 +80,8 @@ fn requests_are_idempotent_and_conflicts_are_named() {
     daemon.detach("a");
     assert_eq!(daemon.ask(&delete), Reply::Done);
     assert_eq!(daemon.ask(&delete), Reply::Done);
-    assert_eq!(daemon.ask(&delete_image), Reply::Done);
+    assert_eq!(daemon.ask(&delete_snapshot), Reply::Done);
+    assert_eq!(daemon.ask(&delete_snapshot), Reply::Done);
     assert_eq!(kind(&daemon.ask(&Request::DescribeVolume { volume_id: volume("a") })), Some(ErrorKind::NotFound));
 }
 

@@ -74,14 +74,15 @@ fn attached_volumes_are_served_again_and_half_made_ones_are_gone() {
     daemon.create("kept", 1 << 20, None);
     let socket = daemon.attach("kept", 4);
     let volumes = daemon.dir.path().join("state/volumes");
-    let images = daemon.dir.path().join("state/images");
-    std::fs::write(volumes.join("half.raw"), b"data without a record").unwrap();
+    let snapshots = daemon.dir.path().join("state/snapshots");
+    std::fs::create_dir(volumes.join("half")).unwrap();
+    std::fs::write(volumes.join("half/log"), b"data without a record").unwrap();
     std::fs::write(volumes.join("half.json.tmp"), b"{").unwrap();
-    std::fs::write(images.join("half.0.tmp"), b"part of an image").unwrap();
+    std::fs::write(snapshots.join("half.map"), b"a map without a record").unwrap();
     daemon.kill_and_restart();
     Frontend::connect(&socket, 4, F_FLUSH);
     daemon.connect();
     assert_eq!(daemon.describe("kept").socket, Some(socket));
-    assert!(!volumes.join("half.raw").exists() && !volumes.join("half.json.tmp").exists());
-    assert!(!images.join("half.0.tmp").exists());
+    assert!(!volumes.join("half").exists() && !volumes.join("half.json.tmp").exists());
+    assert!(!snapshots.join("half.map").exists());
 }

@@ -1,6 +1,8 @@
 //! Starts, kills and asks the real `blockd`.
 
-use hive_blockd_api::{Metrics, Reply, Request, Volume, VolumeId};
+use hive_blockd_api::{
+    Limits, Metrics, NewSnapshot, Reply, Request, Snapshot, SnapshotId, SnapshotState, Volume, VolumeId,
+};
 use std::io::{BufRead, BufReader, Write};
 use std::os::unix::net::UnixStream;
 use std::path::{Path, PathBuf};
@@ -20,6 +22,10 @@ pub fn volume(name: &str) -> VolumeId {
     name.parse().unwrap()
 }
 
+pub fn snapshot(name: &str) -> SnapshotId {
+    name.parse().unwrap()
+}
+
 fn spawn(dir: &Path) -> Child {
     let mut command = Command::new(env!("CARGO_BIN_EXE_blockd"));
     command.arg("--config").arg(dir.join("blockd.toml")).stdin(Stdio::null());
@@ -35,7 +41,12 @@ impl Daemon {
     }
 
     pub fn start_in(dir: tempfile::TempDir) -> Self {
-        let text = format!("state_dir = '{0}/state'\nrun_dir = '{0}/run'\n", dir.path().display());
+        Self::start_with(dir, "")
+    }
+
+    /// With more lines of configuration.
+    pub fn start_with(dir: tempfile::TempDir, more: &str) -> Self {
+        let text = format!("state_dir = '{0}/state'\nrun_dir = '{0}/run'\n{more}", dir.path().display());
         std::fs::write(dir.path().join("blockd.toml"), text).unwrap();
         let child = spawn(dir.path());
         let daemon = Self { dir, child };
@@ -67,9 +78,18 @@ impl Daemon {
         self.ask_line(&serde_json::to_string(request).unwrap())
     }
 
-    pub fn create(&self, name: &str, size_bytes: u64, image: Option<&str>) {
-        let image_id = image.map(|i| i.parse().unwrap());
-        let reply = self.ask(&Request::CreateVolume { volume_id: volume(name), size_bytes, image_id });
+    pub fn create(&self, name: &str, size_bytes: u64, snapshot: Option<&str>) {
+        self.create_as(name, size_bytes, snapshot, false);
+    }
+
+    pub fn create_as(&self, name: &str, size_bytes: u64, from: Option<&str>, encrypted: bool) {
+        let reply = self.ask(&Request::CreateVolume {
+            volume_id: volume(name),
+            size_bytes,
+            snapshot_id: from.map(snapshot),
+            encrypted,
+            limits: Limits::default(),
+        });
         assert!(matches!(reply, Reply::Volume(_)), "{reply:?}");
     }
 
@@ -100,12 +120,32 @@ impl Daemon {
         }
     }
 
-    /// `bytes` as an image.
+    /// `bytes` as a snapshot.
     pub fn import(&self, name: &str, bytes: &[u8]) {
         let path = self.dir.path().join(format!("{name}.img"));
         std::fs::write(&path, bytes).unwrap();
-        let reply = self.ask(&Request::ImportImage { image_id: name.parse().unwrap(), path });
-        assert!(matches!(reply, Reply::Image(_)), "{reply:?}");
+        let reply = self.ask(&Request::ImportSnapshot { snapshot_id: snapshot(name), path, encrypted: false });
+        assert!(matches!(reply, Reply::Snapshot(_)), "{reply:?}");
+    }
+
+    /// A snapshot of one volume; completed when this returns.
+    pub fn take_snapshot(&self, of: &str, name: &str) {
+        let new = NewSnapshot { volume_id: volume(of), snapshot_id: snapshot(name) };
+        let reply = self.ask(&Request::CreateSnapshots { snapshots: vec![new] });
+        assert!(matches!(reply, Reply::Snapshots(_)), "{reply:?}");
+        self.await_snapshot(name);
+    }
+
+    pub fn await_snapshot(&self, name: &str) -> Snapshot {
+        let deadline = Instant::now() + PATIENCE;
+        loop {
+            match self.ask(&Request::DescribeSnapshot { snapshot_id: snapshot(name) }) {
+                Reply::Snapshot(s) if s.state == SnapshotState::Completed => return s,
+                Reply::Snapshot(s) => assert!(s.fault.is_none() && Instant::now() < deadline, "{s:?}"),
+                reply => panic!("{reply:?}"),
+            }
+            std::thread::sleep(Duration::from_millis(5));
+        }
     }
 
     /// SIGKILL, and a new daemon on the same directories.

@@ -22,10 +22,6 @@ impl Fields<'_> {
     pub fn u32(&mut self) -> Option<u32> {
         self.array().map(u32::from_le_bytes)
     }
-
-    pub fn u64(&mut self) -> Option<u64> {
-        self.array().map(u64::from_le_bytes)
-    }
 }
 
 /// Writes fields into a fixed area; what does not fit is a fault of the caller's arithmetic and panics.
@@ -44,10 +40,6 @@ impl<'a> Area<'a> {
         self.bytes[self.at..self.at + field.len()].copy_from_slice(field);
         self.at += field.len();
         self
-    }
-
-    pub fn u8(&mut self, v: u8) -> &mut Self {
-        self.put(&[v])
     }
 
     pub fn u16(&mut self, v: u16) -> &mut Self {

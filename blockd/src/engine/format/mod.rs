@@ -16,12 +16,14 @@ mod group;
 mod leaf;
 mod segment;
 
-pub use checkpoint::{Checkpoint, CheckpointError, Home, Owner, SavedSegment, Tail, WRAPPED_KEY_BYTES, WrappedKey};
+pub use checkpoint::{
+    Checkpoint, CheckpointError, Home, MAX_OWNERS, Owner, SavedSegment, Tail, WRAPPED_KEY_BYTES, WrappedKey,
+};
 pub use group::{EXTENT_BYTES, Extent, ExtentKind, GroupHeader, MAX_EXTENT_BYTES_OF_HEADER};
 pub use leaf::{decode_leaf, encode_leaf};
 pub use segment::{
-    CHECKS_AT, CHECK_PAGES, CheckPage, Entry, EntryKind, INDEX_AT, INDEX_BLOCKS, Index, MAX_ZEROS, SegmentHeader, ZeroRecord,
-    checks_per_page,
+    CHECK_PAGES, CHECKS_AT, CheckPage, Entry, EntryKind, INDEX_AT, INDEX_BLOCKS, Index, MAX_ZEROS, SegmentHeader,
+    ZeroRecord, checks_per_page,
 };
 
 /// Unit of everything: a block of 4 KiB.

@@ -44,26 +44,44 @@ pub enum Event {
     /// The checkpoint handed over last is durable.
     CheckpointSaved,
     /// A chunk asked for is in the cache now, or can never be had.
-    Fetched { name: SegmentName, chunk: u32, result: Result<(), String> },
+    Fetched {
+        name: SegmentName,
+        chunk: u32,
+        result: Result<(), String>,
+    },
     /// The segment is in the store.
-    Uploaded { seq: u32 },
+    Uploaded {
+        seq: u32,
+    },
     /// Make a checkpoint of what was answered so far: a snapshot. It is handed over with this token.
-    Cut { token: u64 },
+    Cut {
+        token: u64,
+    },
     /// What was cut is in the store, or is not wanted any more.
-    CutEnded { token: u64 },
+    CutEnded {
+        token: u64,
+    },
     /// Segments up to this one belong to snapshots: emptying them frees nothing in the store.
     PinnedThrough(Option<u32>),
     /// Answer no more writes until [`Event::Release`]; tell [`Background::holding`].
-    Hold { token: u64 },
+    Hold {
+        token: u64,
+    },
     Release,
     /// The volume has grown.
-    Grow { size_bytes: u64 },
+    Grow {
+        size_bytes: u64,
+    },
     /// How much the local file may hold of what is in the store already.
-    KeepLocal { bytes: u64 },
+    KeepLocal {
+        bytes: u64,
+    },
     /// Another daemon has taken the volume over.
     Fenced(String),
     /// Bytes that the store has taken lately, for backpressure.
-    DrainRate { bytes_per_second: u64 },
+    DrainRate {
+        bytes_per_second: u64,
+    },
 }
 
 /// The engine's side of its helpers.

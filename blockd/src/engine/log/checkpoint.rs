@@ -163,7 +163,9 @@ impl<B: Background> LogEngine<B> {
             }
             self.sync_for(sync::Waiter::Checkpoint, io);
         }
-        if self.checkpoint.saving.is_none() && self.checkpoint.runs.front().is_some_and(|run| run.stage == Stage::Synced) {
+        if self.checkpoint.saving.is_none()
+            && self.checkpoint.runs.front().is_some_and(|run| run.stage == Stage::Synced)
+        {
             self.hand_over();
         }
     }
@@ -246,7 +248,8 @@ impl<B: Background> LogEngine<B> {
     fn hand_over(&mut self) {
         let Some(run) = self.checkpoint.runs.pop_front() else { return };
         // Those that the checkpoint before has freed meanwhile were dead at our cut too.
-        let now = |saved: &SavedSegment| Some(SavedSegment { live: saved.live, ..save(self.segments.get(saved.id.seq)?) });
+        let now =
+            |saved: &SavedSegment| Some(SavedSegment { live: saved.live, ..save(self.segments.get(saved.id.seq)?) });
         let mut segments: Vec<SavedSegment> = run.segments.iter().filter_map(now).collect();
         // Leaves may lie in segments that are younger than the cut.
         let known: std::collections::HashSet<u32> = segments.iter().map(|s| s.id.seq).collect();

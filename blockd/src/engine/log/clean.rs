@@ -62,7 +62,8 @@ impl<B: Background> LogEngine<B> {
             self.cleaner.more = victim.is_some();
             match victim {
                 Some(seq) => {
-                    self.cleaner.victim = Some(Victim { seq, index: None, next: FRONT_BLOCKS, reads: 0, ready: VecDeque::new() });
+                    self.cleaner.victim =
+                        Some(Victim { seq, index: None, next: FRONT_BLOCKS, reads: 0, ready: VecDeque::new() });
                     let (block, blocks) = WHOLE_INDEX;
                     self.start_read(Place { seq, block }, blocks, Ids::Own, Purpose::Index(seq), 0, io);
                 }
@@ -200,7 +201,8 @@ impl<B: Background> LogEngine<B> {
                     }
                     EntryKind::Leaf => {
                         // The next checkpoint writes it anew.
-                        let lies_here = self.map.home(entry.number).is_some_and(|home| home.place == Place { seq, block: at });
+                        let lies_here =
+                            self.map.home(entry.number).is_some_and(|home| home.place == Place { seq, block: at });
                         if lies_here {
                             wanted_leaf = self.map.absent_leaf(entry.number);
                             if wanted_leaf.is_some() {

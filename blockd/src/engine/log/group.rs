@@ -23,7 +23,11 @@ const MAX_SPARE_BUFFERS: usize = 4;
 pub(super) enum Waiter {
     Job(usize),
     /// A leaf of the map was saved.
-    Leaf { index: u32, place: Place, blocks: u8 },
+    Leaf {
+        index: u32,
+        place: Place,
+        blocks: u8,
+    },
 }
 
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -94,7 +98,9 @@ impl Group {
     /// Add `blocks` blocks; returns which of the payload they are.
     pub fn extend(&mut self, kind: ExtentKind, start: u32, blocks: usize) -> Range<usize> {
         match self.extents.last_mut() {
-            Some(last) if kind == ExtentKind::Data && last.kind == kind && last.start.wrapping_add(last.blocks) == start => {
+            Some(last)
+                if kind == ExtentKind::Data && last.kind == kind && last.start.wrapping_add(last.blocks) == start =>
+            {
                 last.blocks += blocks as u32;
             }
             _ => self.extents.push(Extent { kind, start, blocks: blocks as u32 }),
@@ -136,7 +142,8 @@ impl Group {
 
     /// The jobs that wait; nobody tells them any more.
     pub fn take_jobs(&mut self) -> Vec<usize> {
-        let jobs = self.waiters.iter().filter_map(|w| if let Waiter::Job(job) = w { Some(*job) } else { None }).collect();
+        let jobs =
+            self.waiters.iter().filter_map(|w| if let Waiter::Job(job) = w { Some(*job) } else { None }).collect();
         self.waiters.retain(|waiter| !matches!(waiter, Waiter::Job(_)));
         jobs
     }
@@ -189,9 +196,10 @@ impl<B: Background> LogEngine<B> {
     }
 
     fn zeros_left(&self) -> usize {
-        let pending = self.pending.as_ref().map_or(0, |group| {
-            group.extents.iter().filter(|extent| extent.kind == ExtentKind::Zero).count()
-        });
+        let pending = self
+            .pending
+            .as_ref()
+            .map_or(0, |group| group.extents.iter().filter(|extent| extent.kind == ExtentKind::Zero).count());
         self.open.as_ref().map_or(0, |segment| MAX_ZEROS.saturating_sub(segment.index.zeros.len() + pending))
     }
 
@@ -224,8 +232,12 @@ impl<B: Background> LogEngine<B> {
         let id = self.writer(seq);
         self.next_slot = self.segments.take_slot();
         self.next_seq += 1;
-        let header =
-            SegmentHeader { volume: self.volume, segment: id, next_slot: self.next_slot, previous_end: self.previous_end };
+        let header = SegmentHeader {
+            volume: self.volume,
+            segment: id,
+            next_slot: self.next_slot,
+            previous_end: self.previous_end,
+        };
         let mut group = Group::new(slot, Place { seq, block: 0 }, 0, AlignedBuffer::new(BLOCK_BYTES));
         header.encode(group.plain.as_mut_slice());
         group.is_segment_header = true;

@@ -122,8 +122,15 @@ struct Job {
 /// Who goes on when a leaf of the map has come.
 #[derive(Clone, Copy, Debug)]
 enum LeafWaiter {
-    Read { job: usize, at: u64, len: u64, attempt: u8 },
-    Change { job: usize },
+    Read {
+        job: usize,
+        at: u64,
+        len: u64,
+        attempt: u8,
+    },
+    Change {
+        job: usize,
+    },
     /// The checkpoint or the cleaner, which look again by themselves.
     Anyone,
 }

@@ -47,8 +47,15 @@ impl Ids {
 #[derive(Clone, Debug)]
 pub(super) enum Purpose {
     /// These bytes of the volume.
-    Guest { job: usize, at: u64, len: u64 },
-    Merge { job: usize, place: Place },
+    Guest {
+        job: usize,
+        at: u64,
+        len: u64,
+    },
+    Merge {
+        job: usize,
+        place: Place,
+    },
     Leaf(u32),
     Checks(PageKey),
     /// The cleaner wants a segment's index, or blocks of it.
@@ -147,7 +154,7 @@ impl<B: Background> LogEngine<B> {
             let aligned = |v: &libc::iovec| {
                 (v.iov_base as usize).is_multiple_of(SECTOR_BYTES) && v.iov_len.is_multiple_of(SECTOR_BYTES)
             };
-            if !iovecs.iter().all(aligned) {
+            if self.direct && !iovecs.iter().all(aligned) {
                 iovecs.clear();
             }
         }
@@ -158,18 +165,8 @@ impl<B: Background> LogEngine<B> {
                 self.want_page(key, attempt, io);
             }
         }
-        let read = Read {
-            place,
-            blocks,
-            ids,
-            purpose,
-            attempt,
-            buffer,
-            iovecs,
-            progress: 0,
-            chunk: None,
-            from_store: false,
-        };
+        let read =
+            Read { place, blocks, ids, purpose, attempt, buffer, iovecs, progress: 0, chunk: None, from_store: false };
         let index = self.reads.insert(read);
         self.issue(index, io);
     }

@@ -65,7 +65,8 @@ const READ_BLOCKS: usize = 1 + crate::engine::format::MAX_GROUP_BLOCKS;
 
 impl<B: Background> LogEngine<B> {
     pub fn open(setup: Setup<B>) -> Result<Self, OpenError> {
-        let Setup { name, file, direct, size_bytes, checkpoint, guards, epoch, incarnation, tuning, background, pins } = setup;
+        let Setup { name, file, direct, size_bytes, checkpoint, guards, epoch, incarnation, tuning, background, pins } =
+            setup;
         if guards.len() != checkpoint.owners.len() {
             return Err(OpenError::Mismatch(name, "it names other owners"));
         }
@@ -192,7 +193,8 @@ impl<B: Background> LogEngine<B> {
             let run = data_run(index, at, zeros.peek().map_or(index.end, |zero| zero.before.min(index.end)));
             if let Some((lba, blocks)) = run {
                 let (segments, place) = (&mut self.segments, Place { seq, block: at });
-                self.map.insert_or_defer(lba, u32::from(blocks), Some(place), |seq, blocks| segments.sub_live(seq, blocks));
+                self.map
+                    .insert_or_defer(lba, u32::from(blocks), Some(place), |seq, blocks| segments.sub_live(seq, blocks));
                 segments.add_live(seq, u32::from(blocks));
                 at += blocks;
             } else {
@@ -217,7 +219,8 @@ impl<B: Background> LogEngine<B> {
 
 /// The blocks of data from `at` on that are consecutive in the volume too, up to `limit`.
 fn data_run(index: &Index, at: u16, limit: u16) -> Option<(u32, u16)> {
-    let entry = |block: u16| index.entries.get(usize::from(block)).filter(|e| e.kind == EntryKind::Data).map(|e| e.number);
+    let entry =
+        |block: u16| index.entries.get(usize::from(block)).filter(|e| e.kind == EntryKind::Data).map(|e| e.number);
     let lba = entry(at).filter(|_| at < limit)?;
     let blocks = (1..limit - at).find(|i| entry(at + i) != Some(lba.wrapping_add(u32::from(*i)))).unwrap_or(limit - at);
     Some((lba, blocks))
@@ -296,7 +299,10 @@ fn walk_groups(
             && group.segment == header.segment
             && group.position == at
             && blocks < most
-            && group.checks.iter().all(|check| matches!(check, crate::engine::check::Check::Tag(_)) == guard.is_sealed());
+            && group
+                .checks
+                .iter()
+                .all(|check| matches!(check, crate::engine::check::Check::Tag(_)) == guard.is_sealed());
         if !fits || !read_blocks(file, slot, at, &mut bytes[..(1 + blocks) * BLOCK_BYTES])? {
             break;
         }

@@ -1,7 +1,9 @@
 //! Syncs of the log, and the completion of full segments: sync, then index.
 
 use super::{Background, CompleteSegment, Kind, LogEngine, tag};
-use crate::engine::format::{CHECKS_AT, BLOCK_BYTES, CheckPage, INDEX_AT, INDEX_BLOCKS, SEGMENT_BLOCKS, checks_per_page};
+use crate::engine::format::{
+    BLOCK_BYTES, CHECKS_AT, CheckPage, INDEX_AT, INDEX_BLOCKS, SEGMENT_BLOCKS, checks_per_page,
+};
 use crate::engine::{AlignedBuffer, Io};
 
 /// Who wants a sync.
@@ -36,7 +38,10 @@ pub(super) enum Stage {
     Writing,
     Syncing,
     Synced,
-    WritingIndex { buffer: AlignedBuffer, iovec: Box<libc::iovec> },
+    WritingIndex {
+        buffer: AlignedBuffer,
+        _iovec: Box<libc::iovec>,
+    },
     Complete,
 }
 
@@ -123,7 +128,12 @@ impl<B: Background> LogEngine<B> {
             if self.tuning.upload {
                 self.uploads.waiting.push_back((id.seq, segment.opened_at));
             }
-            self.background.complete(CompleteSegment { id, slot: segment.slot, end: segment.index.end, uploaded: false });
+            self.background.complete(CompleteSegment {
+                id,
+                slot: segment.slot,
+                end: segment.index.end,
+                uploaded: false,
+            });
             self.consider_checkpoint();
         }
     }
@@ -136,7 +146,7 @@ impl<B: Background> LogEngine<B> {
         let bytes = buffer.as_mut_slice();
         let iovec = Box::new(libc::iovec { iov_base: bytes.as_mut_ptr().cast(), iov_len: bytes.len() });
         let address = &raw const *iovec;
-        segment.stage = Stage::WritingIndex { buffer, iovec };
+        segment.stage = Stage::WritingIndex { buffer, _iovec: iovec };
         let offset = Self::offset_in_slot(segment.slot, INDEX_AT);
         let tag = tag(Kind::Index, segment.index.segment.seq as usize);
         self.in_kernel += 1;

@@ -181,13 +181,7 @@ impl Leaf {
     }
 }
 
-fn insert_run(
-    runs: &mut Vec<Run>,
-    start: u16,
-    len: u32,
-    place: Option<Place>,
-    displaced: &mut impl FnMut(u32, u16),
-) {
+fn insert_run(runs: &mut Vec<Run>, start: u16, len: u32, place: Option<Place>, displaced: &mut impl FnMut(u32, u16)) {
     let end = u32::from(start) + len;
     let first = runs.partition_point(|run| run.end() <= u32::from(start));
     let last = first + runs[first..].partition_point(|run| u32::from(run.start) < end);

@@ -124,7 +124,13 @@ impl Map {
     }
 
     /// [`Self::insert`], put off for leaves that are not here: what they lose is then told when they arrive.
-    pub fn insert_or_defer(&mut self, lba: u32, blocks: u32, place: Option<Place>, mut displaced: impl FnMut(u32, u16)) {
+    pub fn insert_or_defer(
+        &mut self,
+        lba: u32,
+        blocks: u32,
+        place: Option<Place>,
+        mut displaced: impl FnMut(u32, u16),
+    ) {
         for (index, start, len, place) in pieces(lba, blocks, place) {
             let change = Deferred { start, len, place };
             if self.is_absent(index) {

@@ -47,10 +47,20 @@ fn memfd() -> File {
 }
 
 enum Op {
-    Read { iovecs: *const libc::iovec, count: u32, offset: u64 },
-    Write { iovecs: *const libc::iovec, count: u32, offset: u64 },
+    Read {
+        iovecs: *const libc::iovec,
+        count: u32,
+        offset: u64,
+    },
+    Write {
+        iovecs: *const libc::iovec,
+        count: u32,
+        offset: u64,
+    },
     /// Covers the writes that had completed when it was asked for.
-    Sync { covers: usize },
+    Sync {
+        covers: usize,
+    },
     Space,
 }
 
@@ -286,7 +296,11 @@ impl World {
             epoch: 1,
             incarnation: self.incarnation,
             tuning: self.tuning.clone(),
-            background: SimBackground { shared: self.shared.clone(), cache_file: self.cache_file.clone(), volume: VOLUME },
+            background: SimBackground {
+                shared: self.shared.clone(),
+                cache_file: self.cache_file.clone(),
+                volume: VOLUME,
+            },
             pins: Vec::new(),
         };
         self.engine = Some(LogEngine::open(setup).unwrap());
@@ -317,7 +331,9 @@ impl World {
             }
             match asked.operation {
                 Operation::Read => self.check_read(slot, &asked),
-                Operation::Write | Operation::Zero { .. } => self.model.answered = self.model.answered.max(asked.ops_end),
+                Operation::Write | Operation::Zero { .. } => {
+                    self.model.answered = self.model.answered.max(asked.ops_end)
+                }
                 Operation::Flush => self.model.flushed = self.model.flushed.max(asked.answered_before),
             }
         }
@@ -499,7 +515,11 @@ impl World {
             if let Op::Write { iovecs, count, offset } = pending.op {
                 let bytes = gather(iovecs, count);
                 if self.rng.chance(50) {
-                    let torn = if self.rng.chance(30) { self.rng.below(bytes.len() as u64) as usize / SECTOR * SECTOR } else { bytes.len() };
+                    let torn = if self.rng.chance(30) {
+                        self.rng.below(bytes.len() as u64) as usize / SECTOR * SECTOR
+                    } else {
+                        bytes.len()
+                    };
                     self.file.write_all_at(&bytes[..torn], offset).unwrap();
                     self.disk.unsynced.push_back((offset, bytes[..torn].to_vec()));
                 }
@@ -524,9 +544,16 @@ impl World {
             for i in (1..unsynced.len()).rev() {
                 let j = self.rng.below(i as u64 + 1) as usize;
                 let overlap = unsynced[j..=i].windows(2).any(|w| {
-                    w.iter().any(|a| unsynced[j..=i].iter().any(|b| a.0 != b.0 && a.0 < b.0 + b.1.len() as u64 && b.0 < a.0 + a.1.len() as u64))
+                    w.iter().any(|a| {
+                        unsynced[j..=i]
+                            .iter()
+                            .any(|b| a.0 != b.0 && a.0 < b.0 + b.1.len() as u64 && b.0 < a.0 + a.1.len() as u64)
+                    })
                 });
-                let same = unsynced[j..=i].iter().enumerate().any(|(x, a)| unsynced[j..=i].iter().skip(x + 1).any(|b| a.0 == b.0));
+                let same = unsynced[j..=i]
+                    .iter()
+                    .enumerate()
+                    .any(|(x, a)| unsynced[j..=i].iter().skip(x + 1).any(|b| a.0 == b.0));
                 if !overlap && !same {
                     unsynced.swap(i, j);
                 }
@@ -592,7 +619,10 @@ impl World {
             panic!(
                 "no prefix of {} changes from {least} on is what was found; differing from the latest: {:?}",
                 self.model.ops.len(),
-                (0..self.blocks).filter(|b| latest.get(b) != found.get(b)).map(|b| (b, latest.get(&b), found.get(&b))).collect::<Vec<_>>()
+                (0..self.blocks)
+                    .filter(|b| latest.get(b) != found.get(b))
+                    .map(|b| (b, latest.get(&b), found.get(&b)))
+                    .collect::<Vec<_>>()
             );
         };
         self.model = Model { base: self.model.state(prefix), ..Model::default() };
@@ -634,7 +664,11 @@ impl World {
     /// [`Self::step`] that leaves answers where they are.
     fn step_for_reader(&mut self) -> bool {
         let asked = std::mem::take(&mut self.asked);
-        self.asked = std::iter::repeat_with(|| Some(Asked { ops_end: 0, answered_before: 0, operation: Operation::Flush, block: 0, blocks: 0 })).take(SLOTS).collect();
+        self.asked = std::iter::repeat_with(|| {
+            Some(Asked { ops_end: 0, answered_before: 0, operation: Operation::Flush, block: 0, blocks: 0 })
+        })
+        .take(SLOTS)
+        .collect();
         let before = self.model.flushed;
         let progressed = self.step();
         self.model.flushed = before;

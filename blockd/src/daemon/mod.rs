@@ -1,0 +1,273 @@
+//! The catalogue of volumes and snapshots, and the exports that keep it true. One lock orders all changes; no I/O path takes it.
+
+mod error;
+mod snapshots;
+mod transfer;
+mod volumes;
+
+pub use error::DaemonError;
+
+use crate::backing::{Backing, Holder};
+use crate::catalogue::{Catalogue, SnapshotRecord, VolumeRecord};
+use crate::config::Config;
+use crate::engine::format::Checkpoint;
+use crate::export::Export;
+use crate::keys::{NodeKey, unhex};
+use crate::snapshot;
+use crate::snapshot::reader::Reader;
+use crate::status::VolumeStatus;
+use crate::volume::files::VolumeFiles;
+use crate::volume::keeper::Waiters;
+use crate::volume::{Handle, Node, stored_names};
+use hive_blockd_api::{
+    BLOCK_SIZE_BYTES, MAX_VOLUME_SIZE_BYTES, Metrics, Reply, Request, SnapshotId, SnapshotState, VolumeId,
+};
+use hive_blockd_store::ChunkCache;
+use std::collections::{BTreeMap, HashMap};
+use std::os::unix::fs::DirBuilderExt;
+use std::path::PathBuf;
+use std::sync::atomic::{AtomicU8, AtomicU64, Ordering};
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
+use std::time::{Duration, SystemTime, UNIX_EPOCH};
+
+const DIR_MODE: u32 = 0o700;
+/// Threads that wait for the store and the disk on behalf of all volumes.
+const BACKGROUND_THREADS: usize = 2;
+/// Attached volumes opened at a time when the daemon starts: each may wait for the store for seconds.
+const OPENED_AT_A_TIME: usize = 16;
+
+/// An open volume.
+#[derive(Debug)]
+struct Open {
+    export: Export,
+    handle: Handle,
+}
+
+#[derive(Debug)]
+struct SnapshotEntry {
+    record: SnapshotRecord,
+    progress: Arc<AtomicU8>,
+    /// Pins what it needs in its volume's log while it is pending.
+    token: u64,
+}
+
+/// Everything the daemon knows.
+#[derive(Debug, Default)]
+struct Known {
+    volumes: BTreeMap<VolumeId, VolumeRecord>,
+    snapshots: BTreeMap<SnapshotId, SnapshotEntry>,
+    open: BTreeMap<VolumeId, Open>,
+    /// Kept after an export's end: counters run from the daemon's start.
+    statuses: BTreeMap<VolumeId, Arc<VolumeStatus>>,
+}
+
+/// The running daemon.
+pub struct Daemon {
+    catalogue: Catalogue,
+    export_dir: PathBuf,
+    poll: Duration,
+    known: Mutex<Known>,
+    node: Node,
+    tokens: AtomicU64,
+    /// Of snapshots read block by block lately.
+    readers: Mutex<HashMap<SnapshotId, Arc<Mutex<Reader>>>>,
+    runtime: Mutex<Option<tokio::runtime::Runtime>>,
+}
+
+impl Daemon {
+    /// Open the state and serve what was attached, before anything else is done.
+    pub fn start(config: &Config) -> anyhow::Result<Arc<Self>> {
+        let catalogue = Catalogue::open(&config.state_dir)?;
+        let runtime = tokio::runtime::Builder::new_multi_thread()
+            .worker_threads(BACKGROUND_THREADS)
+            .thread_name("background")
+            .enable_all()
+            .build()?;
+        let store = hive_blockd_store::open(&config.store())?;
+        let cache = ChunkCache::open(&config.state_dir.join("cache"), config.cache_bytes)?;
+        let export_dir = config.run_dir.join("vhost");
+        std::fs::DirBuilder::new().recursive(true).mode(DIR_MODE).create(&export_dir)?;
+        let node = Node {
+            runtime: runtime.handle().clone(),
+            backing: Arc::new(Backing::new(store, cache)),
+            key: Arc::new(NodeKey::open(&config.key_file())?),
+            waiters: Arc::new(Waiters::default()),
+            tuning: config.tuning(),
+        };
+        let daemon = Arc::new(Self {
+            catalogue,
+            export_dir,
+            poll: config.poll(),
+            known: Mutex::default(),
+            node,
+            tokens: AtomicU64::new(1),
+            readers: Mutex::default(),
+            runtime: Mutex::new(Some(runtime)),
+        });
+        daemon.load()?;
+        daemon.serve_attached();
+        daemon.resume_snapshots();
+        Ok(daemon)
+    }
+
+    /// Read all records, and note what they refer to in the store.
+    fn load(&self) -> anyhow::Result<()> {
+        let (volumes, snapshots) = (self.catalogue.volumes()?, self.catalogue.snapshots()?);
+        for (id, record) in &volumes {
+            let Some(uid) = unhex(&record.uid) else { continue };
+            match self.files(id).checkpoint() {
+                Ok(checkpoint) => self.node.backing.hold(Holder::volume(uid), stored_names(&checkpoint)),
+                Err(error) => tracing::error!(volume = %id, %error, "cannot read the volume's checkpoint"),
+            }
+        }
+        for (id, record) in &snapshots {
+            if let (SnapshotState::Completed, Ok(map)) = (record.state, self.snapshot_map(id)) {
+                self.node.backing.hold(Holder::snapshot(id), snapshot::names(&map));
+            }
+        }
+        let mut known = self.lock();
+        known.volumes = volumes;
+        known.snapshots = snapshots.into_iter().map(|(id, record)| (id, self.entry(record))).collect();
+        Ok(())
+    }
+
+    fn serve_attached(self: &Arc<Self>) {
+        let attached: Vec<VolumeId> =
+            self.lock().volumes.iter().filter(|(_, r)| r.attachment.is_some()).map(|(id, _)| id.clone()).collect();
+        for batch in attached.chunks(OPENED_AT_A_TIME) {
+            std::thread::scope(|scope| {
+                for id in batch {
+                    scope.spawn(move || {
+                        // One volume that cannot be served is no reason not to serve the others; attaching again retries.
+                        let opened = self.open_attached(id);
+                        match opened {
+                            Ok(open) => drop(self.lock().open.insert(id.clone(), open)),
+                            Err(e) => tracing::error!(volume = %id, error = ?e, "cannot serve an attached volume"),
+                        }
+                    });
+                }
+            });
+        }
+    }
+
+    fn entry(&self, record: SnapshotRecord) -> SnapshotEntry {
+        let progress = if record.state == SnapshotState::Completed { 100 } else { 0 };
+        SnapshotEntry { record, progress: Arc::new(AtomicU8::new(progress)), token: self.next_token() }
+    }
+
+    fn next_token(&self) -> u64 {
+        self.tokens.fetch_add(1, Ordering::Relaxed)
+    }
+
+    fn lock(&self) -> MutexGuard<'_, Known> {
+        self.known.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+
+    fn files(&self, id: &VolumeId) -> VolumeFiles {
+        VolumeFiles::new(self.catalogue.volume_dir(id))
+    }
+
+    /// The checkpoint that a snapshot is.
+    fn snapshot_map(&self, id: &SnapshotId) -> Result<Checkpoint, DaemonError> {
+        let path = self.catalogue.snapshot_map(id);
+        let bytes = std::fs::read(&path).map_err(|e| DaemonError::Path(path.clone(), e))?;
+        Checkpoint::decode(&bytes).map_err(|e| DaemonError::Path(path, std::io::Error::other(e)))
+    }
+
+    /// Answer one request.
+    pub fn handle(self: &Arc<Self>, request: Request) -> Reply {
+        self.dispatch(request).unwrap_or_else(Reply::from)
+    }
+
+    fn dispatch(self: &Arc<Self>, request: Request) -> Result<Reply, DaemonError> {
+        match request {
+            Request::CreateVolume { volume_id, size_bytes, snapshot_id, encrypted, limits } => {
+                self.create_volume(volume_id, size_bytes, snapshot_id, encrypted, limits)
+            }
+            Request::DeleteVolume { volume_id } => self.delete_volume(&volume_id),
+            Request::DescribeVolume { volume_id } => Ok(Reply::Volume(self.describe(&self.lock(), &volume_id)?)),
+            Request::ListVolumes => {
+                let known = self.lock();
+                let volumes = known.volumes.keys().map(|id| self.describe(&known, id));
+                Ok(Reply::Volumes(volumes.collect::<Result<_, _>>()?))
+            }
+            Request::ResizeVolume { volume_id, size_bytes } => self.resize_volume(&volume_id, size_bytes),
+            Request::SetLimits { volume_id, limits } => self.set_limits(&volume_id, limits),
+            Request::AttachVolume { volume_id, queues, read_only, serial } => {
+                self.attach_volume(&volume_id, crate::catalogue::Attachment { queues, read_only, serial })
+            }
+            Request::DetachVolume { volume_id } => self.detach_volume(&volume_id),
+            Request::CreateSnapshots { snapshots } => self.create_snapshots(&snapshots),
+            Request::ImportSnapshot { snapshot_id, path, encrypted } => {
+                self.import_snapshot(snapshot_id, &path, encrypted)
+            }
+            Request::DescribeSnapshot { snapshot_id } => self.describe_snapshot(&snapshot_id),
+            Request::ListSnapshots => Ok(self.list_snapshots()),
+            Request::DeleteSnapshot { snapshot_id } => self.delete_snapshot(&snapshot_id),
+            Request::CopySnapshot { source_snapshot_id, snapshot_id, encrypted } => {
+                self.copy_snapshot(source_snapshot_id, snapshot_id, encrypted)
+            }
+            Request::StartSnapshot { snapshot_id, size_bytes, parent_snapshot_id, encrypted } => {
+                self.start_snapshot(snapshot_id, size_bytes, parent_snapshot_id, encrypted)
+            }
+            Request::PutSnapshotBlock { snapshot_id, block_index, data } => {
+                self.put_block(&snapshot_id, block_index, &data)
+            }
+            Request::CompleteSnapshot { snapshot_id } => self.complete_snapshot(&snapshot_id),
+            Request::ListSnapshotBlocks { snapshot_id, start_index, max_results } => {
+                self.list_blocks(&snapshot_id, start_index, max_results)
+            }
+            Request::ListChangedBlocks { first_snapshot_id, second_snapshot_id, start_index, max_results } => {
+                self.list_changed_blocks(&first_snapshot_id, &second_snapshot_id, start_index, max_results)
+            }
+            Request::GetSnapshotBlock { snapshot_id, block_index } => self.get_block(&snapshot_id, block_index),
+            Request::CheckVolume { volume_id } => self.check_volume(&volume_id),
+            Request::ExportVolume { source, path } => self.export(&source, &path),
+            Request::Metrics => {
+                let volumes = self.lock().statuses.iter().map(|(id, s)| (id.to_string(), s.metrics())).collect();
+                Ok(Reply::Metrics(Metrics { volumes }))
+            }
+        }
+    }
+
+    /// Stop serving; attachments stay recorded and are served again by the next start.
+    pub fn stop(&self) {
+        for (id, open) in std::mem::take(&mut self.lock().open) {
+            match open.export.stop() {
+                Ok(()) => tracing::info!(volume = %id, "flushed and closed"),
+                Err(error) => tracing::error!(volume = %id, %error, "volume did not end cleanly"),
+            }
+        }
+        // What waits for the store goes on at the next start.
+        if let Some(runtime) = self.runtime.lock().unwrap_or_else(PoisonError::into_inner).take() {
+            runtime.shutdown_background();
+        }
+    }
+}
+
+impl std::fmt::Debug for Daemon {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        f.debug_struct("Daemon").field("state_dir", &self.catalogue.state_dir()).finish_non_exhaustive()
+    }
+}
+
+fn find_volume<'a>(known: &'a Known, id: &VolumeId) -> Result<&'a VolumeRecord, DaemonError> {
+    known.volumes.get(id).ok_or_else(|| DaemonError::NotFound(format!("volume {id}")))
+}
+
+fn no_snapshot(id: &SnapshotId) -> DaemonError {
+    DaemonError::NotFound(format!("snapshot {id}"))
+}
+
+fn check_size(size: u64) -> Result<(), DaemonError> {
+    if size == 0 || size > MAX_VOLUME_SIZE_BYTES || !size.is_multiple_of(BLOCK_SIZE_BYTES) {
+        return Err(DaemonError::Invalid(format!(
+            "a size must be a multiple of {BLOCK_SIZE_BYTES} bytes, at most {MAX_VOLUME_SIZE_BYTES}, not {size}"
+        )));
+    }
+    Ok(())
+}
+
+fn now_unix_s() -> u64 {
+    SystemTime::now().duration_since(UNIX_EPOCH).map_or(0, |passed| passed.as_secs())
+}

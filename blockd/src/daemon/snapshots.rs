@@ -1,0 +1,477 @@
+//! Snapshots: taken, completed in the background, copied, deleted.
+
+use super::volumes::Shared;
+use super::{Daemon, DaemonError, Known, SnapshotEntry, check_size, find_volume, no_snapshot, now_unix_s};
+use crate::backing::Holder;
+use crate::catalogue::{Origin, SnapshotRecord, VERSION};
+use crate::engine::format::Checkpoint;
+use crate::engine::log::Event;
+use crate::keys::random;
+use crate::snapshot::blocks;
+use crate::snapshot::build::Builder;
+use crate::snapshot::reader::Reader;
+use crate::snapshot::{self, StoredSnapshot};
+use crate::volume::Handle;
+use hive_blockd_api::{
+    BLOCK_SIZE_BYTES, MAX_SNAPSHOT_VOLUMES, NewSnapshot, Reply, Snapshot, SnapshotId, SnapshotState, VolumeId,
+};
+use std::fs::OpenOptions;
+use std::os::unix::fs::OpenOptionsExt;
+use std::path::Path;
+use std::sync::Arc;
+use std::sync::atomic::Ordering;
+use std::time::Duration;
+
+/// How long writes to several volumes may be held for one instant, and how long a cut may take to become durable.
+const HOLD_TIMEOUT: Duration = Duration::from_secs(2);
+const CUT_TIMEOUT: Duration = Duration::from_secs(60);
+
+impl Daemon {
+    fn show(id: &SnapshotId, entry: &SnapshotEntry) -> Snapshot {
+        let record = &entry.record;
+        Snapshot {
+            snapshot_id: id.clone(),
+            state: record.state,
+            fault: record.fault.clone(),
+            progress_percent: entry.progress.load(Ordering::Relaxed),
+            size_bytes: record.size_bytes,
+            volume_id: record.volume_id.clone(),
+            encrypted: record.encrypted,
+            created_unix_s: record.created_unix_s,
+            stored_bytes: record.stored_bytes,
+        }
+    }
+
+    pub(super) fn describe_snapshot(&self, id: &SnapshotId) -> Result<Reply, DaemonError> {
+        let known = self.lock();
+        let entry = known.snapshots.get(id).ok_or_else(|| no_snapshot(id))?;
+        Ok(Reply::Snapshot(Self::show(id, entry)))
+    }
+
+    pub(super) fn list_snapshots(&self) -> Reply {
+        Reply::Snapshots(self.lock().snapshots.iter().map(|(id, entry)| Self::show(id, entry)).collect())
+    }
+
+    /// Whether the snapshot exists already, made in the same way.
+    fn existing(known: &Known, id: &SnapshotId, origin: &Origin) -> Result<Option<Snapshot>, DaemonError> {
+        match known.snapshots.get(id) {
+            None => Ok(None),
+            Some(entry) if entry.record.origin == *origin => Ok(Some(Self::show(id, entry))),
+            Some(_) => Err(DaemonError::Exists(format!("snapshot {id}"))),
+        }
+    }
+
+    fn remember(&self, known: &mut Known, id: &SnapshotId, entry: SnapshotEntry) -> Result<(), DaemonError> {
+        let recorded = self.catalogue.put_snapshot(id, &entry.record);
+        recorded.map_err(|e| DaemonError::Record("record the snapshot", e))?;
+        known.snapshots.insert(id.clone(), entry);
+        Ok(())
+    }
+
+    pub(super) fn create_snapshots(self: &Arc<Self>, wanted: &[NewSnapshot]) -> Result<Reply, DaemonError> {
+        if wanted.is_empty() || wanted.len() > MAX_SNAPSHOT_VOLUMES {
+            return Err(DaemonError::Invalid(format!(
+                "snapshots are taken of 1 to {MAX_SNAPSHOT_VOLUMES} volumes at a time"
+            )));
+        }
+        let mut known = self.lock();
+        let mut volumes: Vec<VolumeId> = Vec::new();
+        let mut existing = Vec::new();
+        for NewSnapshot { volume_id, snapshot_id } in wanted {
+            find_volume(&known, volume_id)?;
+            let twice = volumes.contains(volume_id)
+                || wanted.iter().filter(|other| other.snapshot_id == *snapshot_id).count() > 1;
+            if twice {
+                return Err(DaemonError::Invalid(format!(
+                    "volume {volume_id} or snapshot {snapshot_id} is named twice"
+                )));
+            }
+            volumes.push(volume_id.clone());
+            existing.extend(Self::existing(&known, snapshot_id, &Origin::Volume(volume_id.clone()))?);
+        }
+        if existing.len() == wanted.len() {
+            return Ok(Reply::Snapshots(existing));
+        }
+        if !existing.is_empty() {
+            return Err(DaemonError::Exists("some of these snapshots, of an earlier instant, which".into()));
+        }
+        let tokens: Vec<u64> = volumes.iter().map(|_| self.next_token()).collect();
+        let maps = self.with_open(&mut known, &volumes, |handles| self.cut(handles, &tokens))?;
+        let created_unix_s = now_unix_s();
+        for (new, map) in wanted.iter().zip(&maps) {
+            let saved = self.catalogue.put_snapshot_map(&new.snapshot_id, map);
+            saved.map_err(|e| DaemonError::Record("keep the snapshot", e))?;
+        }
+        let mut shown = Vec::new();
+        for (new, token) in wanted.iter().zip(tokens) {
+            let volume = find_volume(&known, &new.volume_id)?;
+            let record = SnapshotRecord {
+                version: VERSION,
+                state: SnapshotState::Pending,
+                fault: None,
+                origin: Origin::Volume(new.volume_id.clone()),
+                size_bytes: volume.size_bytes,
+                volume_id: Some(new.volume_id.clone()),
+                encrypted: volume.encrypted,
+                created_unix_s,
+                stored_bytes: 0,
+                sealed: true,
+            };
+            let entry = SnapshotEntry { token, ..self.entry(record) };
+            shown.push(Self::show(&new.snapshot_id, &entry));
+            self.remember(&mut known, &new.snapshot_id, entry)?;
+        }
+        drop(known);
+        for new in wanted {
+            self.resume(&new.snapshot_id);
+        }
+        Ok(Reply::Snapshots(shown))
+    }
+
+    /// One instant for all: with several volumes nothing is written anywhere while the cuts are made.
+    fn cut(&self, handles: &[Handle], tokens: &[u64]) -> Result<Vec<Vec<u8>>, DaemonError> {
+        let together = handles.len() > 1;
+        let runtime = &self.node.runtime;
+        if together {
+            let holds: Vec<_> = tokens.iter().map(|token| self.node.waiters.hold(*token)).collect();
+            for (handle, token) in handles.iter().zip(tokens) {
+                handle.caller.call(Event::Hold { token: *token });
+            }
+            let all = async {
+                for hold in holds {
+                    hold.await.map_err(|_| ())?;
+                }
+                Ok::<_, ()>(())
+            };
+            let held = runtime.block_on(async { tokio::time::timeout(HOLD_TIMEOUT, all).await });
+            if !matches!(held, Ok(Ok(()))) {
+                handles.iter().for_each(|handle| handle.caller.call(Event::Release));
+                return Err(DaemonError::Slow("holding the volumes for their snapshots".into()));
+            }
+        }
+        let cuts: Vec<_> = tokens.iter().map(|token| self.node.waiters.cut(*token)).collect();
+        for (handle, token) in handles.iter().zip(tokens) {
+            handle.caller.call(Event::Cut { token: *token });
+            if together {
+                // In its order: released right behind the cut.
+                handle.caller.call(Event::Release);
+            }
+        }
+        let all = async {
+            let mut maps = Vec::new();
+            for cut in cuts {
+                maps.push(cut.await.map_err(|_| ())?);
+            }
+            Ok::<_, ()>(maps)
+        };
+        match runtime.block_on(async { tokio::time::timeout(CUT_TIMEOUT, all).await }) {
+            Ok(Ok(maps)) => Ok(maps),
+            _ => {
+                for (handle, token) in handles.iter().zip(tokens) {
+                    handle.caller.call(Event::CutEnded { token: *token });
+                }
+                Err(DaemonError::Slow("taking the snapshot".into()))
+            }
+        }
+    }
+
+    /// A cut of one volume.
+    pub(super) fn cut_one(&self, handles: &[Handle], token: u64) -> Result<Vec<u8>, DaemonError> {
+        let mut maps = self.cut(handles, &[token])?;
+        maps.pop().ok_or_else(|| DaemonError::Slow("taking the snapshot".into()))
+    }
+
+    /// Go on with everything that is pending.
+    pub(super) fn resume_snapshots(self: &Arc<Self>) {
+        let pending: Vec<SnapshotId> = self
+            .lock()
+            .snapshots
+            .iter()
+            .filter(|(_, entry)| entry.record.state == SnapshotState::Pending && entry.record.sealed)
+            .map(|(id, _)| id.clone())
+            .collect();
+        for id in pending {
+            self.resume(&id);
+        }
+    }
+
+    /// Bring a pending snapshot to its end, in the background.
+    pub(super) fn resume(self: &Arc<Self>, id: &SnapshotId) {
+        let (daemon, id) = (self.clone(), id.clone());
+        self.node.runtime.spawn_blocking(move || {
+            let Some(record) = daemon.lock().snapshots.get(&id).map(|entry| entry.record.clone()) else { return };
+            let result = match &record.origin {
+                Origin::Volume(volume) => daemon.complete_cut(&id, volume, &record),
+                Origin::Copy(source) => daemon.build_copy(&id, source, &record),
+                Origin::Blocks(parent) => daemon.build_blocks(&id, parent.as_ref(), &record),
+                Origin::Import(_) | Origin::Store => return,
+            };
+            daemon.end(&id, record, result);
+        });
+    }
+
+    fn about(record: &SnapshotRecord) -> StoredSnapshot {
+        StoredSnapshot {
+            version: 0,
+            size_bytes: record.size_bytes,
+            volume_id: record.volume_id.clone(),
+            encrypted: record.encrypted,
+            created_unix_s: record.created_unix_s,
+            stored_bytes: 0,
+        }
+    }
+
+    fn complete_cut(
+        &self,
+        id: &SnapshotId,
+        volume: &VolumeId,
+        record: &SnapshotRecord,
+    ) -> Result<(Checkpoint, StoredSnapshot), DaemonError> {
+        let map = self.snapshot_map(id)?;
+        let keeper = self.handle_of(volume).map(|handle| handle.keeper);
+        let progress = self.lock().snapshots.get(id).map(|entry| entry.progress.clone()).unwrap_or_default();
+        let (backing, log) = (&self.node.backing, self.files(volume).log_path());
+        let done = self.node.runtime.block_on(async {
+            let map = snapshot::upload(backing, id, &map, &log, keeper, &progress).await?;
+            let about = snapshot::publish(backing, id, &map, Self::about(record)).await?;
+            Ok((map, about))
+        });
+        done.map_err(|e| DaemonError::Snapshot(format!("complete snapshot {id}"), e))
+    }
+
+    /// Record how it ended; a snapshot that was deleted meanwhile is removed again.
+    fn end(
+        self: &Shared,
+        id: &SnapshotId,
+        record: SnapshotRecord,
+        result: Result<(Checkpoint, StoredSnapshot), DaemonError>,
+    ) {
+        let recorded = match result {
+            Ok((map, about)) => self.catalogue.put_snapshot_map(id, &map.encode()).map(|()| SnapshotRecord {
+                state: SnapshotState::Completed,
+                stored_bytes: about.stored_bytes,
+                ..record.clone()
+            }),
+            Err(error) => {
+                let Reply::Error { message, .. } = error.into() else { return };
+                tracing::error!(snapshot = %id, message, "snapshot failed");
+                Ok(SnapshotRecord { state: SnapshotState::Error, fault: Some(message), ..record.clone() })
+            }
+        };
+        let mut known = self.lock();
+        let token = known.snapshots.get(id).map(|entry| entry.token);
+        if let (Origin::Volume(volume), Some(open)) =
+            (&record.origin, record.volume_id.as_ref().and_then(|v| known.open.get(v)))
+        {
+            tracing::debug!(snapshot = %id, %volume, "cut ended");
+            if let Some(token) = token {
+                open.handle.caller.call(Event::CutEnded { token });
+            }
+        }
+        let Some(entry) = known.snapshots.get_mut(id) else {
+            drop(known);
+            let _ = self.catalogue.delete_snapshot(id);
+            let backing = self.node.backing.clone();
+            if let Err(error) = self.node.runtime.block_on(snapshot::remove(&backing, id)) {
+                tracing::warn!(snapshot = %id, %error, "cannot remove a deleted snapshot from the store");
+            }
+            return;
+        };
+        match recorded.and_then(|record| self.catalogue.put_snapshot(id, &record).map(|()| record)) {
+            Ok(record) => {
+                if record.state == SnapshotState::Completed {
+                    entry.progress.store(100, Ordering::Relaxed);
+                    let _ = std::fs::remove_file(self.catalogue.snapshot_blocks(id));
+                    tracing::info!(snapshot = %id, stored_bytes = record.stored_bytes, "snapshot completed");
+                }
+                entry.record = record;
+            }
+            // It is pending still, and taken up at the next start.
+            Err(error) => tracing::error!(snapshot = %id, %error, "cannot record the end of a snapshot"),
+        }
+    }
+
+    pub(super) fn delete_snapshot(&self, id: &SnapshotId) -> Result<Reply, DaemonError> {
+        let mut known = self.lock();
+        let Some(entry) = known.snapshots.remove(id) else { return Ok(Reply::Done) };
+        self.readers.lock().unwrap_or_else(std::sync::PoisonError::into_inner).remove(id);
+        self.catalogue.delete_snapshot(id).map_err(|e| DaemonError::Record("delete the snapshot", e))?;
+        drop(known);
+        if entry.record.state == SnapshotState::Pending && entry.record.sealed {
+            // Whoever completes it removes it.
+            return Ok(Reply::Done);
+        }
+        let (backing, id) = (self.node.backing.clone(), id.clone());
+        self.node.runtime.spawn(async move {
+            if let Err(error) = backing.patiently("remove a snapshot", || snapshot::remove(&backing, &id)).await {
+                tracing::warn!(snapshot = %id, %error, "cannot remove a snapshot from the store");
+            }
+        });
+        Ok(Reply::Done)
+    }
+
+    /// If the snapshot is not known here, look for it in the store: another node may have made it.
+    pub(super) fn adopt_snapshot(&self, id: &SnapshotId) -> Result<(), DaemonError> {
+        if self.lock().snapshots.contains_key(id) {
+            return Ok(());
+        }
+        let backing = &self.node.backing;
+        let found = self.node.runtime.block_on(snapshot::find(backing, id));
+        let found = found.map_err(|e| DaemonError::Snapshot(format!("look for snapshot {id} in the store"), e))?;
+        let Some((about, map)) = found else { return Err(no_snapshot(id)) };
+        let mut known = self.lock();
+        if known.snapshots.contains_key(id) {
+            return Ok(());
+        }
+        let keep = |e| DaemonError::Record("keep the snapshot", e);
+        self.catalogue.put_snapshot_map(id, &map.encode()).map_err(keep)?;
+        backing.hold(Holder::snapshot(id), snapshot::names(&map));
+        let record = SnapshotRecord {
+            version: VERSION,
+            state: SnapshotState::Completed,
+            fault: None,
+            origin: Origin::Store,
+            size_bytes: about.size_bytes,
+            volume_id: about.volume_id,
+            encrypted: about.encrypted,
+            created_unix_s: about.created_unix_s,
+            stored_bytes: about.stored_bytes,
+            sealed: true,
+        };
+        let entry = self.entry(record);
+        self.remember(&mut known, id, entry)
+    }
+
+    /// A builder for a snapshot of its own.
+    pub(super) fn builder(
+        &self,
+        id: &SnapshotId,
+        encrypted: bool,
+        base: Option<Arc<Checkpoint>>,
+    ) -> Result<Builder, DaemonError> {
+        let key_error = |e| DaemonError::Key(format!("encrypt snapshot {id}"), e);
+        let uid = random().map_err(key_error)?;
+        let key = if encrypted { Some(self.node.key.draw(uid).map_err(key_error)?) } else { None };
+        Ok(Builder::new(self.node.backing.clone(), uid, Holder::snapshot(id), key, base))
+    }
+
+    pub(super) fn import_snapshot(&self, id: SnapshotId, path: &Path, encrypted: bool) -> Result<Reply, DaemonError> {
+        if !path.is_absolute() {
+            return Err(DaemonError::Invalid(format!("the file's path must be absolute, not {}", path.display())));
+        }
+        let origin = Origin::Import(path.to_owned());
+        if let Some(snapshot) = Self::existing(&self.lock(), &id, &origin)? {
+            return Ok(Reply::Snapshot(snapshot));
+        }
+        let path_error = |e| DaemonError::Path(path.to_owned(), e);
+        // Not blocking on a FIFO that someone put there.
+        let file = OpenOptions::new().read(true).custom_flags(libc::O_NONBLOCK).open(path).map_err(path_error)?;
+        let metadata = file.metadata().map_err(path_error)?;
+        if !metadata.is_file() {
+            return Err(DaemonError::Invalid(format!("{} is not a regular file", path.display())));
+        }
+        let size_bytes = metadata.len().next_multiple_of(BLOCK_SIZE_BYTES);
+        check_size(size_bytes)?;
+        // It takes long: others go on meanwhile, and who comes first with this name wins.
+        let mut builder = self.builder(&id, encrypted, None)?;
+        let record = SnapshotRecord {
+            version: VERSION,
+            state: SnapshotState::Completed,
+            fault: None,
+            origin: origin.clone(),
+            size_bytes,
+            volume_id: None,
+            encrypted,
+            created_unix_s: now_unix_s(),
+            stored_bytes: 0,
+            sealed: true,
+        };
+        let map = self.node.runtime.block_on(async {
+            blocks::import(&mut builder, None, &file, size_bytes).await?;
+            Ok(builder.finish().await?)
+        });
+        let map = map.map_err(|e| DaemonError::Copy(format!("import {}", path.display()), e))?;
+        let mut known = self.lock();
+        if let Some(snapshot) = Self::existing(&known, &id, &origin)? {
+            return Ok(Reply::Snapshot(snapshot));
+        }
+        let published =
+            self.node.runtime.block_on(snapshot::publish(&self.node.backing, &id, &map, Self::about(&record)));
+        let about = published.map_err(|e| DaemonError::Snapshot(format!("complete snapshot {id}"), e))?;
+        let saved = self.catalogue.put_snapshot_map(&id, &map.encode());
+        saved.map_err(|e| DaemonError::Record("keep the snapshot", e))?;
+        let entry = self.entry(SnapshotRecord { stored_bytes: about.stored_bytes, ..record });
+        let shown = Self::show(&id, &entry);
+        self.remember(&mut known, &id, entry)?;
+        Ok(Reply::Snapshot(shown))
+    }
+
+    pub(super) fn copy_snapshot(
+        self: &Arc<Self>,
+        source: SnapshotId,
+        id: SnapshotId,
+        encrypted: bool,
+    ) -> Result<Reply, DaemonError> {
+        self.adopt_snapshot(&source)?;
+        let mut known = self.lock();
+        let origin = Origin::Copy(source.clone());
+        if let Some(snapshot) = Self::existing(&known, &id, &origin)? {
+            return Ok(Reply::Snapshot(snapshot));
+        }
+        let from = &known.snapshots.get(&source).ok_or_else(|| no_snapshot(&source))?.record;
+        if from.state != SnapshotState::Completed {
+            return Err(DaemonError::InUse(format!("snapshot {source} is not completed yet")));
+        }
+        let record = SnapshotRecord {
+            state: SnapshotState::Pending,
+            origin,
+            encrypted: encrypted || from.encrypted,
+            created_unix_s: now_unix_s(),
+            stored_bytes: 0,
+            volume_id: None,
+            ..from.clone()
+        };
+        let entry = self.entry(record);
+        let shown = Self::show(&id, &entry);
+        self.remember(&mut known, &id, entry)?;
+        drop(known);
+        self.resume(&id);
+        Ok(Reply::Snapshot(shown))
+    }
+
+    fn build_copy(
+        &self,
+        id: &SnapshotId,
+        source: &SnapshotId,
+        record: &SnapshotRecord,
+    ) -> Result<(Checkpoint, StoredSnapshot), DaemonError> {
+        let mut reader = self.new_reader(source)?;
+        let mut builder = self.builder(id, record.encrypted, None)?;
+        let map = self.node.runtime.block_on(async {
+            blocks::copy(&mut builder, &mut reader, record.size_bytes).await?;
+            Ok(builder.finish().await?)
+        });
+        let map = map.map_err(|e| DaemonError::Copy(format!("copy snapshot {source}"), e))?;
+        self.publish_built(id, map, record)
+    }
+
+    pub(super) fn publish_built(
+        &self,
+        id: &SnapshotId,
+        map: Checkpoint,
+        record: &SnapshotRecord,
+    ) -> Result<(Checkpoint, StoredSnapshot), DaemonError> {
+        let map = snapshot::stripped(&map);
+        let backing = &self.node.backing;
+        backing.hold(Holder::snapshot(id), snapshot::names(&map));
+        let about = self.node.runtime.block_on(snapshot::publish(backing, id, &map, Self::about(record)));
+        Ok((map, about.map_err(|e| DaemonError::Snapshot(format!("complete snapshot {id}"), e))?))
+    }
+
+    /// A reader of a completed snapshot.
+    pub(super) fn new_reader(&self, id: &SnapshotId) -> Result<Reader, DaemonError> {
+        let map = Arc::new(self.snapshot_map(id)?);
+        let reader = Reader::new(map, &self.node.key, self.node.backing.clone(), None);
+        reader.map_err(|e| DaemonError::Key(format!("unlock snapshot {id}"), e))
+    }
+}

@@ -1,0 +1,355 @@
+//! Volumes: made, shown, changed, attached.
+
+use super::{Daemon, DaemonError, Known, Open, check_size, find_volume, no_snapshot};
+use crate::backing::Holder;
+use crate::catalogue::{Attachment, VERSION, VolumeRecord};
+use crate::engine::format::Checkpoint;
+use crate::engine::log::Event;
+use crate::export::{Export, ExportConfig};
+use crate::keys::{hex, random, unhex};
+use crate::snapshot;
+use crate::vhost::{DeviceConfig, SERIAL_BYTES};
+use crate::volume;
+use crate::volume::manifest::volume_prefix;
+use hive_blockd_api::{Limits, MAX_QUEUES, Reply, SnapshotId, SnapshotState, Volume, VolumeHealth, VolumeId};
+use std::sync::Arc;
+use std::sync::atomic::Ordering;
+
+/// Longest path of a Unix socket, its terminator not counted.
+const MAX_SOCKET_PATH_BYTES: usize = 107;
+/// The smallest limits that make sense: less would stall a guest's boot for minutes.
+const MIN_IOPS: u32 = 1;
+const MIN_THROUGHPUT_BYTES_PER_S: u64 = 64 << 10;
+
+impl Daemon {
+    pub(super) fn describe(&self, known: &Known, id: &VolumeId) -> Result<Volume, DaemonError> {
+        let record = find_volume(known, id)?;
+        let export = known.open.get(id).map(|open| &open.export);
+        let status = export.and_then(|_| known.statuses.get(id));
+        let fault = status.and_then(|s| s.fault());
+        let waiting = status.is_some_and(|s| s.log().waiting);
+        let away = self.node.tuning.upload && self.node.backing.is_away();
+        let (health, fault) = match fault {
+            Some(fault) => (VolumeHealth::Impaired, Some(fault)),
+            None if record.attachment.is_some() && export.is_none() => {
+                (VolumeHealth::Impaired, Some("the volume could not be opened; the daemon's log says why".into()))
+            }
+            None if waiting => (VolumeHealth::Degraded, Some("writes wait for room".into())),
+            None if away => (VolumeHealth::Degraded, Some("the store cannot be reached".into())),
+            None => (VolumeHealth::Ok, None),
+        };
+        Ok(Volume {
+            volume_id: id.clone(),
+            size_bytes: record.size_bytes,
+            snapshot_id: record.snapshot_id.clone(),
+            encrypted: record.encrypted,
+            limits: record.limits,
+            socket: export.and_then(|e| e.socket().map(Into::into)),
+            connected: status.is_some_and(|s| s.connected.load(Ordering::Relaxed)),
+            health,
+            fault,
+            allocated_bytes: self
+                .catalogue
+                .allocated_bytes(id)
+                .map_err(|e| DaemonError::Record("describe the volume", e))?,
+        })
+    }
+
+    pub(super) fn create_volume(
+        &self,
+        id: VolumeId,
+        size: u64,
+        snapshot_id: Option<SnapshotId>,
+        encrypted: bool,
+        limits: Limits,
+    ) -> Result<Reply, DaemonError> {
+        check_size(size)?;
+        check_limits(limits)?;
+        if let Some(snapshot_id) = &snapshot_id {
+            self.adopt_snapshot(snapshot_id)?;
+        }
+        let mut known = self.lock();
+        if let Some(record) = known.volumes.get(&id) {
+            let same = record.created_size_bytes == size && record.snapshot_id == snapshot_id;
+            if !same || (encrypted && !record.encrypted) {
+                return Err(DaemonError::Exists(format!("volume {id}")));
+            }
+            return Ok(Reply::Volume(self.describe(&known, &id)?));
+        }
+        let source = snapshot_id.as_ref().map(|snapshot| self.completed(&known, snapshot, size)).transpose()?;
+        let encrypted = encrypted || source.as_ref().is_some_and(|(_, encrypted)| *encrypted);
+        let uid = random().map_err(|e| DaemonError::Key("name the volume".into(), e))?;
+        let key = if encrypted {
+            let drawn = self.node.key.draw(uid).map_err(|e| DaemonError::Key("draw the volume's key".into(), e))?;
+            Some(drawn.1)
+        } else {
+            None
+        };
+        let checkpoint = match &source {
+            Some((map, _)) => snapshot::clone_of(map, uid, key),
+            None => Checkpoint::empty(uid, key),
+        };
+        if checkpoint.owners.len() > crate::engine::format::MAX_OWNERS {
+            return Err(DaemonError::Invalid(
+                "the snapshot has too many generations of clones behind it: copy it first".into(),
+            ));
+        }
+        self.files(&id).create(&checkpoint).map_err(|e| DaemonError::Files("create the volume", e))?;
+        let record = VolumeRecord {
+            version: VERSION,
+            uid: hex(&uid),
+            size_bytes: size,
+            created_size_bytes: size,
+            snapshot_id,
+            encrypted,
+            limits,
+            attachment: None,
+        };
+        self.catalogue.put_volume(&id, &record).map_err(|e| DaemonError::Record("create the volume", e))?;
+        self.node.backing.hold(Holder::volume(uid), volume::stored_names(&checkpoint));
+        known.volumes.insert(id.clone(), record);
+        Ok(Reply::Volume(self.describe(&known, &id)?))
+    }
+
+    /// The map of a completed snapshot that fits into `size`, and whether it is encrypted.
+    fn completed(&self, known: &Known, id: &SnapshotId, size: u64) -> Result<(Checkpoint, bool), DaemonError> {
+        let entry = known.snapshots.get(id).ok_or_else(|| no_snapshot(id))?;
+        if entry.record.state != SnapshotState::Completed {
+            return Err(DaemonError::InUse(format!("snapshot {id} is not completed yet")));
+        }
+        if size < entry.record.size_bytes {
+            return Err(DaemonError::Invalid(format!(
+                "a volume of {size} bytes cannot hold snapshot {id} of {} bytes",
+                entry.record.size_bytes
+            )));
+        }
+        Ok((self.snapshot_map(id)?, entry.record.encrypted))
+    }
+
+    pub(super) fn delete_volume(&self, id: &VolumeId) -> Result<Reply, DaemonError> {
+        let mut known = self.lock();
+        let Some(record) = known.volumes.get(id) else { return Ok(Reply::Done) };
+        if record.attachment.is_some() {
+            return Err(DaemonError::InUse(format!("volume {id} is attached")));
+        }
+        let pending = |(_, entry): &(&SnapshotId, &super::SnapshotEntry)| {
+            entry.record.state == SnapshotState::Pending && entry.record.volume_id.as_ref() == Some(id)
+        };
+        if let Some((snapshot, _)) = known.snapshots.iter().find(pending) {
+            return Err(DaemonError::InUse(format!("snapshot {snapshot} of volume {id} is not completed yet")));
+        }
+        let uid = unhex(&record.uid);
+        self.catalogue.delete_volume(id).map_err(|e| DaemonError::Record("delete the volume", e))?;
+        known.volumes.remove(id);
+        known.statuses.remove(id);
+        drop(known);
+        // The log and its key are gone: what is left in the store of an encrypted volume is ciphertext.
+        if let Some(uid) = uid {
+            let free = self.node.backing.release_all(Holder::volume(uid));
+            let backing = self.node.backing.clone();
+            self.node.runtime.spawn(async move {
+                backing.discard(free).await;
+                for key in backing.store.list(&volume_prefix(uid)).await.unwrap_or_default() {
+                    if let Err(error) = backing.store.delete(&key).await {
+                        tracing::warn!(key, %error, "cannot remove a deleted volume's manifest");
+                    }
+                }
+            });
+        }
+        Ok(Reply::Done)
+    }
+
+    pub(super) fn resize_volume(&self, id: &VolumeId, size: u64) -> Result<Reply, DaemonError> {
+        check_size(size)?;
+        let mut known = self.lock();
+        let record = find_volume(&known, id)?;
+        if size < record.size_bytes {
+            return Err(DaemonError::Invalid(format!(
+                "volume {id} of {} bytes cannot shrink to {size}",
+                record.size_bytes
+            )));
+        }
+        if size > record.size_bytes {
+            let record = VolumeRecord { size_bytes: size, ..record.clone() };
+            self.catalogue.put_volume(id, &record).map_err(|e| DaemonError::Record("resize the volume", e))?;
+            known.volumes.insert(id.clone(), record);
+            if let Some(open) = known.open.get(id) {
+                open.handle.caller.call(Event::Grow { size_bytes: size });
+            }
+        }
+        Ok(Reply::Volume(self.describe(&known, id)?))
+    }
+
+    pub(super) fn set_limits(&self, id: &VolumeId, limits: Limits) -> Result<Reply, DaemonError> {
+        check_limits(limits)?;
+        let mut known = self.lock();
+        let record = VolumeRecord { limits, ..find_volume(&known, id)?.clone() };
+        self.catalogue.put_volume(id, &record).map_err(|e| DaemonError::Record("limit the volume", e))?;
+        known.volumes.insert(id.clone(), record);
+        if let Some(status) = known.statuses.get(id) {
+            status.set_limits(limits);
+        }
+        if let Some(open) = known.open.get(id) {
+            open.export.nudge();
+        }
+        Ok(Reply::Volume(self.describe(&known, id)?))
+    }
+
+    pub(super) fn attach_volume(&self, id: &VolumeId, attachment: Attachment) -> Result<Reply, DaemonError> {
+        if attachment.queues == 0 || attachment.queues > MAX_QUEUES {
+            return Err(DaemonError::Invalid(format!("queues must be 1 to {MAX_QUEUES}, not {}", attachment.queues)));
+        }
+        if attachment.serial.len() > SERIAL_BYTES {
+            return Err(DaemonError::Invalid(format!("a serial has at most {SERIAL_BYTES} bytes")));
+        }
+        let mut known = self.lock();
+        let record = find_volume(&known, id)?;
+        match &record.attachment {
+            Some(existing) if *existing != attachment => {
+                return Err(DaemonError::Exists(format!("an attachment of volume {id}")));
+            }
+            Some(_) => {}
+            None => {
+                let record = VolumeRecord { attachment: Some(attachment), ..record.clone() };
+                self.catalogue.put_volume(id, &record).map_err(|e| DaemonError::Record("record the attachment", e))?;
+                known.volumes.insert(id.clone(), record);
+            }
+        }
+        if !known.open.contains_key(id) {
+            match self.open(&mut known, id, true) {
+                Ok(open) => drop(known.open.insert(id.clone(), open)),
+                Err(e) => {
+                    self.forget_attachment(&mut known, id)?;
+                    return Err(e);
+                }
+            }
+        }
+        match known.open.get(id).and_then(|open| open.export.socket()) {
+            Some(socket) => Ok(Reply::Attached { socket: socket.to_owned() }),
+            None => Err(DaemonError::NotFound(format!("export of volume {id}"))),
+        }
+    }
+
+    /// [`Self::open`] without holding the lock: at the start nobody else knows the volume.
+    pub(super) fn open_attached(&self, id: &VolumeId) -> Result<Open, DaemonError> {
+        let mut alone = Known::default();
+        {
+            let known = self.lock();
+            alone.volumes.insert(id.clone(), find_volume(&known, id)?.clone());
+            for (snapshot, entry) in &known.snapshots {
+                let (record, token) = (entry.record.clone(), entry.token);
+                let copy = super::SnapshotEntry { record, token, progress: entry.progress.clone() };
+                alone.snapshots.insert(snapshot.clone(), copy);
+            }
+        }
+        let open = self.open(&mut alone, id, true)?;
+        self.lock().statuses.append(&mut alone.statuses);
+        Ok(open)
+    }
+
+    /// Open the volume: for its guest if `attached`, else for ourselves.
+    pub(super) fn open(&self, known: &mut Known, id: &VolumeId, attached: bool) -> Result<Open, DaemonError> {
+        let record = find_volume(known, id)?.clone();
+        let attachment = record.attachment.clone().filter(|_| attached);
+        let socket = attachment.as_ref().map(|_| self.export_dir.join(format!("{id}.sock")));
+        if let Some(socket) = socket.as_ref().filter(|socket| socket.as_os_str().len() > MAX_SOCKET_PATH_BYTES) {
+            return Err(DaemonError::Invalid(format!("{} is too long for a socket", socket.display())));
+        }
+        let pins = known
+            .snapshots
+            .values()
+            .filter(|e| e.record.state == SnapshotState::Pending && e.record.volume_id.as_ref() == Some(id))
+            .map(|entry| entry.token)
+            .collect();
+        let open_error = |e| DaemonError::Open(id.clone(), e);
+        let (prepared, handle) =
+            volume::prepare(&self.node, id.as_ref(), self.files(id), &record, pins).map_err(open_error)?;
+        let attachment = attachment.unwrap_or(Attachment { queues: 1, read_only: true, serial: String::new() });
+        let config = ExportConfig {
+            socket,
+            device: DeviceConfig {
+                name: id.to_string(),
+                queues: attachment.queues,
+                read_only: attachment.read_only,
+                serial: attachment.serial,
+            },
+            poll: self.poll,
+        };
+        let status = known.statuses.entry(id.clone()).or_default().clone();
+        status.set_limits(record.limits);
+        let export =
+            Export::start(config, status, move || prepared.open()).map_err(|e| DaemonError::Start(id.clone(), e))?;
+        Ok(Open { export, handle })
+    }
+
+    fn forget_attachment(&self, known: &mut Known, id: &VolumeId) -> Result<(), DaemonError> {
+        let record = VolumeRecord { attachment: None, ..find_volume(known, id)?.clone() };
+        self.catalogue.put_volume(id, &record).map_err(|e| DaemonError::Record("record the detachment", e))?;
+        known.volumes.insert(id.clone(), record);
+        Ok(())
+    }
+
+    pub(super) fn detach_volume(&self, id: &VolumeId) -> Result<Reply, DaemonError> {
+        let mut known = self.lock();
+        if find_volume(&known, id)?.attachment.is_some() {
+            // The export first: should we die in between, it is served again, and asked again this ends well.
+            let stopped = known.open.remove(id).map_or(Ok(()), |open| open.export.stop());
+            self.forget_attachment(&mut known, id)?;
+            stopped.map_err(|e| DaemonError::Stop(id.clone(), e))?;
+        }
+        Ok(Reply::Done)
+    }
+
+    /// Do `f` with the volumes open, those that are not attached for its time only.
+    pub(super) fn with_open<R>(
+        &self,
+        known: &mut Known,
+        ids: &[VolumeId],
+        f: impl FnOnce(&[volume::Handle]) -> Result<R, DaemonError>,
+    ) -> Result<R, DaemonError> {
+        let mut borrowed = Vec::new();
+        let mut handles = Vec::new();
+        let mut opened = Ok(());
+        for id in ids {
+            if let Some(open) = known.open.get(id) {
+                handles.push(open.handle.clone());
+                continue;
+            }
+            match self.open(known, id, false) {
+                Ok(open) => {
+                    handles.push(open.handle.clone());
+                    borrowed.push((id.clone(), open));
+                }
+                Err(error) => {
+                    opened = Err(error);
+                    break;
+                }
+            }
+        }
+        let result = opened.and_then(|()| f(&handles));
+        for (id, open) in borrowed {
+            open.export.stop().map_err(|e| DaemonError::Stop(id, e))?;
+        }
+        result
+    }
+
+    /// Whether the volume's engine is open, and what to tell it by.
+    pub(super) fn handle_of(&self, id: &VolumeId) -> Option<volume::Handle> {
+        self.lock().open.get(id).map(|open| open.handle.clone())
+    }
+}
+
+fn check_limits(limits: Limits) -> Result<(), DaemonError> {
+    if limits.iops.is_some_and(|iops| iops < MIN_IOPS) {
+        return Err(DaemonError::Invalid(format!("iops must be at least {MIN_IOPS}")));
+    }
+    if limits.throughput_bytes_per_s.is_some_and(|bytes| bytes < MIN_THROUGHPUT_BYTES_PER_S) {
+        return Err(DaemonError::Invalid(format!(
+            "a throughput must be at least {MIN_THROUGHPUT_BYTES_PER_S} bytes/s"
+        )));
+    }
+    Ok(())
+}
+
+/// For background work.
+pub(super) type Shared = Arc<Daemon>;
