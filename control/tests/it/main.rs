@@ -5,3 +5,4 @@ mod cloud;
 mod compute;
 mod nats;
 mod resources;
+mod snapshots;
