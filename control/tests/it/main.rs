@@ -3,6 +3,8 @@
 mod cli;
 mod cloud;
 mod compute;
+mod fake_blockd;
 mod nats;
 mod resources;
 mod snapshots;
+mod storage;
