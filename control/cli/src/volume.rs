@@ -128,7 +128,16 @@ fn list(blockd: &Blockd) -> Result<()> {
         other => return unexpected(&other),
     };
     let metrics = metrics(blockd)?;
-    say!("{:<22} {:>10} {:>10} {:<9} {:<9} {:>10} {:>5}", "VOLUME", "SIZE", "LOCAL", "ATTACHED", "HEALTH", "DIRTY", "RPO");
+    say!(
+        "{:<22} {:>10} {:>10} {:<9} {:<9} {:>10} {:>5}",
+        "VOLUME",
+        "SIZE",
+        "LOCAL",
+        "ATTACHED",
+        "HEALTH",
+        "DIRTY",
+        "RPO"
+    );
     for volume in volumes {
         let id = volume.volume_id.to_string();
         let counted = metrics.volumes.get(&id).cloned().unwrap_or_default();
@@ -247,8 +256,7 @@ fn import(blockd: &Blockd, request: Import) -> Result<()> {
         (raw, scratch)
     };
     let progress = Progress::start(format!("importing {}", file.display()), || None);
-    let import =
-        Request::ImportSnapshot { snapshot_id: snapshot_id.clone(), path: raw, encrypted: request.encrypted };
+    let import = Request::ImportSnapshot { snapshot_id: snapshot_id.clone(), path: raw, encrypted: request.encrypted };
     let snapshot = match blockd.ask(&import)? {
         Reply::Snapshot(snapshot) => snapshot,
         other => return unexpected(&other),
@@ -306,7 +314,9 @@ fn format_of(file: &Path) -> Result<String> {
     let size = info["virtual-size"].as_u64().context("qemu-img info tells no size")?;
     ensure!(size <= MAX_VOLUME_SIZE_BYTES, "{} is larger than any volume: {}", file.display(), human(size));
     // A file of another disk within is never followed: it would be read with this command's rights.
-    ensure!(info.get("backing-filename").is_none(), "{} is an overlay of another file", file.display());
+    let data_file = info.pointer("/format-specific/data/data-file");
+    let is_alone = info.get("backing-filename").is_none() && data_file.is_none();
+    ensure!(is_alone, "{} is an overlay of another file", file.display());
     Ok(info["format"].as_str().context("qemu-img info tells no format")?.to_owned())
 }
 

@@ -16,34 +16,40 @@ pub async fn step(
     machine: &MachineDir,
     found: &Found,
 ) -> Result<Option<Step>, StepError> {
-    let done = |step| Ok(Some(step));
-    let Some((_, first)) = imaging.snapshots.first() else { return done(clear(node, instance).await?) };
-    if node.blockd.describe_snapshot(first.as_str()).await?.is_some() {
-        return done(clear(node, instance).await?);
-    }
+    let Some((_, first)) = imaging.snapshots.first() else { return clear(node, instance).await.map(Some) };
+    let taken = node.blockd.describe_snapshot(first.as_str()).await?.is_some();
     match (instance.state, found) {
+        // They are taken of a machine that is off only: this one was started again.
+        (_, Found::Alive(_)) if taken => clear(node, instance).await.map(Some),
         (InstanceState::Running, Found::Alive(process)) => {
             let grace = Duration::from_millis(node.config.stop_grace_ms);
-            done(power_off(node, instance, machine, process, since(imaging.since), grace).await?)
+            power_off(node, instance, machine, process, since(imaging.since), grace).await.map(Some)
         }
         // Stopping all the same: its own step ends the machine, and the next one comes here.
         (_, Found::Alive(_)) => Ok(None),
         (state, Found::Ended { .. } | Found::Nothing) => {
-            match node.blockd.create_snapshots(&imaging.snapshots).await {
-                Ok(()) => tracing::info!(instance = %instance.instance_id, "snapshots for an image taken"),
-                // The guest boots again whatever became of its image, whose snapshots fail.
-                Err(error) if error.is_final() => {
-                    tracing::warn!(instance = %instance.instance_id, %error, "no snapshots for an image");
-                }
-                Err(error) => return Err(error.into()),
+            if !taken {
+                take(node, instance, imaging).await?;
             }
             if state == InstanceState::Running {
                 // Before the record is changed: a machine that ended while nothing is being made of it has stopped for good.
                 start(node, instance, machine).await?;
             }
-            done(clear(node, instance).await?)
+            clear(node, instance).await.map(Some)
         }
     }
+}
+
+async fn take(node: &Node, instance: &InstanceRecord, imaging: &Imaging) -> Result<(), StepError> {
+    match node.blockd.create_snapshots(&imaging.snapshots).await {
+        Ok(()) => tracing::info!(instance = %instance.instance_id, "snapshots for an image taken"),
+        // The guest boots again whatever became of its image, whose snapshots fail.
+        Err(error) if error.is_final() => {
+            tracing::warn!(instance = %instance.instance_id, %error, "no snapshots for an image");
+        }
+        Err(error) => return Err(error.into()),
+    }
+    Ok(())
 }
 
 async fn clear(node: &Node, instance: &InstanceRecord) -> Result<Step, StepError> {

@@ -5,7 +5,7 @@ use super::backend::BackendError;
 use super::instance::{Step, since};
 use super::volume::StepError;
 use crate::error::Error;
-use crate::store::{Origin, SnapshotRecord, SnapshotState, VolumeState};
+use crate::store::{InstanceState, Origin, SnapshotRecord, SnapshotState, VolumeState};
 use hive_blockd_api as blockd;
 use hive_types::id::InstanceId;
 use jiff::Timestamp;
@@ -65,12 +65,14 @@ async fn follow(node: &Node, snapshot: &SnapshotRecord, found: &blockd::Snapshot
             fail(node, snapshot, found.fault.as_deref().unwrap_or("blockd gives no reason")).await
         }
         blockd::SnapshotState::Pending => {
-            if let Origin::Blocks { timeout_minutes, .. } = snapshot.origin {
+            if let Origin::Blocks { timeout_minutes, is_completing: false, .. } = snapshot.origin {
                 let idle = node.written.idle(&snapshot.snapshot_id).unwrap_or_else(|| since(snapshot.created_at));
                 if idle > Duration::from_secs(u64::from(timeout_minutes) * 60) {
                     node.blockd.delete_snapshot(snapshot.snapshot_id.as_str()).await?;
                     return fail(node, snapshot, "Nothing was written for the snapshot's timeout.").await;
                 }
+                // The record changes when the writer is done; until then the slow clock is often enough.
+                return Ok(Step::Done);
             }
             // 100 is what a completed one has.
             let progress = found.progress_percent.min(99);
@@ -114,17 +116,21 @@ async fn absent(node: &Node, snapshot: &SnapshotRecord) -> Result<Step, StepErro
 /// The instance still has this snapshot before it.
 async fn is_imaged(node: &Node, snapshot: &SnapshotRecord, instance: &InstanceId) -> Result<bool, Error> {
     let found = node.stores.instances.get(&crate::store::key(&snapshot.account, instance)).await?;
-    let imaging = found.and_then(|record| record.value.imaging);
+    let ends = |state| matches!(state, InstanceState::ShuttingDown | InstanceState::Terminated);
+    let imaging = found.filter(|record| !ends(record.value.state)).and_then(|record| record.value.imaging);
     Ok(imaging.is_some_and(|imaging| imaging.snapshots.iter().any(|(_, id)| *id == snapshot.snapshot_id)))
 }
 
-/// Not while an image, or a volume that is not made yet, needs it.
+/// Not while an image, or a volume or copy that is not made yet, needs it.
 async fn delete(node: &Node, snapshot: &SnapshotRecord) -> Result<Step, StepError> {
     let id = &snapshot.snapshot_id;
     let images = node.stores.images.range("").await.map_err(Error::from)?;
     let volumes = node.stores.volumes.range("").await.map_err(Error::from)?;
+    let snapshots = node.stores.snapshots.range("").await.map_err(Error::from)?;
+    let copies = |s: &SnapshotRecord| s.state == SnapshotState::Pending && s.origin == Origin::Copy(id.clone());
     let makes = |state, source: Option<&_>| state == VolumeState::Creating && source == Some(id);
     if images.iter().any(|image| image.value.uses(id))
+        || snapshots.iter().any(|snapshot| copies(&snapshot.value))
         || volumes.iter().any(|volume| makes(volume.value.state, volume.value.snapshot_id.as_ref()))
     {
         return Ok(Step::Again(POLL));

@@ -75,10 +75,11 @@ pub enum Origin {
     /// Taken when the instance has powered off, for an image of it.
     Instance(InstanceId),
     Copy(SnapshotId),
-    /// Written block by block; given up when nothing is written for so long.
+    /// Written block by block; given up when nothing is written for so long. `is_completing`: its writer is done.
     Blocks {
         timeout_minutes: u32,
         parent: Option<SnapshotId>,
+        is_completing: bool,
     },
 }
 

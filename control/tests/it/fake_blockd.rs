@@ -56,7 +56,13 @@ fn error(kind: ErrorKind) -> Reply {
     Reply::Error { kind, message: format!("{kind:?}") }
 }
 
-fn volume(volume_id: VolumeId, size_bytes: u64, snapshot_id: Option<SnapshotId>, encrypted: bool, limits: Limits) -> Volume {
+fn volume(
+    volume_id: VolumeId,
+    size_bytes: u64,
+    snapshot_id: Option<SnapshotId>,
+    encrypted: bool,
+    limits: Limits,
+) -> Volume {
     Volume {
         volume_id,
         size_bytes,
@@ -196,10 +202,9 @@ impl State {
                 })
             }),
             Request::ListChangedBlocks { first_snapshot_id, second_snapshot_id, start_index, .. } => {
-                let (Some(first), Some(second)) = (
-                    self.snapshots.get(first_snapshot_id.as_ref()),
-                    self.snapshots.get(second_snapshot_id.as_ref()),
-                ) else {
+                let (Some(first), Some(second)) =
+                    (self.snapshots.get(first_snapshot_id.as_ref()), self.snapshots.get(second_snapshot_id.as_ref()))
+                else {
                     return error(ErrorKind::NotFound);
                 };
                 if second.parent.as_deref() != Some(first_snapshot_id.as_ref()) {

@@ -180,9 +180,8 @@ fn from_json(shape: ShapeRef, value: &Value, path: &str, depth: usize) -> Result
 
 /// Whole milliseconds are what clients send.
 fn seconds_since_1970(seconds: f64) -> Result<Timestamp, jiff::Error> {
-    Ok(Timestamp::UNIX_EPOCH
-        .checked_add(jiff::SignedDuration::try_from_secs_f64(seconds)?)?
-        .round(jiff::Unit::Millisecond)?)
+    let since = jiff::SignedDuration::try_from_secs_f64(seconds)?;
+    Timestamp::UNIX_EPOCH.checked_add(since)?.round(jiff::Unit::Millisecond)
 }
 
 /// The body of an answer.

@@ -28,16 +28,7 @@ impl<'a> Guest<'a> {
     /// [`Guest::launch`] of another image.
     pub fn launch_image(cloud: &'a Cloud, image: &str, user_data: &str, more: &[&str]) -> Result<Self> {
         let arguments = [
-            &[
-                "ec2",
-                "run-instances",
-                "--image-id",
-                image,
-                "--instance-type",
-                "t2.nano",
-                "--user-data",
-                user_data,
-            ],
+            &["ec2", "run-instances", "--image-id", image, "--instance-type", "t2.nano", "--user-data", user_data],
             more,
         ]
         .concat();

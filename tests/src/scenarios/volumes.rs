@@ -87,12 +87,14 @@ pub fn snapshots_and_images(cloud: &Cloud) -> Result<()> {
     guest.wait_console("boot after the image", |console| console.contains(&format!("volume: vdb holds {written}")))?;
     ensure!(guest.state()? == "running", "an instance runs while an image of it is made");
     aws.text(&["ec2", "wait", "image-available", "--image-ids", image])?;
-    aws.refused("InvalidAMIName.Duplicate", &[
-        "ec2", "create-image", "--instance-id", &guest.id, "--name", "scenario-letter",
-    ])?;
+    aws.refused(
+        "InvalidAMIName.Duplicate",
+        &["ec2", "create-image", "--instance-id", &guest.id, "--name", "scenario-letter"],
+    )?;
     guest.terminate()?;
 
-    let mapping = format!(r#"[{{"DeviceName":"/dev/sdg","Ebs":{{"SnapshotId":"{snapshot}","DeleteOnTermination":true}}}}]"#);
+    let mapping =
+        format!(r#"[{{"DeviceName":"/dev/sdg","Ebs":{{"SnapshotId":"{snapshot}","DeleteOnTermination":true}}}}]"#);
     let more = ["--block-device-mappings", &mapping];
     let second = Guest::launch_image(cloud, image, "#!/bin/sh\n", &more)?;
     for disk in ["vdb", "vdc"] {
@@ -134,8 +136,20 @@ pub fn direct_blocks(cloud: &Cloud) -> Result<()> {
     let data = sent.display().to_string();
     let put = |checksum: &str| {
         [
-            "ebs", "put-snapshot-block", "--snapshot-id", id, "--block-index", "5", "--block-data", &data,
-            "--data-length", "524288", "--checksum", checksum, "--checksum-algorithm", "SHA256",
+            "ebs",
+            "put-snapshot-block",
+            "--snapshot-id",
+            id,
+            "--block-index",
+            "5",
+            "--block-data",
+            &data,
+            "--data-length",
+            "524288",
+            "--checksum",
+            checksum,
+            "--checksum-algorithm",
+            "SHA256",
         ]
         .map(str::to_owned)
     };
@@ -145,8 +159,18 @@ pub fn direct_blocks(cloud: &Cloud) -> Result<()> {
     aws.json(&right.each_ref().map(String::as_str))?;
     let complete = |count| {
         [
-            "ebs", "complete-snapshot", "--snapshot-id", id, "--changed-blocks-count", count, "--checksum", &linear,
-            "--checksum-algorithm", "SHA256", "--checksum-aggregation-method", "LINEAR",
+            "ebs",
+            "complete-snapshot",
+            "--snapshot-id",
+            id,
+            "--changed-blocks-count",
+            count,
+            "--checksum",
+            &linear,
+            "--checksum-algorithm",
+            "SHA256",
+            "--checksum-aggregation-method",
+            "LINEAR",
         ]
     };
     aws.refused("ValidationException", &complete("2"))?;
@@ -164,10 +188,18 @@ pub fn direct_blocks(cloud: &Cloud) -> Result<()> {
     let read = aws.json(&get("5", token))?;
     ensure!(text_at(&read, "/Checksum")? == checksum, "the block has the checksum it was put with: {read}");
     ensure!(std::fs::read(&got)? == block, "the block is not what was put");
-    aws.refused("ResourceNotFoundException", &["ebs", "list-snapshot-blocks", "--snapshot-id", "snap-0123456789abcdef0"])?;
+    aws.refused(
+        "ResourceNotFoundException",
+        &["ebs", "list-snapshot-blocks", "--snapshot-id", "snap-0123456789abcdef0"],
+    )?;
 
     let copied = aws.json(&[
-        "ec2", "copy-snapshot", "--source-region", aws.variable("AWS_DEFAULT_REGION")?, "--source-snapshot-id", id,
+        "ec2",
+        "copy-snapshot",
+        "--source-region",
+        aws.variable("AWS_DEFAULT_REGION")?,
+        "--source-snapshot-id",
+        id,
         "--encrypted",
     ])?;
     let copy = text_at(&copied, "/SnapshotId")?;

@@ -94,8 +94,11 @@ pub async fn start_snapshot(
         return Err(Error::Fault("a StartSnapshot token holds other ids".into()));
     };
     let timeout_minutes = input.timeout.and_then(|minutes| u32::try_from(minutes).ok());
-    let origin =
-        Origin::Blocks { timeout_minutes: timeout_minutes.unwrap_or(DEFAULT_TIMEOUT_MINUTES), parent: parent_id };
+    let origin = Origin::Blocks {
+        timeout_minutes: timeout_minutes.unwrap_or(DEFAULT_TIMEOUT_MINUTES),
+        parent: parent_id,
+        is_completing: false,
+    };
     let record = SnapshotRecord {
         snapshot_id,
         node_id: Some(node_id.clone()),
@@ -239,7 +242,17 @@ pub async fn complete_snapshot(
     let request = BlocksRequest::Complete { snapshot_id: id.clone(), changed_blocks, digest: input.checksum };
     let node_id = snapshots::node_of(&api, &snapshot).await?;
     match api.blocks(&node_id, request).await.map_err(|error| unasked(&id, error, BlockFault::Parameter))? {
-        BlocksReply::Blockd(_) => Ok(ebs::CompleteSnapshotResponse { status: Some("pending".into()) }),
+        BlocksReply::Blockd(_) => {
+            // The node is woken by this, and follows the upload closely.
+            let noted = api.stores.snapshots.modify(snapshot.key(), |snapshot| {
+                if let Origin::Blocks { is_completing, .. } = &mut snapshot.origin {
+                    *is_completing = true;
+                }
+                Ok::<_, Error>(())
+            });
+            noted.await?;
+            Ok(ebs::CompleteSnapshotResponse { status: Some("pending".into()) })
+        }
         BlocksReply::WrongCount(written) => {
             let reason = format!("ChangedBlocksCount is {changed_blocks}, but {written} blocks were written.");
             Err(refuse(BlockFault::Parameter, reason))

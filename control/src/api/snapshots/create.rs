@@ -83,7 +83,8 @@ pub async fn create_snapshots(
         }
     }
     volumes.retain(|volume| {
-        !excluded.contains(&volume.volume_id) && !(of.exclude_boot_volume == Some(true) && is_root(volume))
+        let without_root = of.exclude_boot_volume == Some(true);
+        !excluded.contains(&volume.volume_id) && (!without_root || !is_root(volume))
     });
     if volumes.is_empty() {
         return Err(combination("All volumes of the instance are excluded."));
