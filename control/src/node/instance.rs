@@ -1,6 +1,7 @@
 //! Brings one instance a step closer to what its record says. Steps are short and may be repeated at any time: whatever happened
 //! in between is found again, not remembered.
 
+use super::backend::BackendError;
 use super::machine::{Found, MachineDir, ProcessRecord};
 use super::volume::StepError;
 use super::{Node, imaging, metadata};
@@ -9,6 +10,7 @@ use crate::instance_types;
 use crate::store::{
     Disk, InstanceRecord, InstanceState, Shutdown, StateReason, SubnetRecord, VolumeRecord, VolumeState,
 };
+use hive_blockd_api as blockd;
 use hive_netd_api as netd;
 use hive_vmm_api as vmm;
 use jiff::Timestamp;
@@ -184,7 +186,11 @@ async fn prepare_volume(
 ) -> Result<PathBuf, StepError> {
     let id = disk.volume_id.as_str();
     if let Some(volume) = volume.filter(|volume| volume.state == VolumeState::Creating) {
-        node.blockd.create_volume(volume).await?;
+        match node.blockd.create_volume(volume).await {
+            // It has been made meanwhile, and modified since this copy of its record was read.
+            Err(BackendError::Blockd { kind: blockd::ErrorKind::Exists, .. }) => {}
+            made => made?,
+        }
     }
     Ok(node.blockd.attach_volume(id, queues).await?)
 }

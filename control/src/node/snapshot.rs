@@ -54,9 +54,12 @@ async fn follow(node: &Node, snapshot: &SnapshotRecord, found: &blockd::Snapshot
         blockd::SnapshotState::Completed => {
             node.written.forget(&snapshot.snapshot_id);
             tracing::info!(snapshot = %snapshot.snapshot_id, "snapshot completed");
+            // A volume may have grown between the look at its record and the instant.
+            let size_gib = u32::try_from(found.size_bytes.div_ceil(1 << 30)).unwrap_or(u32::MAX);
             change(node, snapshot, |snapshot| {
                 snapshot.state = SnapshotState::Completed;
                 snapshot.progress_percent = 100;
+                snapshot.size_gib = snapshot.size_gib.max(size_gib);
                 snapshot.completed_at = Some(Timestamp::now());
             })
             .await

@@ -7,7 +7,8 @@ use hive_blockd_api::{
     SnapshotId, SnapshotState, Volume, VolumeHealth, VolumeId,
 };
 use std::collections::BTreeMap;
-use std::path::Path;
+use std::io::Write;
+use std::path::{Path, PathBuf};
 use std::sync::{Arc, Mutex};
 use tokio::io::{AsyncBufReadExt, AsyncWriteExt, BufReader};
 use tokio::net::UnixListener;
@@ -18,6 +19,10 @@ pub struct State {
     pub snapshots: BTreeMap<String, Held>,
     /// Refuse the next snapshots with this.
     pub refuse_snapshots: Option<ErrorKind>,
+    /// Answer nothing but I/O errors.
+    pub is_away: bool,
+    /// Where `snapshot` is written down when some are taken.
+    pub story: Option<PathBuf>,
 }
 
 pub struct Held {
@@ -52,6 +57,12 @@ pub fn start(socket: &Path) -> Shared {
     state
 }
 
+/// One line more.
+pub fn append(story: &Path, line: &str) {
+    let mut file = std::fs::File::options().create(true).append(true).open(story).expect("a story");
+    writeln!(file, "{line}").expect("written");
+}
+
 fn error(kind: ErrorKind) -> Reply {
     Reply::Error { kind, message: format!("{kind:?}") }
 }
@@ -78,6 +89,12 @@ fn volume(
 }
 
 impl State {
+    /// A completed snapshot, as the operator's import makes one.
+    pub fn import(&mut self, id: &str, size_bytes: u64) {
+        let held = self.hold(id.parse().expect("a name"), size_bytes, None, false);
+        held.snapshot.state = SnapshotState::Completed;
+    }
+
     fn hold(&mut self, id: SnapshotId, size_bytes: u64, volume_id: Option<VolumeId>, encrypted: bool) -> &mut Held {
         let snapshot = Snapshot {
             snapshot_id: id.clone(),
@@ -103,7 +120,11 @@ impl State {
     }
 
     fn answer(&mut self, request: Request) -> Reply {
+        if self.is_away {
+            return error(ErrorKind::Io);
+        }
         match request {
+            Request::AttachVolume { volume_id, .. } => Reply::Attached { socket: format!("/{volume_id}").into() },
             Request::CreateVolume { volume_id, size_bytes, snapshot_id, encrypted, limits } => {
                 if snapshot_id.as_ref().is_some_and(|id| !self.is_completed(id)) {
                     return error(ErrorKind::NotFound);
@@ -137,6 +158,9 @@ impl State {
             Request::CreateSnapshots { snapshots } => {
                 if let Some(kind) = self.refuse_snapshots {
                     return error(kind);
+                }
+                if let Some(story) = &self.story {
+                    append(story, "snapshot");
                 }
                 if snapshots.iter().any(|new| !self.volumes.contains_key(new.volume_id.as_ref())) {
                     return error(ErrorKind::NotFound);

@@ -4,6 +4,7 @@ mod cli;
 mod cloud;
 mod compute;
 mod fake_blockd;
+mod machine;
 mod nats;
 mod resources;
 mod snapshots;

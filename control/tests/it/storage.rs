@@ -2,6 +2,7 @@
 
 use crate::cloud::{ACCOUNT, Cloud, config, text};
 use crate::fake_blockd::{self, Shared};
+use crate::machine;
 use base64::Engine;
 use base64::engine::general_purpose::STANDARD;
 use hive_blockd_api::{ErrorKind, VolumeHealth};
@@ -11,7 +12,7 @@ use hive_types::ApiError;
 use hive_types::envelope::{ApiReply, ApiRequest, Principal, subject};
 use hive_types::error::{BlockFault, Resource};
 use hived::NodeConfig;
-use hived::store::{SnapshotRecord, SnapshotState, Stores};
+use hived::store::{Imaging, SnapshotRecord, SnapshotState, Stores};
 use jiff::{SignedDuration, Timestamp};
 use serde_json::{Value, json};
 use sha2::{Digest, Sha256};
@@ -27,7 +28,7 @@ struct Region {
     stores: Stores,
     hived: JoinHandle<()>,
     _nats: NatsServer,
-    _directory: tempfile::TempDir,
+    directory: tempfile::TempDir,
 }
 
 impl Drop for Region {
@@ -42,13 +43,15 @@ impl Region {
         let directory = tempfile::tempdir().expect("a directory");
         let at = |name: &str| directory.path().join(name);
         let blockd = fake_blockd::start(&at("blockd.sock"));
+        machine::start_netd(&at("netd.sock"));
+        machine::install_vmm(&at("vmm"), &at("story"));
         let mut config = config();
         config.nats_url = nats.url();
         config.node = Some(NodeConfig {
             node_id: "node-1".into(),
             state_dir: at("state"),
             run_dir: at("run"),
-            vmm: "/bin/false".into(),
+            vmm: at("vmm"),
             blockd_socket: at("blockd.sock"),
             netd_socket: at("netd.sock"),
             memory_mib: 4096,
@@ -62,7 +65,7 @@ impl Region {
         // The image and the network of the other tests; the node's heartbeat is the agent's own in a moment.
         drop(Cloud::new(stores.clone()).await);
         let hived = tokio::spawn(async move { hived::run(config).await.expect("hived") });
-        let region = Self { blockd, bus, stores, hived, _nats: nats, _directory: directory };
+        let region = Self { blockd, bus, stores, hived, _nats: nats, directory };
         let began = Instant::now();
         while region.call("DescribeVolumes", json!({})).await.is_err() {
             assert!(began.elapsed() < PATIENCE, "hived does not answer");
@@ -276,4 +279,95 @@ async fn blocks_go_in_and_come_out() {
     assert_eq!(fault("ListChangedBlocks", back).await, BlockFault::UnrelatedSnapshots);
     let absent = region.call("ListSnapshotBlocks", json!({"SnapshotId": "snap-00000000000000000"})).await;
     assert!(matches!(absent, Err(ApiError::NotFound { resource: Resource::Snapshot, .. })), "{absent:?}");
+}
+
+fn story(region: &Region) -> Vec<String> {
+    let text = std::fs::read_to_string(region.directory.path().join("story")).unwrap_or_default();
+    text.lines().map(str::to_owned).collect()
+}
+
+async fn wait_story(region: &Region, wanted: &[&str]) {
+    let began = Instant::now();
+    while story(region) != wanted {
+        assert!(began.elapsed() < PATIENCE, "{:?} is not {wanted:?}", story(region));
+        tokio::time::sleep(Duration::from_millis(50)).await;
+    }
+}
+
+/// hived ends its guests' machines only when told to; these would outlive the test.
+async fn terminate(region: &Region, instance: &str) {
+    region.ok("TerminateInstances", json!({"InstanceIds": [instance]})).await;
+    let described = json!({"InstanceIds": [instance]});
+    region.wait("DescribeInstances", described, "/Reservations/0/Instances/0/State/Name", "terminated").await;
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn an_image_is_taken_of_a_machine_that_is_off_and_boots_again() {
+    let region = Region::start().await;
+    let imported = &region.ok("DescribeImages", json!({})).await["Images"][0]["ImageId"];
+    let launch = json!({"ImageId": imported, "InstanceType": "t3.nano", "MinCount": 1, "MaxCount": 1,
+        "BlockDeviceMappings": [{"DeviceName": "/dev/sdf", "Ebs": {"VolumeSize": 1, "Encrypted": true}}]});
+    {
+        // What the operator's import leaves in blockd.
+        let mut blockd = region.blockd.lock().expect("state");
+        let id = hive_types::id::SnapshotId::from_random(7);
+        blockd.import(id.as_str(), 2 << 30);
+        blockd.story = Some(region.directory.path().join("story"));
+    }
+    let instance = text(&region.ok("RunInstances", launch.clone()).await["Instances"][0]["InstanceId"]);
+    let described = json!({"InstanceIds": [instance]});
+    let state = "/Reservations/0/Instances/0/State/Name";
+    region.wait("DescribeInstances", described.clone(), state, "running").await;
+
+    let image = text(&region.ok("CreateImage", json!({"InstanceId": instance, "Name": "golden"})).await["ImageId"]);
+    wait_story(&region, &["on", "off", "snapshot", "on"]).await;
+    let made = json!({"ImageIds": [image]});
+    let seen = region.wait("DescribeImages", made, "/Images/0/State", "available").await;
+    let mappings = seen["Images"][0]["BlockDeviceMappings"].as_array().expect("mappings").clone();
+    assert_eq!(mappings.len(), 2);
+    assert_eq!(mappings[1]["Ebs"]["Encrypted"], true);
+    region.wait("DescribeInstances", described.clone(), state, "running").await;
+
+    // Without a reboot the machine stays on.
+    let hot = json!({"InstanceId": instance, "Name": "hot", "NoReboot": true});
+    let hot = text(&region.ok("CreateImage", hot).await["ImageId"]);
+    region.wait("DescribeImages", json!({"ImageIds": [hot]}), "/Images/0/State", "available").await;
+    wait_story(&region, &["on", "off", "snapshot", "on", "snapshot"]).await;
+
+    // As a hived leaves it that is killed when the snapshots are taken and the machine is off: the next one starts it.
+    let key = format!("{ACCOUNT}.{instance}");
+    region.blockd.lock().expect("state").is_away = true;
+    let snapshots = mappings.iter().map(|mapping| text(&mapping["Ebs"]["SnapshotId"]).parse().expect("an id"));
+    let record = region.stores.instances.get(&key).await.expect("get").expect("the instance").value;
+    let volumes = record.disks.iter().map(|disk| disk.volume_id.clone());
+    let imaging = Imaging { snapshots: volumes.zip(snapshots).collect(), since: Timestamp::now() };
+    let marked = region.stores.instances.modify(&key, |instance| {
+        instance.imaging = Some(imaging.clone());
+        Ok::<_, hived::Error>(())
+    });
+    marked.await.expect("modify").expect("the instance");
+    press_button(&region, &instance).await;
+    wait_story(&region, &["on", "off", "snapshot", "on", "snapshot", "off"]).await;
+    region.blockd.lock().expect("state").is_away = false;
+    wait_story(&region, &["on", "off", "snapshot", "on", "snapshot", "off", "on"]).await;
+    let began = Instant::now();
+    while region.stores.instances.get(&key).await.expect("get").is_some_and(|record| record.value.imaging.is_some()) {
+        assert!(began.elapsed() < PATIENCE, "the image is still being made");
+        tokio::time::sleep(Duration::from_millis(50)).await;
+    }
+    assert_eq!(region.ok("DescribeInstances", described).await.pointer(state), Some(&json!("running")));
+    let clone = json!({"ImageId": image, "InstanceType": "t3.nano", "MinCount": 1, "MaxCount": 1});
+    let second = text(&region.ok("RunInstances", clone).await["Instances"][0]["InstanceId"]);
+    region.wait("DescribeInstances", json!({"InstanceIds": [second]}), state, "running").await;
+    terminate(&region, &second).await;
+    terminate(&region, &instance).await;
+}
+
+/// The machine ends as if its guest had powered off.
+async fn press_button(region: &Region, instance: &str) {
+    use tokio::io::{AsyncReadExt, AsyncWriteExt};
+    let socket = region.directory.path().join("run").join(instance).join("api.sock");
+    let mut stream = tokio::net::UnixStream::connect(socket).await.expect("the machine");
+    stream.write_all(b"{\"method\":\"power-button\"}\n").await.expect("pressed");
+    stream.read_to_end(&mut Vec::new()).await.expect("answered");
 }
