@@ -53,6 +53,10 @@ pub fn combination(reason: impl Into<String>) -> Error {
     ApiError::InvalidParameterCombination { reason: reason.into() }.into()
 }
 
+pub fn incorrect_state(reason: impl Into<String>) -> Error {
+    ApiError::IncorrectState { reason: reason.into() }.into()
+}
+
 /// The member that the call cannot do without.
 pub fn required<T>(value: Option<T>, name: &str) -> Result<T, Error> {
     value.ok_or_else(|| missing(name))

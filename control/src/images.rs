@@ -6,12 +6,15 @@ use crate::api::DEFAULT_ROOT_DEVICE;
 use crate::config::NodeConfig;
 use crate::error::Error;
 use crate::node::backend::{BackendError, Blockd};
-use crate::store::{BootFiles, ImageRecord, ImageSource, SnapshotRecord, Stores, Tags, Version, account_prefix};
+use crate::store::{
+    BootFiles, ImageRecord, ImageSource, Origin, SnapshotRecord, SnapshotState, Stores, Tags, Version, account_prefix,
+};
 use hive_images::{ImageManifest, ManifestError};
 use hive_types::id::{AccountId, ImageId, SnapshotId};
 use hive_types::operator::{ImageImport, ImageImported};
 use jiff::Timestamp;
 use sha2::{Digest, Sha256};
+use std::collections::BTreeSet;
 use std::fs::File;
 use std::io;
 use std::path::{Path, PathBuf};
@@ -58,7 +61,7 @@ pub async fn import(
         return Ok(ImageImported { image_id, snapshot_id, name, created: false });
     }
     let blockd = Blockd { socket: node.blockd_socket.clone() };
-    blockd.import_image(snapshot_id.as_str(), &manifest.disk.path(&directory)).await?;
+    blockd.import_snapshot(snapshot_id.as_str(), &manifest.disk.path(&directory)).await?;
     let boot = BootFiles { directory: image_id.to_string(), cmdline: manifest.cmdline.clone() };
     let target = node.state_dir.join("images").join(&boot.directory);
     let files = [
@@ -68,7 +71,7 @@ pub async fn import(
     tokio::task::spawn_blocking(move || copy_boot_files(&files, &target)).await.map_err(io::Error::other)??;
 
     let size_gib = u32::try_from(manifest.disk.size_bytes.div_ceil(1 << 30)).unwrap_or(u32::MAX);
-    let (snapshot, image) = records(account, &name, &manifest, &digest, size_gib, boot, image_id, snapshot_id);
+    let (snapshot, image) = records(account, &name, &manifest, &node.node_id, size_gib, boot, image_id, snapshot_id);
     stores.snapshots.create(&snapshot.key(), &snapshot).await.map_err(Error::from)?;
     stores.images.create(&image.key(), &image).await.map_err(Error::from)?;
     // A new build under the same name takes the name over; what was launched from the old one goes on.
@@ -85,7 +88,7 @@ fn records(
     account: &AccountId,
     name: &str,
     manifest: &ImageManifest,
-    digest: &str,
+    node_id: &str,
     size_gib: u32,
     boot: BootFiles,
     image_id: ImageId,
@@ -97,12 +100,20 @@ fn records(
         snapshot_id: snapshot_id.clone(),
         account: account.clone(),
         public: true,
+        shared_with: BTreeSet::new(),
         size_gib,
-        blockd_image: snapshot_id.to_string(),
-        boot: boot.clone(),
-        digest: digest.to_owned(),
+        volume_id: None,
+        node_id: Some(node_id.to_owned()),
+        encrypted: false,
+        kms_key_id: None,
+        origin: Origin::Import,
+        boot: Some(boot.clone()),
         description: format!("Imported for {image_id}"),
         created_at,
+        state: SnapshotState::Completed,
+        progress_percent: 100,
+        fault: None,
+        completed_at: Some(created_at),
         tags: Tags::new(),
     };
     let image = ImageRecord {
@@ -116,10 +127,12 @@ fn records(
         architecture: manifest.architecture.clone(),
         root_device_name: DEFAULT_ROOT_DEVICE.into(),
         root: ImageSource {
-            blockd_image: Some(snapshot_id.to_string()),
             snapshot_id: Some(snapshot_id),
             size_gib,
             volume_type: "gp2".into(),
+            iops: None,
+            throughput: None,
+            encrypted: false,
             delete_on_termination: true,
         },
         more_volumes: Vec::new(),

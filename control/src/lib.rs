@@ -16,6 +16,7 @@ mod operator;
 mod random;
 mod seed;
 pub mod store;
+pub mod volume_types;
 
 pub use config::{Config, ConfigError, NodeConfig, Role};
 pub use error::Error;

@@ -93,6 +93,9 @@ async fn counts(stores: &Stores) -> Result<BTreeMap<String, u64>, Error> {
     for volume in stores.volumes.range("").await? {
         *counts.entry(format!("volumes.{}", volume.value.state_name())).or_default() += 1;
     }
+    for snapshot in stores.snapshots.range("").await? {
+        *counts.entry(format!("snapshots.{}", snapshot.value.state.name())).or_default() += 1;
+    }
     counts.insert("images".into(), stores.images.range("").await?.len() as u64);
     Ok(counts)
 }

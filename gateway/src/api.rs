@@ -1,8 +1,8 @@
-//! One call of a form service: signature, decoding, validation, authorisation, dry run, and the question to a worker.
+//! One call of a form or REST service: signature, decoding, validation, authorisation, dry run, and the question to a worker.
 
 use crate::reply::{self, Body};
 use crate::wire::form::{Form, MAX_BODY_BYTES};
-use crate::wire::{Fault, decode, validate, xml};
+use crate::wire::{Fault, decode, rest, validate, xml};
 use crate::{auth, authorize, errors};
 use bytes::Bytes;
 use hive_auth::{Claim, Verifier};
@@ -53,14 +53,16 @@ impl Api {
         log: &mut CallLog,
     ) -> Response<Body> {
         let outcome = async {
-            let body = read_body(&parts, body).await?;
+            let body = read_body(&parts, body, MAX_BODY_BYTES).await?;
             let claim = claim.map_err(|error| auth::fault(&error, schema.service))?;
-            let caller = auth::authenticate(&self.verifier, &parts, &claim, &body, &self.region).await?;
+            let caller = auth::authenticate(&self.verifier, &parts, &claim, &body, false, &self.region).await?;
             log.account = Some(caller.account.to_string());
             let form = Form::parse(parts.uri.query().unwrap_or_default(), &body)?;
             let operation = operation(schema, &form)?;
             log.action = Some(operation.name().to_owned());
-            let output = self.run(operation, &form, caller, request_id).await?;
+            let params = decode::decode(schema, operation.input(), &form.members)
+                .map_err(|violation| violation.fault(schema.protocol))?;
+            let output = self.run(operation, params, caller, request_id).await?;
             xml::encode(operation, &output, request_id).map_err(|error| {
                 error!(request_id, action = operation.name(), %error, "a worker's answer does not fit the model");
                 errors::fault(&hive_types::ApiError::Internal, schema.service)
@@ -75,16 +77,53 @@ impl Api {
         }
     }
 
+    /// Answers a call that claims a signature for `schema`'s service, one of REST and JSON.
+    pub async fn rest(
+        &self,
+        schema: &'static Schema,
+        parts: Parts,
+        claim: Result<Claim, hive_auth::AuthError>,
+        body: Incoming,
+        request_id: &str,
+        log: &mut CallLog,
+    ) -> Response<Body> {
+        let outcome = async {
+            let body = read_body(&parts, body, rest::MAX_BODY_BYTES).await?;
+            let claim = claim.map_err(|error| auth::fault(&error, schema.service))?;
+            let found = rest::route(schema, &parts);
+            let unsigned_body = found.as_ref().is_some_and(|route| route.operation.row.unsigned_payload);
+            let caller = auth::authenticate(&self.verifier, &parts, &claim, &body, unsigned_body, &self.region).await?;
+            log.account = Some(caller.account.to_string());
+            let route = found.ok_or_else(|| {
+                let message = format!("{} {} is no operation of {}", parts.method, parts.uri.path(), schema.service);
+                Fault::new("UnknownOperationException", 404, message)
+            })?;
+            let operation = route.operation;
+            log.action = Some(operation.name().to_owned());
+            let params = rest::decode(&route, &parts, &body)?;
+            let output = self.run(operation, params, caller, request_id).await?;
+            rest::encode(operation, &output).map_err(|error| {
+                error!(request_id, action = operation.name(), %error, "a worker's answer does not fit the model");
+                errors::fault(&hive_types::ApiError::Internal, schema.service)
+            })
+        };
+        match outcome.await {
+            Ok(answer) => reply::rest(schema, answer, request_id),
+            Err(fault) => {
+                log.code = Some(fault.code.clone().into_owned());
+                reply::fault(schema, &fault, request_id)
+            }
+        }
+    }
+
     async fn run(
         &self,
         operation: OperationRef,
-        form: &Form,
+        mut params: Map<String, Value>,
         caller: Principal,
         request_id: &str,
     ) -> Result<Map<String, Value>, Fault> {
         let (schema, name) = (operation.schema, operation.name());
-        let mut params = decode::decode(schema, operation.input(), &form.members)
-            .map_err(|violation| violation.fault(schema.protocol))?;
         validate::validate(operation, &params)?;
         if authorize::decide(&caller) == authorize::Decision::Deny {
             return Err(authorize::refusal(&caller, operation));
@@ -120,7 +159,7 @@ fn unanswered(error: &BusError, schema: &Schema, request_id: &str) -> Fault {
             warn!(request_id, %error, "no worker answered");
             Fault::new("ServiceUnavailable", 503, "The service is unavailable. Please try again shortly.")
         }
-        BusError::TooLarge { .. } => too_large(),
+        BusError::TooLarge { .. } => too_large(MAX_BODY_BYTES),
         _ => {
             error!(request_id, %error, "a worker answered nonsense");
             errors::fault(&hive_types::ApiError::Internal, schema.service)
@@ -148,21 +187,21 @@ fn operation(schema: &'static Schema, form: &Form) -> Result<OperationRef, Fault
     })
 }
 
-async fn read_body(parts: &Parts, body: Incoming) -> Result<Bytes, Fault> {
+async fn read_body(parts: &Parts, body: Incoming, limit: usize) -> Result<Bytes, Fault> {
     let declared = parts.headers.get(header::CONTENT_LENGTH).and_then(|length| length.to_str().ok()?.parse().ok());
-    if declared.is_some_and(|length: u64| length > MAX_BODY_BYTES as u64) {
-        return Err(too_large());
+    if declared.is_some_and(|length: u64| length > limit as u64) {
+        return Err(too_large(limit));
     }
-    match tokio::time::timeout(BODY_TIMEOUT, Limited::new(body, MAX_BODY_BYTES).collect()).await {
+    match tokio::time::timeout(BODY_TIMEOUT, Limited::new(body, limit).collect()).await {
         Ok(Ok(body)) => Ok(body.to_bytes()),
-        Ok(Err(error)) if error.is::<LengthLimitError>() => Err(too_large()),
+        Ok(Err(error)) if error.is::<LengthLimitError>() => Err(too_large(limit)),
         Ok(Err(_)) => Err(Fault::new("IncompleteBody", 400, "The body ended before its length.")),
         Err(_) => Err(Fault::new("RequestTimeout", 408, "The body did not arrive in time.")),
     }
 }
 
-fn too_large() -> Fault {
-    Fault::new("RequestEntityTooLarge", 413, format!("The request is larger than {MAX_BODY_BYTES} bytes."))
+fn too_large(limit: usize) -> Fault {
+    Fault::new("RequestEntityTooLarge", 413, format!("The request is larger than {limit} bytes."))
 }
 
 /// Service of an unsigned form, as far as its version tells.

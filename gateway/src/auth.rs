@@ -11,7 +11,8 @@ use tracing::warn;
 /// Region in the scope of the global services (IAM, and STS without a regional endpoint).
 const GLOBAL_REGION: &str = "us-east-1";
 
-/// Verifies a form request, whose body has been read, and names its caller.
+/// Verifies a request whose body has been read, and names its caller. `unsigned_body`: its operation has clients leave the body out of
+/// the signature.
 ///
 /// # Errors
 /// The fault of `service` that tells what is wrong with the signature; 503 when credentials cannot be looked up.
@@ -20,11 +21,13 @@ pub async fn authenticate(
     parts: &Parts,
     claim: &Claim,
     body: &[u8],
+    unsigned_body: bool,
     region: &str,
 ) -> Result<Principal, Fault> {
     let service = claim.scope.service.as_str();
-    let regions: &[&str] = if service == "ec2" { &[region] } else { &[region, GLOBAL_REGION] };
-    let rules = Rules::Query { body_sha256: Sha256::digest(body).into() };
+    let regions: &[&str] = if matches!(service, "ec2" | "ebs") { &[region] } else { &[region, GLOBAL_REGION] };
+    let body_sha256 = Sha256::digest(body).into();
+    let rules = if unsigned_body { Rules::UnsignedBody { body_sha256 } } else { Rules::Query { body_sha256 } };
     let expected = Expected { service, regions, rules };
     let verified = verifier.verify(parts, claim, &expected, Timestamp::now()).await.map_err(|error| {
         if let AuthError::Lookup(lookup) = &error {
@@ -46,8 +49,25 @@ const INVALID_TOKEN: &str = "The security token included in the request is inval
 const DOES_NOT_MATCH: &str = "The request signature we calculated does not match the signature you provided. Check your AWS \
                               Secret Access Key and signing method. Consult the service documentation for details.";
 
-/// The fault of a form service for `error`. S3's are objectd's, which checks signatures of its own requests.
+/// The fault of `service` for `error`. S3's are objectd's, which checks signatures of its own requests.
 pub fn fault(error: &AuthError, service: &str) -> Fault {
+    let fault = query_fault(error, service);
+    if service != "ebs" {
+        return fault;
+    }
+    // The REST services have the same refusals under other names.
+    let code = match fault.code.as_ref() {
+        "SignatureDoesNotMatch" => "InvalidSignatureException",
+        "InvalidClientTokenId" => "UnrecognizedClientException",
+        "MissingAuthenticationToken" => "MissingAuthenticationTokenException",
+        "IncompleteSignature" => "IncompleteSignatureException",
+        "ExpiredToken" => "ExpiredTokenException",
+        _ => return fault,
+    };
+    Fault::new(code, fault.status, fault.message)
+}
+
+fn query_fault(error: &AuthError, service: &str) -> Fault {
     let ec2 = service == "ec2";
     let refused = |code, message: &str| {
         if ec2 { Fault::new("AuthFailure", 401, NOT_VALIDATED) } else { Fault::new(code, 403, message) }
@@ -103,9 +123,11 @@ mod tests {
         let unknown = AuthError::UnknownAccessKey("AKIA".into());
         assert_eq!(seen(&unknown, "ec2"), ("AuthFailure".into(), 401));
         assert_eq!(seen(&unknown, "sts"), ("InvalidClientTokenId".into(), 403));
+        assert_eq!(seen(&unknown, "ebs"), ("UnrecognizedClientException".into(), 403));
         let mismatch = AuthError::SignatureMismatch { access_key_id: "AKIA".into() };
         assert_eq!(seen(&mismatch, "ec2"), ("AuthFailure".into(), 401));
         assert_eq!(seen(&mismatch, "iam"), ("SignatureDoesNotMatch".into(), 403));
+        assert_eq!(seen(&mismatch, "ebs"), ("InvalidSignatureException".into(), 403));
         let (signed_at, now) = (Timestamp::UNIX_EPOCH, Timestamp::MAX);
         let expired = AuthError::Expired { signed_at, now, skew_minutes: 15 };
         assert_eq!(seen(&expired, "ec2"), ("RequestExpired".into(), 400));

@@ -25,7 +25,11 @@ pub fn refusal(caller: &Principal, operation: OperationRef) -> Fault {
         let message = format!("You are not authorized to perform this operation. User: {} ", caller.arn);
         return Fault::new("UnauthorizedOperation", 403, message + &format!("may not perform: {service}:{name}"));
     }
-    Fault::new("AccessDenied", 403, format!("User: {} is not authorized to perform: {service}:{name}", caller.arn))
+    let message = format!("User: {} is not authorized to perform: {service}:{name}", caller.arn);
+    if service == "ebs" {
+        return Fault::new("AccessDeniedException", 403, message).because("UNAUTHORIZED_ACCOUNT");
+    }
+    Fault::new("AccessDenied", 403, message)
 }
 
 #[cfg(test)]

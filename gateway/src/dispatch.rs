@@ -1,4 +1,4 @@
-//! What a request is: a call of a form service, or S3's.
+//! What a request is: a call of a form service or of a REST service, or S3's.
 
 use crate::api::{Api, CallLog, service_of_version};
 use crate::reply::{self, Body};
@@ -24,6 +24,7 @@ pub struct Front {
 #[derive(Debug)]
 enum Destination {
     Form(&'static Schema),
+    Rest(&'static Schema),
     S3,
     /// The signature is for a service that is not offered here.
     Nowhere(String),
@@ -40,12 +41,13 @@ impl Front {
         let claim = Claim::parse(&parts);
         let destination = destination(&parts, &claim);
         let service = match &destination {
-            Destination::Form(schema) => schema.service,
+            Destination::Form(schema) | Destination::Rest(schema) => schema.service,
             Destination::S3 => "s3",
             Destination::Nowhere(_) => "none",
         };
         let response = match destination {
             Destination::Form(schema) => self.api.call(schema, parts, claim, body, &request_id, &mut log).await,
+            Destination::Rest(schema) => self.api.rest(schema, parts, claim, body, &request_id, &mut log).await,
             Destination::S3 => self.s3.forward(Request::from_parts(parts, body), &request_id).await,
             Destination::Nowhere(service) => {
                 let message = format!("The service {service} is not offered in this region.");
@@ -71,8 +73,11 @@ impl Front {
 fn destination(parts: &Parts, claim: &Result<Claim, AuthError>) -> Destination {
     match claim {
         Ok(claim) => match hive_aws_model::service(&claim.scope.service) {
-            Some(schema) if schema.protocol == Protocol::RestXml => Destination::S3,
-            Some(schema) => Destination::Form(schema),
+            Some(schema) => match schema.protocol {
+                Protocol::Ec2 | Protocol::Query => Destination::Form(schema),
+                Protocol::RestJson => Destination::Rest(schema),
+                Protocol::RestXml => Destination::S3,
+            },
             None => Destination::Nowhere(claim.scope.service.clone()),
         },
         // Unsigned or badly signed: the shape of the request has to tell. objectd refuses what is its own.
@@ -100,7 +105,7 @@ mod tests {
     fn destined(request: http::request::Builder) -> String {
         let (parts, ()) = request.header("host", "h").body(()).expect("request").into_parts();
         match destination(&parts, &Claim::parse(&parts)) {
-            Destination::Form(schema) => schema.service.to_owned(),
+            Destination::Form(schema) | Destination::Rest(schema) => schema.service.to_owned(),
             Destination::S3 => "s3".to_owned(),
             Destination::Nowhere(service) => format!("nowhere:{service}"),
         }
@@ -118,6 +123,7 @@ mod tests {
         };
         assert_eq!(destined(signed("ec2")), "ec2");
         assert_eq!(destined(signed("s3")), "s3");
+        assert_eq!(destined(signed("ebs")), "ebs");
         assert_eq!(destined(signed("sqs")), "nowhere:sqs");
         let form = "application/x-www-form-urlencoded; charset=utf-8";
         assert_eq!(destined(Request::post("/").header("content-type", form)), "ec2");

@@ -1,7 +1,7 @@
 //! What a handler's [`ApiError`] becomes on the wire: the one table of codes and statuses.
 
 use crate::wire::Fault;
-use hive_types::error::{ApiError, Resource};
+use hive_types::error::{ApiError, BlockFault, Resource};
 
 /// Most of EC2's codes are composed of these per resource; the spelling differs by resource and is EC2's own.
 struct Codes {
@@ -97,6 +97,15 @@ fn codes(resource: Resource) -> Codes {
         Resource::InstanceType => {
             row("InvalidInstanceType", "InvalidInstanceType", NO_CODE, CONFLICT, "Unsupported", LIMIT)
         }
+        Resource::VolumeModification => row(
+            "InvalidVolumeModification.NotFound",
+            NO_CODE,
+            NO_CODE,
+            STATE,
+            "IncorrectModificationState",
+            "VolumeModificationRateExceeded",
+        ),
+        Resource::User => row("InvalidUserID.NotFound", "InvalidUserID.Malformed", NO_CODE, CONFLICT, STATE, LIMIT),
         Resource::Region | Resource::AvailabilityZone => {
             row("InvalidParameterValue", "InvalidParameterValue", NO_CODE, CONFLICT, STATE, LIMIT)
         }
@@ -105,6 +114,9 @@ fn codes(resource: Resource) -> Codes {
 
 /// The fault of a handler's error; `service` decides the two names of faults that are nobody's request's.
 pub fn fault(error: &ApiError, service: &str) -> Fault {
+    if service == "ebs" {
+        return block_fault(error);
+    }
     let (code, status) = match error {
         ApiError::NotFound { resource, .. } => (codes(*resource).not_found, 400),
         ApiError::Malformed { resource, .. } => (codes(*resource).malformed, 400),
@@ -118,6 +130,9 @@ pub fn fault(error: &ApiError, service: &str) -> Fault {
         ApiError::IncorrectInstanceState { .. } => ("IncorrectInstanceState", 400),
         ApiError::IncorrectState { .. } => ("IncorrectState", 400),
         ApiError::InsufficientInstanceCapacity { .. } => ("InsufficientInstanceCapacity", 500),
+        ApiError::InvalidParameterDependency { .. } => ("InvalidParameterDependency", 400),
+        // Of the EBS direct APIs alone.
+        ApiError::Blocks { .. } => ("InvalidParameterValue", 400),
         ApiError::IdempotentParameterMismatch => ("IdempotentParameterMismatch", 400),
         ApiError::OperationNotPermitted { .. } => ("OperationNotPermitted", 400),
         ApiError::UnsupportedOperation { .. } => ("UnsupportedOperation", 400),
@@ -128,11 +143,41 @@ pub fn fault(error: &ApiError, service: &str) -> Fault {
     Fault::new(code, status, error.to_string())
 }
 
+/// The EBS direct APIs have few codes, and a reason in each of most.
+fn block_fault(error: &ApiError) -> Fault {
+    let invalid = |reason| ("ValidationException", 400, Some(reason));
+    let (code, status, reason) = match error {
+        ApiError::NotFound { .. } => ("ResourceNotFoundException", 404, Some("SNAPSHOT_NOT_FOUND")),
+        ApiError::Blocks { fault, .. } => invalid(match fault {
+            BlockFault::Snapshot => "INVALID_SNAPSHOT_ID",
+            BlockFault::UnrelatedSnapshots => "UNRELATED_SNAPSHOTS",
+            BlockFault::Block => "INVALID_BLOCK",
+            BlockFault::BlockToken => "INVALID_BLOCK_TOKEN",
+            BlockFault::PageToken => "INVALID_PAGE_TOKEN",
+            BlockFault::VolumeSize => "INVALID_VOLUME_SIZE",
+            BlockFault::Parameter => "INVALID_PARAMETER_VALUE",
+            BlockFault::CustomerKey => "INVALID_CUSTOMER_KEY",
+        }),
+        ApiError::Malformed { .. } => invalid("INVALID_SNAPSHOT_ID"),
+        ApiError::InvalidParameterValue { name, .. } if name.starts_with("Tag") => invalid("INVALID_TAG"),
+        ApiError::IdempotentParameterMismatch => ("ConflictException", 409, None),
+        ApiError::LimitExceeded { .. } => ("ConcurrentLimitExceededException", 400, None),
+        ApiError::ServiceUnavailable { .. } => ("ServiceUnavailable", 503, None),
+        ApiError::Internal => ("InternalServerException", 500, None),
+        _ => invalid("INVALID_PARAMETER_VALUE"),
+    };
+    let fault = Fault::new(code, status, error.to_string());
+    match reason {
+        Some(reason) => fault.because(reason),
+        None => fault,
+    }
+}
+
 #[cfg(test)]
 mod tests {
     use super::*;
 
-    const RESOURCES: [Resource; 12] = [
+    const RESOURCES: [Resource; 14] = [
         Resource::Instance,
         Resource::Image,
         Resource::Volume,
@@ -145,6 +190,8 @@ mod tests {
         Resource::InstanceType,
         Resource::Region,
         Resource::AvailabilityZone,
+        Resource::VolumeModification,
+        Resource::User,
     ];
 
     #[test]
@@ -180,6 +227,8 @@ mod tests {
             ApiError::UnsupportedOperation { reason: text() },
             ApiError::DependencyViolation { reason: text() },
             ApiError::ServiceUnavailable { reason: text() },
+            ApiError::InvalidParameterDependency { reason: text() },
+            ApiError::Blocks { fault: BlockFault::Block, reason: text() },
             ApiError::Internal,
         ];
         let of_resources = RESOURCES.into_iter().flat_map(|resource| {
@@ -193,6 +242,10 @@ mod tests {
             ]
         });
         for error in plain.into_iter().chain(of_resources) {
+            // What EBS answers is in its model.
+            let of_ebs = fault(&error, "ebs");
+            let modelled = hive_aws_model::EBS.error_status(&of_ebs.code);
+            assert!(of_ebs.status == 503 || modelled == Some(of_ebs.status), "{of_ebs:?}");
             let fault = fault(&error, "ec2");
             assert!(fault.code.bytes().all(|b| b.is_ascii_alphanumeric() || b == b'.'), "{fault:?}");
             assert!((400..=503).contains(&fault.status) && !fault.message.is_empty(), "{fault:?}");

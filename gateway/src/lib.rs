@@ -1,6 +1,6 @@
 //! awsd, the AWS front: TLS, signatures, the wire protocols by generated schema tables, authorisation, and the way to NATS.
 //!
-//! A request is S3's and goes to objectd unchanged ([`s3`]), or a call of a form service (EC2, IAM, STS; [`api`]): verified
+//! A request is S3's and goes to objectd unchanged ([`s3`]), or a call (EC2, IAM and STS by forms, EBS by REST; [`api`]): verified
 //! ([`auth`]), decoded and validated by the model ([`wire`]), authorised ([`authorize`]), asked of a worker, and encoded.
 //! Handlers' errors become AWS's codes in [`errors`] and nowhere else.
 

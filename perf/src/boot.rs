@@ -251,13 +251,17 @@ impl Bench {
 
 /// An attached clone of `disk`; returns its socket.
 fn clone_of(control: &Path, disk: &Path) -> anyhow::Result<PathBuf> {
-    let image_id: blockd_api::ImageId = "image".parse()?;
-    let import = blockd_api::Request::ImportImage { image_id: image_id.clone(), path: disk.to_owned() };
+    let snapshot_id: blockd_api::SnapshotId = "image".parse()?;
+    let import = blockd_api::Request::ImportSnapshot {
+        snapshot_id: snapshot_id.clone(),
+        path: disk.to_owned(),
+        encrypted: false,
+    };
     let size_bytes = match rival::ask_blockd(control, &import)? {
-        blockd_api::Reply::Image(image) => image.size_bytes,
+        blockd_api::Reply::Snapshot(snapshot) => snapshot.size_bytes,
         reply => bail!("blockd does not import {}: {reply:?}", disk.display()),
     };
-    rival::attach(control, size_bytes, Some(image_id))
+    rival::attach(control, size_bytes, Some(snapshot_id))
 }
 
 /// Sum of the proportional set sizes in `smaps`, leaving out mappings of at least `guest_kib`: the guest's memory.

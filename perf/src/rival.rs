@@ -1,7 +1,7 @@
 //! Processes that a bench starts: ours and the rivals.
 
 use anyhow::{Context, bail};
-use hive_blockd_api::{ImageId, Reply, Request, VolumeId};
+use hive_blockd_api::{Limits, Reply, Request, SnapshotId, VolumeId};
 use std::io::{BufRead, BufReader, Write};
 use std::os::unix::net::UnixStream;
 use std::path::{Path, PathBuf};
@@ -98,10 +98,16 @@ pub fn ask_blockd(control: &Path, request: &Request) -> anyhow::Result<Reply> {
     Ok(serde_json::from_str(&line)?)
 }
 
-/// Ask blockd for an attached volume, empty or a clone of `image_id`; returns its socket.
-pub fn attach(control: &Path, size_bytes: u64, image_id: Option<ImageId>) -> anyhow::Result<PathBuf> {
+/// Ask blockd for an attached volume without limits, empty or a clone of `snapshot_id`; returns its socket.
+pub fn attach(control: &Path, size_bytes: u64, snapshot_id: Option<SnapshotId>) -> anyhow::Result<PathBuf> {
     let volume_id: VolumeId = "perf".parse()?;
-    let create = Request::CreateVolume { volume_id: volume_id.clone(), size_bytes, image_id };
+    let create = Request::CreateVolume {
+        volume_id: volume_id.clone(),
+        size_bytes,
+        snapshot_id,
+        encrypted: false,
+        limits: Limits::default(),
+    };
     let attach = Request::AttachVolume { volume_id, queues: 1, read_only: false, serial: String::new() };
     ask_blockd(control, &create)?;
     match ask_blockd(control, &attach)? {

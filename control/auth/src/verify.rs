@@ -22,6 +22,9 @@ pub enum Rules {
     S3,
     /// The query protocols (EC2, IAM, STS): the body was read, and this is its SHA-256.
     Query { body_sha256: [u8; 32] },
+    /// An operation whose body clients do not sign (EBS's blocks): the header says `UNSIGNED-PAYLOAD`, or nothing. One that does
+    /// declare a digest must declare this body's.
+    UnsignedBody { body_sha256: [u8; 32] },
 }
 
 /// What the receiving service requires of a claim.
@@ -79,6 +82,7 @@ impl Verifier {
         let (style, payload) = match expected.rules {
             Rules::S3 => (PathStyle::Object, declared_payload(claim, parts)?),
             Rules::Query { body_sha256 } => (PathStyle::Normalised, body_payload(parts, body_sha256)?),
+            Rules::UnsignedBody { body_sha256 } => (PathStyle::Normalised, optional_payload(parts, body_sha256)?),
         };
 
         let found = self.source.find(&claim.access_key_id).await?;
@@ -190,6 +194,13 @@ fn body_payload(parts: &Parts, body_sha256: [u8; 32]) -> Result<Payload, AuthErr
             Err(AuthError::ContentSha256Mismatch)
         }
         _ => Ok(body),
+    }
+}
+
+fn optional_payload(parts: &Parts, body_sha256: [u8; 32]) -> Result<Payload, AuthError> {
+    match parts.headers.get(X_AMZ_CONTENT_SHA256).map(|value| value.to_str().ok().and_then(Payload::parse)) {
+        None | Some(Some(Payload::Unsigned)) => Ok(Payload::Unsigned),
+        Some(_) => body_payload(parts, body_sha256),
     }
 }
 
@@ -357,5 +368,32 @@ mod tests {
         };
         run(digest).unwrap();
         assert!(matches!(run([0; 32]), Err(AuthError::SignatureMismatch { .. })));
+    }
+
+    #[test]
+    fn a_body_may_be_left_unsigned_where_the_operation_says_so() {
+        let known = credential(None);
+        let verifier = Verifier::new(Arc::new(StaticCredentials::from_iter([known.clone()])));
+        let digest: [u8; 32] = Sha256::digest(b"block").into();
+        let run = |payload, header: Option<String>, rules| {
+            let mut request = Request::put("/snapshots/snap-1/blocks/0").header("host", "h");
+            if let Some(value) = header {
+                request = request.header(X_AMZ_CONTENT_SHA256, value);
+            }
+            let (mut parts, ()) = request.body(()).unwrap().into_parts();
+            let signer = sign::Signer { credential: &known, region: REGION, service: "ebs" };
+            signer.sign_header(&mut parts, payload, now()).unwrap();
+            let expected = Expected { service: "ebs", regions: &[REGION], rules };
+            block_on(verifier.verify(&parts, &Claim::parse(&parts).unwrap(), &expected, now()))
+        };
+        let unsigned = Rules::UnsignedBody { body_sha256: digest };
+        let signed = Rules::Query { body_sha256: digest };
+        run(Payload::Unsigned, None, unsigned).unwrap();
+        run(Payload::Unsigned, Some("UNSIGNED-PAYLOAD".into()), unsigned).unwrap();
+        run(Payload::Sha256(digest), Some(hex::encode(digest)), unsigned).unwrap();
+        let other = hex::encode([0; 32]);
+        let wrong = run(Payload::Sha256([0; 32]), Some(other), unsigned);
+        assert!(matches!(wrong, Err(AuthError::ContentSha256Mismatch)));
+        assert!(matches!(run(Payload::Unsigned, None, signed), Err(AuthError::SignatureMismatch { .. })));
     }
 }

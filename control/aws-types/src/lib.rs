@@ -5,6 +5,7 @@
 
 #![forbid(unsafe_code)]
 
+pub mod ebs;
 pub mod ec2;
 pub mod operations;
 pub mod sts;

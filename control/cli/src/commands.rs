@@ -1,11 +1,13 @@
 //! Commands and their arguments.
 
+use crate::blockd::Blockd;
 use crate::cluster::Cluster;
 use crate::dev::{self, Cloud, local_address};
 use crate::logs;
 use crate::node::Kvm;
 use crate::profile::{Preset, Profile};
 use crate::root::Root;
+use crate::volume::{self, SnapshotCommand, Volume};
 use anyhow::{Context, Result};
 use clap::{Args, Parser, Subcommand};
 use hive_images::{BuildOptions, Recipe};
@@ -44,6 +46,12 @@ enum Command {
     /// Guest images: build, import, list
     #[command(subcommand)]
     Image(Image),
+    /// Volumes of this node's blockd: inspect, check, export, import
+    #[command(subcommand)]
+    Volume(Volume),
+    /// Snapshots of this node's blockd
+    #[command(subcommand)]
+    Snapshot(SnapshotCommand),
     /// Nodes: list, check
     #[command(subcommand)]
     Node(Node),
@@ -184,6 +192,7 @@ fn current_profile(root: &Root) -> Result<Profile> {
 /// What was attempted and why it failed, for people.
 pub fn run(cli: Cli) -> Result<ExitCode> {
     let root = Root::new(&cli.root)?;
+    let blockd = || Blockd::new(&root.run("blockd.sock"));
     let cluster = || Cluster::connect(local_address(current_profile(&root)?.bus.listen));
     match cli.command {
         Command::Dev(Dev::Start(choice)) => dev::start(&root, &choice.load(&root)?, &programs()?)?,
@@ -199,6 +208,8 @@ pub fn run(cli: Cli) -> Result<ExitCode> {
         Command::Image(Image::Build { name, out, cache }) => build_image(&name, out, &cache)?,
         Command::Image(Image::Import { directory }) => cluster()?.import_image(&directory)?,
         Command::Image(Image::List) => cluster()?.print_images()?,
+        Command::Volume(command) => return Ok(exit(volume::run(&blockd(), command)?)),
+        Command::Snapshot(command) => volume::run_snapshot(&blockd(), &command)?,
         Command::Node(Node::List) => cluster()?.print_nodes()?,
         Command::Node(Node::Check) => {
             let kvm = Kvm::detect();

@@ -1,7 +1,7 @@
 //! The operator's command line: a node's daemons, its images, and what the cloud is doing.
 //!
-//! `hive dev` works on processes and files of this machine alone; `hive status`, `hive image import` and their like ask hived over
-//! the bus.
+//! `hive dev` works on processes and files of this machine alone; `hive volume` and `hive snapshot` ask blockd on its
+//! socket; `hive status`, `hive image import` and their like ask hived over the bus.
 
 #![forbid(unsafe_code)]
 
@@ -13,6 +13,7 @@ macro_rules! say {
     }};
 }
 
+mod blockd;
 mod cluster;
 mod commands;
 mod credentials;
@@ -20,8 +21,10 @@ pub mod dev;
 mod logs;
 mod node;
 mod profile;
+mod progress;
 mod root;
 mod tls;
+mod volume;
 
 pub use commands::{Cli, run};
 pub use node::Kvm;

@@ -1,14 +1,18 @@
 //! The API: one handler an operation, one file a family. Handlers see typed, model-validated inputs and say what is wrong by
 //! [`hive_types::ApiError`]; AWS's codes and XML are the gateway's.
 
+mod blocks;
+mod encryption;
 mod filter;
 mod idempotency;
 mod images;
 mod instances;
 mod keys;
+mod nodes;
 mod page;
 mod places;
 mod routes;
+mod snapshots;
 mod sts;
 mod tags;
 mod volumes;
@@ -21,9 +25,8 @@ use crate::store::Stores;
 use hive_bus::Bus;
 use hive_types::Principal;
 use hive_types::error::Resource;
-use hive_types::id::{InstanceId, MalformedId};
+use hive_types::id::MalformedId;
 use jiff::Timestamp;
-use serde::{Deserialize, Serialize};
 use std::str::FromStr;
 
 /// What the handlers work with.
@@ -52,31 +55,6 @@ impl Place {
     }
 }
 
-/// `node.<id>.console`: [`ConsoleRequest`] -> [`ConsoleOutput`]
-pub(crate) fn console_subject(node_id: &str) -> String {
-    format!("node.{node_id}.console")
-}
-
-#[derive(Clone, Debug, Serialize, Deserialize)]
-pub struct ConsoleRequest {
-    pub instance_id: InstanceId,
-}
-
-#[derive(Clone, Debug, Serialize, Deserialize)]
-pub struct ConsoleOutput {
-    /// Standard base64 of the newest output; None when there is none yet.
-    pub output: Option<String>,
-}
-
-impl Api {
-    /// Asks the node that runs the instance.
-    async fn console(&self, node_id: &str, instance_id: &InstanceId) -> Result<ConsoleOutput, Error> {
-        let bus = self.bus.as_ref().ok_or_else(|| Error::Fault("no bus to ask a node on".into()))?;
-        let request = ConsoleRequest { instance_id: instance_id.clone() };
-        Ok(bus.request(&console_subject(node_id), &request).await?)
-    }
-}
-
 /// One call's circumstances.
 #[derive(Clone, Debug)]
 pub struct Call {
@@ -86,6 +64,9 @@ pub struct Call {
 
 pub(crate) use images::DEFAULT_ROOT_DEVICE;
 pub(crate) use instances::dns_domain;
+pub(crate) use nodes::{
+    BlocksReply, BlocksRequest, ConsoleOutput, ConsoleRequest, blocks_subject, console_subject, is_passed_on,
+};
 
 /// `2026-11-22T19:34:35.000Z`
 fn iso(at: Timestamp) -> String {

@@ -1,10 +1,10 @@
 //! Which subject leads to which handler.
 
-use super::{Api, Call, images, instances, keys, places, sts, tags, volumes, vpc};
+use super::{Api, Call, blocks, encryption, images, instances, keys, places, snapshots, sts, tags, volumes, vpc};
 use crate::config::Role;
 use crate::error::Error;
 use futures::future::BoxFuture;
-use hive_aws_types::{Operation, ec2, sts as sts_types};
+use hive_aws_types::{Operation, ebs, ec2, sts as sts_types};
 use hive_bus::{Bus, BusError, Refusal, Serving};
 use hive_types::envelope::{WORKER_QUEUE, subject};
 use hive_types::{ApiError, ApiReply, ApiRequest};
@@ -56,6 +56,7 @@ impl Routes {
         self.on::<ec2::DescribeInstanceAttribute, _, _>(instances::attribute::describe_instance_attribute);
         self.on::<ec2::ModifyInstanceAttribute, _, _>(instances::attribute::modify_instance_attribute);
         self.on::<ec2::RegisterImage, _, _>(images::register_image);
+        self.on::<ec2::CreateImage, _, _>(images::create::create_image);
         self.on::<ec2::DescribeImages, _, _>(images::describe_images);
         self.on::<ec2::DeregisterImage, _, _>(images::deregister_image);
         self.on::<ec2::CreateKeyPair, _, _>(keys::create_key_pair);
@@ -73,8 +74,33 @@ impl Routes {
         self.on::<ec2::CreateVolume, _, _>(volumes::create_volume);
         self.on::<ec2::DescribeVolumes, _, _>(volumes::describe_volumes);
         self.on::<ec2::DeleteVolume, _, _>(volumes::delete_volume);
-        self.on::<ec2::AttachVolume, _, _>(volumes::attach_volume);
-        self.on::<ec2::DetachVolume, _, _>(volumes::detach_volume);
+        self.on::<ec2::AttachVolume, _, _>(volumes::attach::attach_volume);
+        self.on::<ec2::DetachVolume, _, _>(volumes::attach::detach_volume);
+        self.on::<ec2::ModifyVolume, _, _>(volumes::modify::modify_volume);
+        self.on::<ec2::DescribeVolumesModifications, _, _>(volumes::modify::describe_volumes_modifications);
+        self.on::<ec2::DescribeVolumeStatus, _, _>(volumes::status::describe_volume_status);
+        self.on::<ec2::DescribeVolumeAttribute, _, _>(volumes::status::describe_volume_attribute);
+        self.on::<ec2::ModifyVolumeAttribute, _, _>(volumes::status::modify_volume_attribute);
+        self.on::<ec2::CreateSnapshot, _, _>(snapshots::create::create_snapshot);
+        self.on::<ec2::CreateSnapshots, _, _>(snapshots::create::create_snapshots);
+        self.on::<ec2::DescribeSnapshots, _, _>(snapshots::describe::describe_snapshots);
+        self.on::<ec2::DeleteSnapshot, _, _>(snapshots::delete_snapshot);
+        self.on::<ec2::CopySnapshot, _, _>(snapshots::copy::copy_snapshot);
+        self.on::<ec2::DescribeSnapshotAttribute, _, _>(snapshots::attribute::describe_snapshot_attribute);
+        self.on::<ec2::ModifySnapshotAttribute, _, _>(snapshots::attribute::modify_snapshot_attribute);
+        self.on::<ec2::ResetSnapshotAttribute, _, _>(snapshots::attribute::reset_snapshot_attribute);
+        self.on::<ec2::GetEbsEncryptionByDefault, _, _>(encryption::get_default);
+        self.on::<ec2::EnableEbsEncryptionByDefault, _, _>(encryption::enable_default);
+        self.on::<ec2::DisableEbsEncryptionByDefault, _, _>(encryption::disable_default);
+        self.on::<ec2::GetEbsDefaultKmsKeyId, _, _>(encryption::get_default_key);
+        self.on::<ec2::ModifyEbsDefaultKmsKeyId, _, _>(encryption::modify_default_key);
+        self.on::<ec2::ResetEbsDefaultKmsKeyId, _, _>(encryption::reset_default_key);
+        self.on::<ebs::StartSnapshot, _, _>(blocks::write::start_snapshot);
+        self.on::<ebs::PutSnapshotBlock, _, _>(blocks::write::put_snapshot_block);
+        self.on::<ebs::CompleteSnapshot, _, _>(blocks::write::complete_snapshot);
+        self.on::<ebs::ListSnapshotBlocks, _, _>(blocks::read::list_snapshot_blocks);
+        self.on::<ebs::ListChangedBlocks, _, _>(blocks::read::list_changed_blocks);
+        self.on::<ebs::GetSnapshotBlock, _, _>(blocks::read::get_snapshot_block);
     }
 
     fn vpc(&mut self) {

@@ -1,8 +1,11 @@
 //! blockd and netd of this node, each request as a method.
 
 use super::rpc::{self, RpcError};
+use crate::store::{Performance, VolumeRecord};
+use crate::volume_types::limits_of;
 use hive_blockd_api as blockd;
 use hive_netd_api as netd;
+use hive_types::id::{SnapshotId, VolumeId};
 use std::path::{Path, PathBuf};
 use std::time::Duration;
 
@@ -21,7 +24,7 @@ pub enum BackendError {
     Netd { what: String, kind: netd::ErrorKind, message: String },
     #[error("{daemon} answered {what} with something else")]
     Unexpected { daemon: &'static str, what: String },
-    #[error("{0:?} cannot name a volume or image")]
+    #[error("{0:?} cannot name a volume or snapshot")]
     BadName(String),
 }
 
@@ -46,8 +49,19 @@ fn volume_name(id: &str) -> Result<blockd::VolumeId, BackendError> {
     id.parse().map_err(|blockd::BadName(name)| BackendError::BadName(name))
 }
 
-fn image_name(id: &str) -> Result<blockd::ImageId, BackendError> {
+fn snapshot_name(id: &str) -> Result<blockd::SnapshotId, BackendError> {
     id.parse().map_err(|blockd::BadName(name)| BackendError::BadName(name))
+}
+
+/// The request for snapshots of one instant.
+pub fn take(snapshots: &[(VolumeId, SnapshotId)]) -> Result<blockd::Request, BackendError> {
+    let new = snapshots.iter().map(|(volume, snapshot)| {
+        Ok(blockd::NewSnapshot {
+            volume_id: volume_name(volume.as_str())?,
+            snapshot_id: snapshot_name(snapshot.as_str())?,
+        })
+    });
+    Ok(blockd::Request::CreateSnapshots { snapshots: new.collect::<Result<_, BackendError>>()? })
 }
 
 impl Blockd {
@@ -63,13 +77,69 @@ impl Blockd {
         }
     }
 
-    pub async fn create_volume(&self, id: &str, size_bytes: u64, image: Option<&str>) -> Result<(), BackendError> {
+    /// blockd's own answer to a request that came over the bus. Not reaching it is a fault of its I/O to the asker, who may retry.
+    pub async fn pass(&self, request: &blockd::Request) -> blockd::Reply {
+        match rpc::call(&self.socket, request, REQUEST_TIMEOUT).await {
+            Ok(reply) => reply,
+            Err(error) => {
+                let message = format!("{:#}", anyhow::Error::new(error));
+                blockd::Reply::Error { kind: blockd::ErrorKind::Io, message }
+            }
+        }
+    }
+
+    pub async fn create_volume(&self, volume: &VolumeRecord) -> Result<(), BackendError> {
+        let id = volume.volume_id.as_str();
         let request = blockd::Request::CreateVolume {
             volume_id: volume_name(id)?,
-            size_bytes,
-            image_id: image.map(image_name).transpose()?,
+            size_bytes: volume.size_bytes(),
+            snapshot_id: volume.snapshot_id.as_ref().map(|id| snapshot_name(id.as_str())).transpose()?,
+            encrypted: volume.encrypted,
+            limits: limits_of(&volume.performance()),
         };
         self.ask(format!("create {id}"), &request, REQUEST_TIMEOUT).await.map(drop)
+    }
+
+    /// Size and limits, also while attached; both may be asked for again.
+    pub async fn modify_volume(&self, id: &str, target: &Performance) -> Result<(), BackendError> {
+        let volume_id = volume_name(id)?;
+        let size_bytes = u64::from(target.size_gib) << 30;
+        let resize = blockd::Request::ResizeVolume { volume_id: volume_id.clone(), size_bytes };
+        self.ask(format!("resize {id}"), &resize, REQUEST_TIMEOUT).await?;
+        let limit = blockd::Request::SetLimits { volume_id, limits: limits_of(target) };
+        self.ask(format!("limit {id}"), &limit, REQUEST_TIMEOUT).await.map(drop)
+    }
+
+    /// None: blockd has no such snapshot.
+    pub async fn describe_snapshot(&self, id: &str) -> Result<Option<blockd::Snapshot>, BackendError> {
+        let what = format!("describe {id}");
+        let request = blockd::Request::DescribeSnapshot { snapshot_id: snapshot_name(id)? };
+        match self.ask(what.clone(), &request, REQUEST_TIMEOUT).await {
+            Ok(blockd::Reply::Snapshot(snapshot)) => Ok(Some(snapshot)),
+            Ok(_) => Err(BackendError::Unexpected { daemon: "blockd", what }),
+            Err(BackendError::Blockd { kind: blockd::ErrorKind::NotFound, .. }) => Ok(None),
+            Err(error) => Err(error),
+        }
+    }
+
+    /// All of one instant.
+    pub async fn create_snapshots(&self, snapshots: &[(VolumeId, SnapshotId)]) -> Result<(), BackendError> {
+        let what = snapshots.iter().map(|(_, id)| id.as_str()).collect::<Vec<_>>().join(", ");
+        self.ask(format!("take {what}"), &take(snapshots)?, REQUEST_TIMEOUT).await.map(drop)
+    }
+
+    pub async fn copy_snapshot(&self, source: &str, id: &str, encrypted: bool) -> Result<(), BackendError> {
+        let request = blockd::Request::CopySnapshot {
+            source_snapshot_id: snapshot_name(source)?,
+            snapshot_id: snapshot_name(id)?,
+            encrypted,
+        };
+        self.ask(format!("copy {source} to {id}"), &request, REQUEST_TIMEOUT).await.map(drop)
+    }
+
+    pub async fn delete_snapshot(&self, id: &str) -> Result<(), BackendError> {
+        let request = blockd::Request::DeleteSnapshot { snapshot_id: snapshot_name(id)? };
+        self.ask(format!("delete {id}"), &request, REQUEST_TIMEOUT).await.map(drop)
     }
 
     /// Serves the volume; the socket that its frontend connects to.
@@ -98,18 +168,22 @@ impl Blockd {
         self.ask(format!("delete {id}"), &request, REQUEST_TIMEOUT).await.map(drop)
     }
 
-    pub async fn import_image(&self, id: &str, path: &Path) -> Result<(), BackendError> {
-        let request = blockd::Request::ImportImage { image_id: image_name(id)?, path: path.to_owned() };
+    pub async fn import_snapshot(&self, id: &str, path: &Path) -> Result<(), BackendError> {
+        let request = blockd::Request::ImportSnapshot {
+            snapshot_id: snapshot_name(id)?,
+            path: path.to_owned(),
+            encrypted: false,
+        };
         self.ask(format!("import {id}"), &request, IMPORT_TIMEOUT).await.map(drop)
     }
 
-    /// How many volumes and images there are, for health.
+    /// How many volumes and snapshots there are, for health.
     pub async fn summary(&self) -> Result<String, BackendError> {
         let volumes = self.ask("list volumes".into(), &blockd::Request::ListVolumes, REQUEST_TIMEOUT).await?;
-        let images = self.ask("list images".into(), &blockd::Request::ListImages, REQUEST_TIMEOUT).await?;
-        match (volumes, images) {
-            (blockd::Reply::Volumes(volumes), blockd::Reply::Images(images)) => {
-                Ok(format!("{} volumes, {} images", volumes.len(), images.len()))
+        let snapshots = self.ask("list snapshots".into(), &blockd::Request::ListSnapshots, REQUEST_TIMEOUT).await?;
+        match (volumes, snapshots) {
+            (blockd::Reply::Volumes(volumes), blockd::Reply::Snapshots(snapshots)) => {
+                Ok(format!("{} volumes, {} snapshots", volumes.len(), snapshots.len()))
             }
             _ => Err(BackendError::Unexpected { daemon: "blockd", what: "lists".into() }),
         }

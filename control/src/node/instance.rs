@@ -1,14 +1,16 @@
 //! Brings one instance a step closer to what its record says. Steps are short and may be repeated at any time: whatever happened
 //! in between is found again, not remembered.
 
+use super::backend::BackendError;
 use super::machine::{Found, MachineDir, ProcessRecord};
 use super::volume::StepError;
-use super::{Node, metadata};
+use super::{Node, imaging, metadata};
 use crate::error::Error;
 use crate::instance_types;
 use crate::store::{
     Disk, InstanceRecord, InstanceState, Shutdown, StateReason, SubnetRecord, VolumeRecord, VolumeState,
 };
+use hive_blockd_api as blockd;
 use hive_netd_api as netd;
 use hive_vmm_api as vmm;
 use jiff::Timestamp;
@@ -19,7 +21,7 @@ use std::time::Duration;
 /// A started machine answers on its socket within this time, or counts as failed; generous, for emulated nodes.
 const START_TIMEOUT: Duration = Duration::from_secs(120);
 /// Between looks at a machine that starts or stops.
-const POLL: Duration = Duration::from_millis(100);
+pub const POLL: Duration = Duration::from_millis(100);
 const BUTTON_INTERVAL: Duration = Duration::from_secs(2);
 /// From the request to stop at once to `kill -9`.
 const KILL_AFTER: Duration = Duration::from_secs(10);
@@ -45,7 +47,17 @@ pub enum Step {
 /// `fresh`: the record was read from the bus just now, not from the local copy.
 pub async fn reconcile(node: &Node, instance: &InstanceRecord, fresh: bool) -> Result<Step, StepError> {
     let machine = MachineDir::new(&node.config.run_dir, instance.instance_id.as_str());
-    match (instance.state, machine.find()?) {
+    let found = machine.find()?;
+    // A copy of the record may be of before: snapshots are taken on the truth alone.
+    if let Some(imaging) = instance.imaging.as_ref().filter(|_| fresh) {
+        // An instance that ends before its image is made leaves none: the reconciler of snapshots fails them.
+        let is_kept =
+            matches!(instance.state, InstanceState::Running | InstanceState::Stopping | InstanceState::Stopped);
+        if is_kept && let Some(step) = imaging::step(node, instance, imaging, &machine, &found).await? {
+            return Ok(step);
+        }
+    }
+    match (instance.state, found) {
         (InstanceState::Pending, Found::Alive(process)) => watch_start(node, instance, &machine, &process).await,
         (InstanceState::Pending, Found::Ended { launch, report }) if launch == instance.launch_time => {
             let message = report.map_or("the machine ended without a word".into(), |report| report.message);
@@ -72,13 +84,13 @@ pub async fn reconcile(node: &Node, instance: &InstanceRecord, fresh: bool) -> R
     }
 }
 
-fn since(at: Timestamp) -> Duration {
+pub fn since(at: Timestamp) -> Duration {
     // A clock that was set back counts as no time.
     Duration::try_from(Timestamp::now().duration_since(at)).unwrap_or_default()
 }
 
 /// Prepares port and volumes, and starts the machine.
-async fn start(node: &Node, instance: &InstanceRecord, machine: &MachineDir) -> Result<Step, StepError> {
+pub async fn start(node: &Node, instance: &InstanceRecord, machine: &MachineDir) -> Result<Step, StepError> {
     let view = node.view();
     let Some(subnet) = view.subnets.iter().find(|subnet| subnet.subnet_id == instance.network.subnet_id) else {
         return fail_start(node, instance, "its subnet is gone").await;
@@ -174,7 +186,11 @@ async fn prepare_volume(
 ) -> Result<PathBuf, StepError> {
     let id = disk.volume_id.as_str();
     if let Some(volume) = volume.filter(|volume| volume.state == VolumeState::Creating) {
-        node.blockd.create_volume(id, volume.size_bytes(), volume.blockd_image.as_deref()).await?;
+        match node.blockd.create_volume(volume).await {
+            // It has been made meanwhile, and modified since this copy of its record was read.
+            Err(BackendError::Blockd { kind: blockd::ErrorKind::Exists, .. }) => {}
+            made => made?,
+        }
     }
     Ok(node.blockd.attach_volume(id, queues).await?)
 }
@@ -231,7 +247,11 @@ async fn watch_start(
 }
 
 /// Edits the record if its state is still the one that was acted upon.
-async fn change(node: &Node, instance: &InstanceRecord, edit: impl Fn(&mut InstanceRecord)) -> Result<Step, StepError> {
+pub async fn change(
+    node: &Node,
+    instance: &InstanceRecord,
+    edit: impl Fn(&mut InstanceRecord),
+) -> Result<Step, StepError> {
     let expected = instance.state;
     let changed = node.stores.instances.modify(instance.key(), |instance| {
         let is_current = instance.state == expected;
@@ -315,13 +335,24 @@ async fn stop(
     machine: &MachineDir,
     process: &ProcessRecord,
 ) -> Result<Step, StepError> {
-    node.watch_end(process);
     let grace = match (instance.force_stop, instance.state) {
         (true, _) => Duration::ZERO,
         (false, InstanceState::ShuttingDown) => Duration::from_millis(node.config.terminate_grace_ms),
         (false, _) => Duration::from_millis(node.config.stop_grace_ms),
     };
-    let waited = since(instance.state_since);
+    power_off(node, instance, machine, process, since(instance.state_since), grace).await
+}
+
+/// `waited`: since the first press of the button.
+pub async fn power_off(
+    node: &Node,
+    instance: &InstanceRecord,
+    machine: &MachineDir,
+    process: &ProcessRecord,
+    waited: Duration,
+    grace: Duration,
+) -> Result<Step, StepError> {
+    node.watch_end(process);
     if waited >= grace + KILL_AFTER {
         process.kill()?;
         return Ok(Step::Again(POLL));
@@ -337,7 +368,7 @@ async fn stop(
     Ok(Step::Again(again))
 }
 
-async fn detach_all(node: &Node, instance: &InstanceRecord) -> Result<(), StepError> {
+pub async fn detach_all(node: &Node, instance: &InstanceRecord) -> Result<(), StepError> {
     for disk in &instance.disks {
         node.blockd.detach_volume(disk.volume_id.as_str()).await?;
     }

@@ -5,18 +5,22 @@
 //! with the local copy: machines that must run are started, nothing is deleted.
 
 pub mod backend;
+mod blocks;
+mod imaging;
 mod instance;
 mod local;
 pub mod machine;
 mod metadata;
 mod rpc;
+mod snapshot;
 mod sweep;
 mod volume;
+mod written;
 
 use crate::api::{ConsoleOutput, ConsoleRequest, Place, console_subject};
 use crate::config::NodeConfig;
 use crate::error::Error;
-use crate::store::{InstanceRecord, NodeRecord, Stores, Version};
+use crate::store::{InstanceRecord, NodeRecord, SnapshotRecord, SnapshotState, Stores, Version};
 use anyhow::Context;
 use backend::{Blockd, Netd};
 use base64::Engine;
@@ -36,6 +40,7 @@ use tokio::sync::{Notify, Semaphore};
 use tokio::task::JoinHandle;
 use tracing::{debug, warn};
 use volume::StepError;
+use written::Written;
 
 /// A pass without any reason, in case a change was missed.
 const SLOW_CLOCK: Duration = Duration::from_secs(30);
@@ -57,6 +62,7 @@ pub struct Node {
     stores: Stores,
     blockd: Blockd,
     netd: Netd,
+    written: Written,
     wake: Arc<Notify>,
     view: Mutex<Arc<View>>,
     /// Processes whose end somebody waits for.
@@ -140,7 +146,7 @@ impl Node {
 #[derive(Debug)]
 pub struct Agent {
     tasks: Vec<JoinHandle<()>>,
-    _console: Serving,
+    _serving: [Serving; 2],
 }
 
 impl Agent {
@@ -152,6 +158,7 @@ impl Agent {
         let node = Arc::new(Node {
             blockd: Blockd { socket: config.blockd_socket.clone() },
             netd: Netd { socket: config.netd_socket.clone() },
+            written: Written::open(&config.state_dir).context("cannot make the directory of written blocks")?,
             view: Mutex::new(Arc::new(copy.view().clone())),
             config,
             place,
@@ -160,13 +167,15 @@ impl Agent {
             watched: Mutex::default(),
         });
         let console = serve_console(&node, &bus).await.context("cannot serve the console")?;
+        let blocks = blocks::serve(&node, &bus).await.context("cannot serve blocks of snapshots")?;
         let mut tasks =
             vec![tokio::spawn(pass_forever(node.clone(), copy)), tokio::spawn(beat_forever(node.clone(), bus.clone()))];
-        for store in [node.stores.instances.store().clone(), node.stores.volumes.store().clone()] {
+        let stores = &node.stores;
+        for store in [stores.instances.store(), stores.volumes.store(), stores.snapshots.store()].map(Arc::clone) {
             tasks.push(tokio::spawn(watch_forever(store, node.wake.clone(), bus.clone())));
         }
         tasks.push(tokio::spawn(sweep::sweep_forever(node)));
-        Ok(Self { tasks, _console: console })
+        Ok(Self { tasks, _serving: [console, blocks] })
     }
 
     /// Ends the agent; machines go on.
@@ -233,6 +242,7 @@ async fn watch_forever(store: Arc<dyn Store>, wake: Arc<Notify>, bus: Bus) {
 enum Unit {
     Instance(String),
     Volume(String),
+    Snapshot(String),
 }
 
 /// Which records have a step under way, and which changed meanwhile.
@@ -279,9 +289,27 @@ async fn pass_forever(node: Arc<Node>, mut copy: LocalCopy) {
             let (work, volume) = (node.clone(), volume.clone());
             spawn_step(&node, &under_way, &permits, unit, async move { volume::reconcile(&work, &volume).await });
         }
+        if fresh {
+            follow_snapshots(&node, &under_way, &permits).await;
+        }
         let pause = if fresh { SLOW_CLOCK } else { RETRY };
         let _ = tokio::time::timeout(pause, node.wake.notified()).await;
         tokio::time::sleep(SETTLE).await;
+    }
+}
+
+/// Snapshots that are under way or to be deleted. They are not in the local copy: nothing is done to them without the bus.
+async fn follow_snapshots(node: &Arc<Node>, under_way: &Arc<UnderWay>, permits: &Arc<Semaphore>) {
+    let all = match node.stores.snapshots.range("").await {
+        Ok(all) => all.into_iter().map(|record| record.value),
+        Err(error) => return debug!(%error, "cannot read snapshots; the next pass will"),
+    };
+    let is_mine = |snapshot: &SnapshotRecord| snapshot.node_id.as_ref().is_none_or(|id| *id == node.config.node_id);
+    let has_work = |state| matches!(state, SnapshotState::Pending | SnapshotState::Deleting);
+    for snapshot in all.filter(|snapshot| has_work(snapshot.state) && is_mine(snapshot)) {
+        let unit = Unit::Snapshot(snapshot.key());
+        let work = node.clone();
+        spawn_step(node, under_way, permits, unit, async move { snapshot::reconcile(&work, &snapshot).await });
     }
 }
 

@@ -1,4 +1,4 @@
-//! Images, and the snapshots that they are made of.
+//! Images: what a launch makes its volumes of, and boots.
 
 use super::{Tags, Version};
 use hive_types::id::{AccountId, ImageId, SnapshotId};
@@ -30,16 +30,29 @@ impl ImageRecord {
     pub fn key(&self) -> String {
         super::key(&self.account, &self.image_id)
     }
+
+    /// The root volume first.
+    pub fn sources(&self) -> impl Iterator<Item = &ImageSource> {
+        std::iter::once(&self.root).chain(self.more_volumes.iter().map(|(_, source)| source))
+    }
+
+    pub fn uses(&self, snapshot: &SnapshotId) -> bool {
+        self.sources().any(|source| source.snapshot_id.as_ref() == Some(snapshot))
+    }
 }
 
 /// A volume as an image describes it.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 pub struct ImageSource {
     pub snapshot_id: Option<SnapshotId>,
-    /// Name in blockd of what the volume becomes a clone of.
-    pub blockd_image: Option<String>,
     pub size_gib: u32,
     pub volume_type: String,
+    #[serde(default)]
+    pub iops: Option<i32>,
+    #[serde(default)]
+    pub throughput: Option<i32>,
+    #[serde(default)]
+    pub encrypted: bool,
     pub delete_on_termination: bool,
 }
 
@@ -49,27 +62,4 @@ pub struct BootFiles {
     /// Name of the directory under `images/` of the node's state: the image that was imported.
     pub directory: String,
     pub cmdline: String,
-}
-
-/// A snapshot; for now each is the disk of an imported image.
-#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
-pub struct SnapshotRecord {
-    pub version: Version<1>,
-    pub snapshot_id: SnapshotId,
-    pub account: AccountId,
-    pub public: bool,
-    pub size_gib: u32,
-    pub blockd_image: String,
-    pub boot: BootFiles,
-    /// SHA-256 of the disk, hexadecimal.
-    pub digest: String,
-    pub description: String,
-    pub created_at: Timestamp,
-    pub tags: Tags,
-}
-
-impl SnapshotRecord {
-    pub fn key(&self) -> String {
-        super::key(&self.account, &self.snapshot_id)
-    }
 }

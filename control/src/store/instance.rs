@@ -4,7 +4,8 @@ use super::image::BootFiles;
 use super::vpc::GroupReference;
 use super::{Tags, Version};
 use hive_types::id::{
-    AccountId, AttachmentId, ImageId, InstanceId, NetworkInterfaceId, ReservationId, SubnetId, VolumeId, VpcId,
+    AccountId, AttachmentId, ImageId, InstanceId, NetworkInterfaceId, ReservationId, SnapshotId, SubnetId, VolumeId,
+    VpcId,
 };
 use jiff::Timestamp;
 use serde::{Deserialize, Serialize};
@@ -52,6 +53,16 @@ pub struct InstanceRecord {
     /// Reboots asked for, and reboots carried out by the node.
     pub reboots_wanted: u64,
     pub reboots_done: u64,
+    /// An image is being made that wants the guest powered off; it boots again afterwards.
+    #[serde(default)]
+    pub imaging: Option<Imaging>,
+}
+
+/// Snapshots to take, all at one instant, as soon as the machine is off.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Imaging {
+    pub snapshots: Vec<(VolumeId, SnapshotId)>,
+    pub since: Timestamp,
 }
 
 impl InstanceRecord {

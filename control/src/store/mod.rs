@@ -1,21 +1,26 @@
 //! Every record that hived keeps, and the buckets they lie in. Keys are `<account>.<id>` unless a table says otherwise.
 
+mod account;
 mod image;
 mod instance;
 mod key;
 mod node;
+mod snapshot;
 mod version;
 mod volume;
 mod vpc;
 
-pub use image::{BootFiles, ImageRecord, ImageSource, SnapshotRecord};
+pub use account::{AccountRecord, SecretRecord};
+pub use image::{BootFiles, ImageRecord, ImageSource};
 pub use instance::{
-    Disk, InstanceRecord, InstanceState, KeyReference, MetadataOptions, NetworkInterface, Shutdown, StateReason,
+    Disk, Imaging, InstanceRecord, InstanceState, KeyReference, MetadataOptions, NetworkInterface, Shutdown,
+    StateReason,
 };
 pub use key::{KeyPairRecord, KeyType};
 pub use node::{DrawnIds, IdempotencyRecord, NodeRecord, PlacementRecord, Reserved};
+pub use snapshot::{Origin, SnapshotRecord, SnapshotState};
 pub use version::Version;
-pub use volume::{Attachment, VolumeRecord, VolumeState};
+pub use volume::{Attachment, Modification, ModificationState, Performance, VolumeRecord, VolumeState};
 pub use vpc::{GroupReference, SecurityGroupRecord, SubnetRecord, VpcRecord};
 
 use hive_bus::{BucketConfig, Bus, MemoryStore, Store, Table};
@@ -49,6 +54,10 @@ pub struct Stores {
     pub idempotency: Table<IdempotencyRecord>,
     /// Key: node id.
     pub nodes: Table<NodeRecord>,
+    /// Key: account id.
+    pub accounts: Table<AccountRecord>,
+    /// Key: what the secret is for.
+    pub secrets: Table<SecretRecord>,
     /// Key: node id. What of the node is promised to instances.
     pub placement: Table<PlacementRecord>,
     /// Key: access key id.
@@ -77,6 +86,8 @@ impl Stores {
             groups: Table::new(bucket("groups", None)),
             idempotency: Table::new(bucket("idem", Some(IDEMPOTENCY_TTL))),
             nodes: Table::new(bucket("nodes", Some(NODE_TTL))),
+            accounts: Table::new(bucket("accounts", None)),
+            secrets: Table::new(bucket("secrets", None)),
             placement: Table::new(bucket("placement", None)),
             credentials: Table::new(bucket(CREDENTIALS_BUCKET, None)),
         }

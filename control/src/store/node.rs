@@ -1,7 +1,7 @@
 //! Nodes, what of them is promised, and remembered ClientTokens.
 
 use super::Version;
-use hive_types::id::{AccountId, InstanceId, NetworkInterfaceId, ReservationId, VolumeId};
+use hive_types::id::{AccountId, InstanceId, NetworkInterfaceId, ReservationId, SnapshotId, VolumeId};
 use jiff::Timestamp;
 use serde::{Deserialize, Serialize};
 use std::collections::BTreeMap;
@@ -65,4 +65,5 @@ pub struct IdempotencyRecord {
 pub enum DrawnIds {
     Launch { reservation_id: ReservationId, instances: Vec<(InstanceId, NetworkInterfaceId, Vec<VolumeId>)> },
     Volume(VolumeId),
+    Snapshot(SnapshotId),
 }

@@ -5,12 +5,13 @@ use hive_types::envelope::{ApiReply, ApiRequest, Principal};
 use hive_types::id::{ImageId, SnapshotId};
 use hived::api::{Api, Place, Routes};
 use hived::store::{
-    BootFiles, ImageRecord, ImageSource, InstanceRecord, InstanceState, NodeRecord, SnapshotRecord, Stores, Tags,
-    Version, VolumeState, key,
+    BootFiles, ImageRecord, ImageSource, InstanceRecord, InstanceState, NodeRecord, Origin, SnapshotRecord,
+    SnapshotState, Stores, Tags, Version, VolumeState, key,
 };
 use hived::{Config, Role};
 use jiff::Timestamp;
 use serde_json::{Map, Value, json};
+use std::collections::BTreeSet;
 use std::sync::Arc;
 
 pub const ACCOUNT: &str = "123456789012";
@@ -61,7 +62,7 @@ impl Cloud {
         let Value::Object(params) = params else { panic!("parameters are an object") };
         let request = ApiRequest {
             request_id: "test".into(),
-            service: if action == "GetCallerIdentity" { "sts" } else { "ec2" }.into(),
+            service: service_of(action).into(),
             action: action.into(),
             region: "us-east-1".into(),
             caller: Principal {
@@ -123,6 +124,11 @@ impl Cloud {
     }
 }
 
+fn service_of(action: &str) -> &'static str {
+    let named = hive_aws_types::OPERATIONS.iter().find(|operation| operation.name == action);
+    named.expect("an operation").service
+}
+
 async fn add_image(stores: &Stores) -> (String, String) {
     let (image_id, snapshot_id) = (ImageId::from_random(7), SnapshotId::from_random(7));
     let account: hive_types::id::AccountId = ACCOUNT.parse().expect("an account");
@@ -132,12 +138,20 @@ async fn add_image(stores: &Stores) -> (String, String) {
         snapshot_id: snapshot_id.clone(),
         account: account.clone(),
         public: true,
+        shared_with: BTreeSet::new(),
         size_gib: 2,
-        blockd_image: snapshot_id.to_string(),
-        boot: boot.clone(),
-        digest: String::new(),
+        volume_id: None,
+        node_id: Some("node-1".into()),
+        encrypted: false,
+        kms_key_id: None,
+        origin: Origin::Import,
+        boot: Some(boot.clone()),
         description: String::new(),
         created_at: Timestamp::UNIX_EPOCH,
+        state: SnapshotState::Completed,
+        progress_percent: 100,
+        fault: None,
+        completed_at: None,
         tags: Tags::new(),
     };
     stores.snapshots.create(&snapshot.key(), &snapshot).await.expect("a snapshot");
@@ -153,9 +167,11 @@ async fn add_image(stores: &Stores) -> (String, String) {
         root_device_name: "/dev/xvda".into(),
         root: ImageSource {
             snapshot_id: Some(snapshot_id.clone()),
-            blockd_image: Some(snapshot_id.to_string()),
             size_gib: 2,
             volume_type: "gp2".into(),
+            iops: None,
+            throughput: None,
+            encrypted: false,
             delete_on_termination: true,
         },
         more_volumes: Vec::new(),

@@ -3,5 +3,9 @@
 mod cli;
 mod cloud;
 mod compute;
+mod fake_blockd;
+mod machine;
 mod nats;
 mod resources;
+mod snapshots;
+mod storage;

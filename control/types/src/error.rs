@@ -18,6 +18,24 @@ pub enum Resource {
     InstanceType,
     Region,
     AvailabilityZone,
+    /// The latest change of a volume's size or performance.
+    VolumeModification,
+    /// An account, as a permission names one.
+    User,
+}
+
+/// What the EBS direct APIs find wrong with a request; each is a reason of theirs.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "kebab-case")]
+pub enum BlockFault {
+    Snapshot,
+    UnrelatedSnapshots,
+    Block,
+    BlockToken,
+    PageToken,
+    VolumeSize,
+    Parameter,
+    CustomerKey,
 }
 
 /// Message texts follow AWS's.
@@ -54,6 +72,12 @@ pub enum ApiError {
     InsufficientInstanceCapacity { reason: String },
     #[error("{reason}")]
     LimitExceeded { resource: Resource, reason: String },
+    /// A request for blocks of a snapshot that cannot be carried out as it is.
+    #[error("{reason}")]
+    Blocks { fault: BlockFault, reason: String },
+    /// A parameter that makes sense together with another only.
+    #[error("{reason}")]
+    InvalidParameterDependency { reason: String },
     /// The ClientToken was used with other parameters.
     #[error("The request uses the same client token as a previous, but non-identical request.")]
     IdempotentParameterMismatch,

@@ -82,7 +82,7 @@ pub struct Status {
     /// Of hived.
     pub version: String,
     pub daemons: Vec<DaemonStatus>,
-    /// Instances by state, volumes by state (`instances.running`, `volumes.available`), and `images`.
+    /// Instances, volumes and snapshots by state (`instances.running`, `volumes.available`), and `images`.
     pub counts: BTreeMap<String, u64>,
 }
 

@@ -17,17 +17,17 @@ pub static SCHEMA: Schema = Schema {
 
 #[rustfmt::skip]
 static OPERATIONS: &[Operation] = &[
-Operation { name: "AssumeRole", method: "POST", uri: "/", status: 200, input: Some(0), output: Some(1), result_wrapper: Some("AssumeRoleResult"), errors: &[7, 9, 10, 0] },
-Operation { name: "AssumeRoleWithSAML", method: "POST", uri: "/", status: 200, input: Some(2), output: Some(3), result_wrapper: Some("AssumeRoleWithSAMLResult"), errors: &[7, 9, 3, 5, 0, 10] },
-Operation { name: "AssumeRoleWithWebIdentity", method: "POST", uri: "/", status: 200, input: Some(4), output: Some(5), result_wrapper: Some("AssumeRoleWithWebIdentityResult"), errors: &[7, 9, 3, 2, 5, 0, 10] },
-Operation { name: "AssumeRoot", method: "POST", uri: "/", status: 200, input: Some(6), output: Some(7), result_wrapper: Some("AssumeRootResult"), errors: &[10, 0] },
-Operation { name: "DecodeAuthorizationMessage", method: "POST", uri: "/", status: 200, input: Some(11), output: Some(12), result_wrapper: Some("DecodeAuthorizationMessageResult"), errors: &[4] },
-Operation { name: "GetAccessKeyInfo", method: "POST", uri: "/", status: 200, input: Some(14), output: Some(15), result_wrapper: Some("GetAccessKeyInfoResult"), errors: &[] },
-Operation { name: "GetCallerIdentity", method: "POST", uri: "/", status: 200, input: Some(16), output: Some(17), result_wrapper: Some("GetCallerIdentityResult"), errors: &[] },
-Operation { name: "GetDelegatedAccessToken", method: "POST", uri: "/", status: 200, input: Some(18), output: Some(19), result_wrapper: Some("GetDelegatedAccessTokenResult"), errors: &[1, 10, 9] },
-Operation { name: "GetFederationToken", method: "POST", uri: "/", status: 200, input: Some(20), output: Some(21), result_wrapper: Some("GetFederationTokenResult"), errors: &[7, 9, 10] },
-Operation { name: "GetSessionToken", method: "POST", uri: "/", status: 200, input: Some(22), output: Some(23), result_wrapper: Some("GetSessionTokenResult"), errors: &[10] },
-Operation { name: "GetWebIdentityToken", method: "POST", uri: "/", status: 200, input: Some(24), output: Some(25), result_wrapper: Some("GetWebIdentityTokenResult"), errors: &[11, 8, 6] },
+Operation { name: "AssumeRole", method: "POST", uri: "/", status: 200, input: Some(0), output: Some(1), result_wrapper: Some("AssumeRoleResult"), unsigned_payload: false, errors: &[7, 9, 10, 0] },
+Operation { name: "AssumeRoleWithSAML", method: "POST", uri: "/", status: 200, input: Some(2), output: Some(3), result_wrapper: Some("AssumeRoleWithSAMLResult"), unsigned_payload: false, errors: &[7, 9, 3, 5, 0, 10] },
+Operation { name: "AssumeRoleWithWebIdentity", method: "POST", uri: "/", status: 200, input: Some(4), output: Some(5), result_wrapper: Some("AssumeRoleWithWebIdentityResult"), unsigned_payload: false, errors: &[7, 9, 3, 2, 5, 0, 10] },
+Operation { name: "AssumeRoot", method: "POST", uri: "/", status: 200, input: Some(6), output: Some(7), result_wrapper: Some("AssumeRootResult"), unsigned_payload: false, errors: &[10, 0] },
+Operation { name: "DecodeAuthorizationMessage", method: "POST", uri: "/", status: 200, input: Some(11), output: Some(12), result_wrapper: Some("DecodeAuthorizationMessageResult"), unsigned_payload: false, errors: &[4] },
+Operation { name: "GetAccessKeyInfo", method: "POST", uri: "/", status: 200, input: Some(14), output: Some(15), result_wrapper: Some("GetAccessKeyInfoResult"), unsigned_payload: false, errors: &[] },
+Operation { name: "GetCallerIdentity", method: "POST", uri: "/", status: 200, input: Some(16), output: Some(17), result_wrapper: Some("GetCallerIdentityResult"), unsigned_payload: false, errors: &[] },
+Operation { name: "GetDelegatedAccessToken", method: "POST", uri: "/", status: 200, input: Some(18), output: Some(19), result_wrapper: Some("GetDelegatedAccessTokenResult"), unsigned_payload: false, errors: &[1, 10, 9] },
+Operation { name: "GetFederationToken", method: "POST", uri: "/", status: 200, input: Some(20), output: Some(21), result_wrapper: Some("GetFederationTokenResult"), unsigned_payload: false, errors: &[7, 9, 10] },
+Operation { name: "GetSessionToken", method: "POST", uri: "/", status: 200, input: Some(22), output: Some(23), result_wrapper: Some("GetSessionTokenResult"), unsigned_payload: false, errors: &[10] },
+Operation { name: "GetWebIdentityToken", method: "POST", uri: "/", status: 200, input: Some(24), output: Some(25), result_wrapper: Some("GetWebIdentityTokenResult"), unsigned_payload: false, errors: &[11, 8, 6] },
 ];
 
 #[rustfmt::skip]

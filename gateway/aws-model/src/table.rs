@@ -8,6 +8,8 @@ pub enum Protocol {
     /// Forms in, XML out; lists as `.member.N`; result wrapper.
     Query,
     RestXml,
+    /// Members in path, query, headers and a JSON body.
+    RestJson,
 }
 
 /// Where a REST protocol puts a member.
@@ -59,10 +61,12 @@ pub struct Operation {
     pub(crate) output: Option<u16>,
     /// Element around the output in the query protocol.
     pub result_wrapper: Option<&'static str>,
+    /// The signature does not cover the body; a checksum header that it covers does.
+    pub unsigned_payload: bool,
     pub(crate) errors: &'static [u16],
 }
 
-/// A modelled error of iam, sts or s3 (ec2 models none).
+/// A modelled error (ec2 models none).
 #[derive(Debug, PartialEq, Eq)]
 pub struct ErrorRow {
     pub code: &'static str,

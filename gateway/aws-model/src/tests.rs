@@ -3,7 +3,7 @@ use crate::{Kind, Location, SERVICES, service};
 #[test]
 fn every_service_has_all_its_operations() {
     let counts: Vec<usize> = SERVICES.iter().map(|schema| schema.operations().count()).collect();
-    assert_eq!(counts, [830, 180, 116, 11]);
+    assert_eq!(counts, [6, 830, 180, 116, 11]);
     for operation in SERVICES.iter().flat_map(|schema| schema.operations()) {
         assert_eq!(operation.schema.operation(operation.name()).map(|found| found.name()), Some(operation.name()));
     }

@@ -21,8 +21,8 @@ use std::path::{Path, PathBuf};
 use std::process::{Command, Stdio};
 
 /// Services with schema tables, and their API versions in botocore.
-pub const SERVICES: [(&str, &str); 4] =
-    [("ec2", "2016-11-15"), ("iam", "2010-05-08"), ("s3", "2006-03-01"), ("sts", "2011-06-15")];
+pub const SERVICES: [(&str, &str); 5] =
+    [("ebs", "2019-11-02"), ("ec2", "2016-11-15"), ("iam", "2010-05-08"), ("s3", "2006-03-01"), ("sts", "2011-06-15")];
 
 /// Generated files by their path below the repository's root.
 type Output = BTreeMap<PathBuf, String>;

@@ -27,6 +27,9 @@ pub struct Operation {
     pub output: Option<OperationShape>,
     #[serde(default)]
     pub errors: Vec<Reference>,
+    /// The signature does not cover the body.
+    #[serde(default)]
+    pub unsigned_payload: bool,
     #[serde(default)]
     pub documentation: String,
 }

@@ -20,6 +20,7 @@ pub fn render(service: &str, model: &Model) -> Result<String> {
         "ec2" => "Ec2",
         "query" => "Query",
         "rest-xml" => "RestXml",
+        "rest-json" => "RestJson",
         other => bail!("protocol {other} has no tables"),
     };
     writeln!(text, "pub static SCHEMA: Schema = Schema {{")?;
@@ -92,10 +93,11 @@ impl<'a> Tables<'a> {
             writeln!(
                 text,
                 "Operation {{ name: {name:?}, method: {:?}, uri: {:?}, status: {}, input: {input}, output: {output}, \
-                 result_wrapper: {wrapper:?}, errors: &{errors:?} }},",
+                 result_wrapper: {wrapper:?}, unsigned_payload: {}, errors: &{errors:?} }},",
                 operation.http.method,
                 operation.http.request_uri,
-                operation.http.response_code.unwrap_or(200)
+                operation.http.response_code.unwrap_or(200),
+                operation.unsigned_payload
             )?;
         }
         text.push_str("];\n\n");
@@ -176,6 +178,8 @@ impl<'a> Tables<'a> {
             Kind::Blob => write!(row, "Blob {{ sensitive: {} }},", shape.sensitive)?,
             Kind::Timestamp => {
                 let format = match shape.timestamp_format.as_deref() {
+                    // The default of JSON bodies, and of nothing else that is spoken here.
+                    None if self.model.metadata.protocol == "rest-json" => "UnixSeconds",
                     None | Some("iso8601") => "Iso8601",
                     Some("rfc822") => "HttpDate",
                     Some("unixTimestamp") => "UnixSeconds",

@@ -75,7 +75,7 @@ fn render_service(
         if body.contains("Operation for") {
             uses.insert_str(0, "use crate::Operation;\n");
         }
-        if module != COMMON && users.values().any(|families| families.len() > 1) {
+        if users.values().any(|families| families.len() > 1 && families.contains(module)) {
             uses.insert_str(0, "use super::common::*;\n");
         }
         files.insert(format!("{service}/{module}.rs"), format!("{uses}\n{body}"));

@@ -130,7 +130,7 @@ mod tests {
     #[test]
     fn every_pattern_compiles_unless_it_looks_ahead() {
         let mut seen = 0;
-        for schema in SERVICES.iter().filter(|schema| schema.protocol != Protocol::RestXml) {
+        for schema in SERVICES.iter().filter(|schema| matches!(schema.protocol, Protocol::Ec2 | Protocol::Query)) {
             for member in schema.operations().filter_map(|operation| operation.input()).flat_map(|i| i.members().iter())
             {
                 if let Kind::Text { pattern: Some(pattern), .. } = member.shape().kind() {

@@ -71,12 +71,16 @@ impl Violation {
                 let message = format!("Value ({value}) for parameter {} is invalid. {}", self.path, rule.reason());
                 Fault::new("InvalidParameterValue", 400, message)
             }
+            (rule @ (Rule::Unknown | Rule::Type { .. }), Protocol::RestJson) => {
+                let message = format!("{} is not {}", self.path, rule.expected());
+                Fault::new("ValidationException", 400, message).because("INVALID_PARAMETER_VALUE")
+            }
             (Rule::Unknown, _) => Fault::new("MalformedInput", 400, format!("Unexpected parameter {}", self.path)),
             (Rule::Type { value, expected }, _) => {
                 let message = format!("Value {} at {} is not {expected}", shown(&value), self.path);
                 Fault::new("MalformedInput", 400, message)
             }
-            (rule, _) => {
+            (rule, protocol) => {
                 let value = match rule {
                     Rule::Missing => "null".to_owned(),
                     ref rule => format!("'{}'", shown(rule.value())),
@@ -86,7 +90,12 @@ impl Violation {
                     camel(&self.path),
                     rule.constraint()
                 );
-                Fault::new("ValidationError", 400, message)
+                match protocol {
+                    Protocol::RestJson => {
+                        Fault::new("ValidationException", 400, message).because("INVALID_PARAMETER_VALUE")
+                    }
+                    _ => Fault::new("ValidationError", 400, message),
+                }
             }
         }
     }
@@ -103,6 +112,13 @@ impl Rule {
             | Self::MinimumLength { value, .. }
             | Self::MaximumLength { value, .. }
             | Self::Pattern { value, .. } => value,
+        }
+    }
+
+    fn expected(&self) -> &'static str {
+        match self {
+            Self::Type { expected, .. } => expected,
+            _ => "known",
         }
     }
 

@@ -81,8 +81,8 @@ impl Cloud {
         self.directory.path().join("cert.pem")
     }
 
-    /// Answers every call of ec2 and sts by `script`, until dropped.
-    pub async fn worker(&self, script: impl FnMut(ApiRequest) -> ApiReply + Send + 'static) -> [Serving; 2] {
+    /// Answers every call of ebs, ec2 and sts by `script`, until dropped.
+    pub async fn worker(&self, script: impl FnMut(ApiRequest) -> ApiReply + Send + 'static) -> [Serving; 3] {
         let script: Script = Arc::new(Mutex::new(Box::new(script)));
         let permits = Arc::new(Semaphore::new(16));
         let serve = async |subject: &str| {
@@ -93,7 +93,7 @@ impl Cloud {
             };
             self.bus.serve(subject, WORKER_QUEUE, permits.clone(), handler).await.expect("serving")
         };
-        [serve("ec2.*").await, serve("sts.*").await]
+        [serve("ebs.*").await, serve("ec2.*").await, serve("sts.*").await]
     }
 
     /// Sends a request as it is and reads the whole answer.

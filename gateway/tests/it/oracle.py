@@ -11,6 +11,7 @@ import sys
 import botocore.session
 from botocore.config import Config
 from botocore.exceptions import ClientError
+from botocore.response import StreamingBody
 
 
 def prune(shape, value):
@@ -42,6 +43,8 @@ def to_json(value):
         return [to_json(v) for v in value]
     if isinstance(value, datetime.datetime):
         return value.astimezone(datetime.timezone.utc).strftime("%Y-%m-%dT%H:%M:%SZ")
+    if isinstance(value, StreamingBody):
+        value = value.read()
     if isinstance(value, bytes):
         return base64.b64encode(value).decode()
     return value

@@ -8,7 +8,7 @@ use serde_json::{Map, Value, json};
 /// How deep structures are filled; deeper optional members stay away.
 const MAX_DEPTH: usize = 6;
 /// Texts of many kinds: the first that keeps a member's rules is taken.
-const TEXTS: [&str; 20] = [
+const TEXTS: [&str; 22] = [
     "text-1",
     "arn:aws:iam::123456789012:role/example",
     "123456",
@@ -29,6 +29,8 @@ const TEXTS: [&str; 20] = [
     "p-0123456789",
     "o-0123456789",
     "o-0123456789/r-0123/",
+    "snap-0123456789abcdef0",
+    "arn:aws:kms:us-east-1:123456789012:key/example",
 ];
 /// Ids, by the member's name without a plural `s`.
 const IDS: [(&str, &str); 10] = [

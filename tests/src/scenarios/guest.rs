@@ -22,17 +22,13 @@ pub struct Guest<'a> {
 impl<'a> Guest<'a> {
     /// Launches hive-minimal with a user-data script; `more` are further arguments of `run-instances`.
     pub fn launch(cloud: &'a Cloud, user_data: &str, more: &[&str]) -> Result<Self> {
+        Self::launch_image(cloud, &cloud.image, user_data, more)
+    }
+
+    /// [`Guest::launch`] of another image.
+    pub fn launch_image(cloud: &'a Cloud, image: &str, user_data: &str, more: &[&str]) -> Result<Self> {
         let arguments = [
-            &[
-                "ec2",
-                "run-instances",
-                "--image-id",
-                &cloud.image,
-                "--instance-type",
-                "t2.nano",
-                "--user-data",
-                user_data,
-            ],
+            &["ec2", "run-instances", "--image-id", image, "--instance-type", "t2.nano", "--user-data", user_data],
             more,
         ]
         .concat();

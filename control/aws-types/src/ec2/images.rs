@@ -37,6 +37,45 @@ impl Operation for DeregisterImage {
     const NAME: &'static str = "DeregisterImage";
 }
 
+/// Creates an Amazon EBS-backed AMI from an Amazon EBS-backed instance that is either running or stopped.
+#[derive(Clone, Copy, Debug)]
+pub struct CreateImage;
+
+impl Operation for CreateImage {
+    type Input = CreateImageRequest;
+    type Output = CreateImageResult;
+    const SERVICE: &'static str = "ec2";
+    const NAME: &'static str = "CreateImage";
+}
+
+#[derive(Clone, Debug, Default, PartialEq, Serialize, Deserialize)]
+#[serde(rename_all = "PascalCase", default)]
+pub struct CreateImageRequest {
+    #[serde(skip_serializing_if = "Vec::is_empty")]
+    pub block_device_mappings: Vec<BlockDeviceMapping>,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub boot_mode_override: Option<String>,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub description: Option<String>,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub instance_id: Option<String>,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub name: Option<String>,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub no_reboot: Option<bool>,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub snapshot_location: Option<String>,
+    #[serde(skip_serializing_if = "Vec::is_empty")]
+    pub tag_specifications: Vec<TagSpecification>,
+}
+
+#[derive(Clone, Debug, Default, PartialEq, Serialize, Deserialize)]
+#[serde(rename_all = "PascalCase", default)]
+pub struct CreateImageResult {
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub image_id: Option<String>,
+}
+
 #[derive(Clone, Debug, Default, PartialEq, Serialize, Deserialize)]
 #[serde(rename_all = "PascalCase", default)]
 pub struct DeleteSnapshotReturnCode {

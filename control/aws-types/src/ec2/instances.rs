@@ -136,13 +136,6 @@ pub struct ApplicationStatusSummary {
 
 #[derive(Clone, Debug, Default, PartialEq, Serialize, Deserialize)]
 #[serde(rename_all = "PascalCase", default)]
-pub struct AttributeBooleanValue {
-    #[serde(skip_serializing_if = "Option::is_none")]
-    pub value: Option<bool>,
-}
-
-#[derive(Clone, Debug, Default, PartialEq, Serialize, Deserialize)]
-#[serde(rename_all = "PascalCase", default)]
 pub struct AttributeValue {
     #[serde(skip_serializing_if = "Option::is_none")]
     pub value: Option<String>,

@@ -59,6 +59,61 @@ impl Operation for DetachVolume {
     const NAME: &'static str = "DetachVolume";
 }
 
+/// You can modify several parameters of an existing EBS volume, including volume size, volume type, and IOPS capacity.
+#[derive(Clone, Copy, Debug)]
+pub struct ModifyVolume;
+
+impl Operation for ModifyVolume {
+    type Input = ModifyVolumeRequest;
+    type Output = ModifyVolumeResult;
+    const SERVICE: &'static str = "ec2";
+    const NAME: &'static str = "ModifyVolume";
+}
+
+/// Describes the most recent volume modification request for the specified EBS volumes.
+#[derive(Clone, Copy, Debug)]
+pub struct DescribeVolumesModifications;
+
+impl Operation for DescribeVolumesModifications {
+    type Input = DescribeVolumesModificationsRequest;
+    type Output = DescribeVolumesModificationsResult;
+    const SERVICE: &'static str = "ec2";
+    const NAME: &'static str = "DescribeVolumesModifications";
+}
+
+/// Describes the status of the specified volumes.
+#[derive(Clone, Copy, Debug)]
+pub struct DescribeVolumeStatus;
+
+impl Operation for DescribeVolumeStatus {
+    type Input = DescribeVolumeStatusRequest;
+    type Output = DescribeVolumeStatusResult;
+    const SERVICE: &'static str = "ec2";
+    const NAME: &'static str = "DescribeVolumeStatus";
+}
+
+/// Describes the specified attribute of the specified volume.
+#[derive(Clone, Copy, Debug)]
+pub struct DescribeVolumeAttribute;
+
+impl Operation for DescribeVolumeAttribute {
+    type Input = DescribeVolumeAttributeRequest;
+    type Output = DescribeVolumeAttributeResult;
+    const SERVICE: &'static str = "ec2";
+    const NAME: &'static str = "DescribeVolumeAttribute";
+}
+
+/// Modifies a volume attribute.
+#[derive(Clone, Copy, Debug)]
+pub struct ModifyVolumeAttribute;
+
+impl Operation for ModifyVolumeAttribute {
+    type Input = ModifyVolumeAttributeRequest;
+    type Output = crate::Empty;
+    const SERVICE: &'static str = "ec2";
+    const NAME: &'static str = "ModifyVolumeAttribute";
+}
+
 #[derive(Clone, Debug, Default, PartialEq, Serialize, Deserialize)]
 #[serde(rename_all = "PascalCase", default)]
 pub struct AttachVolumeRequest {
@@ -116,6 +171,74 @@ pub struct DeleteVolumeRequest {
 
 #[derive(Clone, Debug, Default, PartialEq, Serialize, Deserialize)]
 #[serde(rename_all = "PascalCase", default)]
+pub struct DescribeVolumeAttributeRequest {
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub attribute: Option<String>,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub volume_id: Option<String>,
+}
+
+#[derive(Clone, Debug, Default, PartialEq, Serialize, Deserialize)]
+#[serde(rename_all = "PascalCase", default)]
+pub struct DescribeVolumeAttributeResult {
+    #[serde(rename = "AutoEnableIO", skip_serializing_if = "Option::is_none")]
+    pub auto_enable_io: Option<AttributeBooleanValue>,
+    #[serde(skip_serializing_if = "Vec::is_empty")]
+    pub product_codes: Vec<ProductCode>,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub volume_id: Option<String>,
+}
+
+#[derive(Clone, Debug, Default, PartialEq, Serialize, Deserialize)]
+#[serde(rename_all = "PascalCase", default)]
+pub struct DescribeVolumeStatusRequest {
+    #[serde(skip_serializing_if = "Vec::is_empty")]
+    pub filters: Vec<Filter>,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub include_managed_resources: Option<bool>,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub max_results: Option<i32>,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub next_token: Option<String>,
+    #[serde(skip_serializing_if = "Vec::is_empty")]
+    pub volume_ids: Vec<String>,
+}
+
+#[derive(Clone, Debug, Default, PartialEq, Serialize, Deserialize)]
+#[serde(rename_all = "PascalCase", default)]
+pub struct DescribeVolumeStatusResult {
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub next_token: Option<String>,
+    #[serde(skip_serializing_if = "Vec::is_empty")]
+    pub volume_statuses: Vec<VolumeStatusItem>,
+}
+
+#[derive(Clone, Debug, Default, PartialEq, Serialize, Deserialize)]
+#[serde(rename_all = "PascalCase", default)]
+pub struct DescribeVolumesModificationsRequest {
+    #[serde(skip_serializing_if = "Vec::is_empty")]
+    pub filters: Vec<Filter>,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub include_managed_resources: Option<bool>,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub max_results: Option<i32>,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub next_token: Option<String>,
+    #[serde(skip_serializing_if = "Vec::is_empty")]
+    pub volume_ids: Vec<String>,
+}
+
+#[derive(Clone, Debug, Default, PartialEq, Serialize, Deserialize)]
+#[serde(rename_all = "PascalCase", default)]
+pub struct DescribeVolumesModificationsResult {
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub next_token: Option<String>,
+    #[serde(skip_serializing_if = "Vec::is_empty")]
+    pub volumes_modifications: Vec<VolumeModification>,
+}
+
+#[derive(Clone, Debug, Default, PartialEq, Serialize, Deserialize)]
+#[serde(rename_all = "PascalCase", default)]
 pub struct DescribeVolumesRequest {
     #[serde(skip_serializing_if = "Vec::is_empty")]
     pub filters: Vec<Filter>,
@@ -149,6 +272,50 @@ pub struct DetachVolumeRequest {
     pub instance_id: Option<String>,
     #[serde(skip_serializing_if = "Option::is_none")]
     pub volume_id: Option<String>,
+}
+
+#[derive(Clone, Debug, Default, PartialEq, Serialize, Deserialize)]
+#[serde(rename_all = "PascalCase", default)]
+pub struct InitializationStatusDetails {
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub estimated_time_to_complete_in_seconds: Option<i64>,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub initialization_type: Option<String>,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub progress: Option<i64>,
+}
+
+#[derive(Clone, Debug, Default, PartialEq, Serialize, Deserialize)]
+#[serde(rename_all = "PascalCase", default)]
+pub struct ModifyVolumeAttributeRequest {
+    #[serde(rename = "AutoEnableIO", skip_serializing_if = "Option::is_none")]
+    pub auto_enable_io: Option<AttributeBooleanValue>,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub volume_id: Option<String>,
+}
+
+#[derive(Clone, Debug, Default, PartialEq, Serialize, Deserialize)]
+#[serde(rename_all = "PascalCase", default)]
+pub struct ModifyVolumeRequest {
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub iops: Option<i32>,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub multi_attach_enabled: Option<bool>,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub size: Option<i32>,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub throughput: Option<i32>,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub volume_id: Option<String>,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub volume_type: Option<String>,
+}
+
+#[derive(Clone, Debug, Default, PartialEq, Serialize, Deserialize)]
+#[serde(rename_all = "PascalCase", default)]
+pub struct ModifyVolumeResult {
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub volume_modification: Option<VolumeModification>,
 }
 
 #[derive(Clone, Debug, Default, PartialEq, Serialize, Deserialize)]
@@ -223,4 +390,125 @@ pub struct VolumeAttachment {
     pub state: Option<String>,
     #[serde(skip_serializing_if = "Option::is_none")]
     pub volume_id: Option<String>,
+}
+
+#[derive(Clone, Debug, Default, PartialEq, Serialize, Deserialize)]
+#[serde(rename_all = "PascalCase", default)]
+pub struct VolumeModification {
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub end_time: Option<String>,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub modification_state: Option<String>,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub operator: Option<OperatorResponse>,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub original_iops: Option<i32>,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub original_multi_attach_enabled: Option<bool>,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub original_size: Option<i32>,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub original_throughput: Option<i32>,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub original_volume_type: Option<String>,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub progress: Option<i64>,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub start_time: Option<String>,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub status_message: Option<String>,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub target_iops: Option<i32>,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub target_multi_attach_enabled: Option<bool>,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub target_size: Option<i32>,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub target_throughput: Option<i32>,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub target_volume_type: Option<String>,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub volume_id: Option<String>,
+}
+
+#[derive(Clone, Debug, Default, PartialEq, Serialize, Deserialize)]
+#[serde(rename_all = "PascalCase", default)]
+pub struct VolumeStatusAction {
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub code: Option<String>,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub description: Option<String>,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub event_id: Option<String>,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub event_type: Option<String>,
+}
+
+#[derive(Clone, Debug, Default, PartialEq, Serialize, Deserialize)]
+#[serde(rename_all = "PascalCase", default)]
+pub struct VolumeStatusAttachmentStatus {
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub instance_id: Option<String>,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub io_performance: Option<String>,
+}
+
+#[derive(Clone, Debug, Default, PartialEq, Serialize, Deserialize)]
+#[serde(rename_all = "PascalCase", default)]
+pub struct VolumeStatusDetails {
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub name: Option<String>,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub status: Option<String>,
+}
+
+#[derive(Clone, Debug, Default, PartialEq, Serialize, Deserialize)]
+#[serde(rename_all = "PascalCase", default)]
+pub struct VolumeStatusEvent {
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub description: Option<String>,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub event_id: Option<String>,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub event_type: Option<String>,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub instance_id: Option<String>,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub not_after: Option<String>,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub not_before: Option<String>,
+}
+
+#[derive(Clone, Debug, Default, PartialEq, Serialize, Deserialize)]
+#[serde(rename_all = "PascalCase", default)]
+pub struct VolumeStatusInfo {
+    #[serde(skip_serializing_if = "Vec::is_empty")]
+    pub details: Vec<VolumeStatusDetails>,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub status: Option<String>,
+}
+
+#[derive(Clone, Debug, Default, PartialEq, Serialize, Deserialize)]
+#[serde(rename_all = "PascalCase", default)]
+pub struct VolumeStatusItem {
+    #[serde(skip_serializing_if = "Vec::is_empty")]
+    pub actions: Vec<VolumeStatusAction>,
+    #[serde(skip_serializing_if = "Vec::is_empty")]
+    pub attachment_statuses: Vec<VolumeStatusAttachmentStatus>,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub availability_zone: Option<String>,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub availability_zone_id: Option<String>,
+    #[serde(skip_serializing_if = "Vec::is_empty")]
+    pub events: Vec<VolumeStatusEvent>,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub initialization_status_details: Option<InitializationStatusDetails>,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub operator: Option<OperatorResponse>,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub outpost_arn: Option<String>,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub volume_id: Option<String>,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub volume_status: Option<VolumeStatusInfo>,
 }

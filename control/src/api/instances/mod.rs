@@ -9,6 +9,7 @@ pub mod run;
 pub mod types;
 mod view;
 
+pub use plan::override_source;
 pub(crate) use view::dns_domain;
 
 use super::{Api, Call};
@@ -23,7 +24,8 @@ use hive_types::id::InstanceId;
 /// EC2's limit of user data, decoded.
 pub const MAX_USER_DATA_BYTES: usize = 16 << 10;
 
-async fn find(api: &Api, call: &Call, id: &InstanceId) -> Result<InstanceRecord, Error> {
+/// The caller's own.
+pub async fn find(api: &Api, call: &Call, id: &InstanceId) -> Result<InstanceRecord, Error> {
     let found = api.stores.instances.get(&key(&call.caller.account, id)).await?;
     Ok(found.ok_or_else(|| not_found(Resource::Instance, id))?.value)
 }

@@ -1,14 +1,15 @@
 //! What a RunInstances call asks for, checked against everything that it names, before anything is made.
 
-use super::super::volumes::{MAX_DISKS, check_device_name, check_kind};
-use super::super::{Api, Call, images, parse_id, parse_ids, tags};
+use super::super::volumes::{MAX_DISKS, check_device_name};
+use super::super::{Api, Call, encryption, images, parse_id, parse_ids, snapshots, tags};
 use super::{check_user_data, find_type};
 use crate::error::{Error, combination, invalid, missing, not_found, required, unsupported};
 use crate::instance_types::{self, InstanceType};
 use crate::store::{
-    GroupReference, ImageRecord, ImageSource, KeyPairRecord, KeyReference, MetadataOptions, SecurityGroupRecord,
-    Shutdown, SubnetRecord, Tags, account_prefix,
+    BootFiles, GroupReference, ImageRecord, ImageSource, KeyPairRecord, KeyReference, MetadataOptions,
+    SecurityGroupRecord, Shutdown, SubnetRecord, Tags, account_prefix,
 };
+use crate::volume_types;
 use hive_aws_types::ec2::{EbsBlockDevice, RunInstancesRequest};
 use hive_types::ApiError;
 use hive_types::error::Resource;
@@ -43,6 +44,8 @@ pub struct PlannedVolume {
     pub source: ImageSource,
     pub iops: Option<i32>,
     pub throughput: Option<i32>,
+    pub kms_key_id: Option<String>,
+    pub boot: Option<BootFiles>,
 }
 
 impl Plan {
@@ -58,7 +61,7 @@ impl Plan {
         let instance_tags = tags::specified(&input.tag_specifications, "instance", &allowed)?;
         let volume_tags = tags::specified(&input.tag_specifications, "volume", &allowed)?;
         let image_id: ImageId = parse_id(Resource::Image, &required(input.image_id.clone(), "ImageId")?)?;
-        let image = images::find(api, call, &image_id).await?;
+        let image = images::find_available(api, call, &image_id).await?;
         let volumes = plan_volumes(api, call, &image, input).await?;
         let key = match &input.key_name {
             Some(name) => Some(find_key(api, call, name).await?),
@@ -310,9 +313,6 @@ async fn plan_volumes(
         let Some(ebs) = &mapping.ebs else {
             return Err(unsupported("Only EBS volumes are available (no instance store)."));
         };
-        if ebs.encrypted == Some(true) || ebs.kms_key_id.is_some() {
-            return Err(unsupported("Encrypted volumes are not available."));
-        }
         match known {
             Some(at) => {
                 let source = planned.get_mut(at).map(|(_, source, changed)| {
@@ -325,14 +325,16 @@ async fn plan_volumes(
             }
             None => {
                 let snapshot = match &ebs.snapshot_id {
-                    Some(id) => Some(images::find_snapshot(api, call, &parse_id(Resource::Snapshot, id)?).await?),
+                    Some(id) => Some(snapshots::find_completed(api, call, &parse_id(Resource::Snapshot, id)?).await?),
                     None => None,
                 };
                 let mut source = ImageSource {
                     snapshot_id: snapshot.as_ref().map(|s| s.snapshot_id.clone()),
-                    blockd_image: snapshot.as_ref().map(|s| s.blockd_image.clone()),
                     size_gib: snapshot.as_ref().map_or(0, |s| s.size_gib),
-                    volume_type: "gp2".into(),
+                    volume_type: volume_types::DEFAULT.into(),
+                    iops: None,
+                    throughput: None,
+                    encrypted: snapshot.as_ref().is_some_and(|s| s.encrypted),
                     delete_on_termination: true,
                 };
                 if source.size_gib == 0 && ebs.volume_size.is_none() {
@@ -350,15 +352,21 @@ async fn plan_volumes(
     if let Some(more) = planned.get_mut(1..) {
         more.sort_by(|a, b| a.0.cmp(&b.0));
     }
-    let finished = planned.into_iter().map(|(device_name, source, ebs)| {
-        let (iops, throughput) = ebs.map_or((None, None), |ebs| (ebs.iops, ebs.throughput));
-        let kind = check_kind(Some(&source.volume_type), source.size_gib, iops, throughput, 1)?;
-        Ok(PlannedVolume { device_name, source, iops: kind.iops, throughput: kind.throughput })
-    });
-    finished.collect()
+    let mut finished = Vec::with_capacity(planned.len());
+    for (device_name, mut source, ebs) in planned {
+        let kind = volume_types::check(Some(&source.volume_type), source.size_gib, source.iops, source.throughput, 1)?;
+        let (encrypted, key) = ebs.map_or((None, None), |ebs| (ebs.encrypted, ebs.kms_key_id.as_deref()));
+        let kms_key_id = encryption::key_for(api, call, encrypted, key, source.encrypted).await?;
+        source.encrypted = kms_key_id.is_some();
+        let boot = (device_name == image.root_device_name).then(|| image.boot.clone());
+        let (iops, throughput) = (kind.iops, kind.throughput);
+        finished.push(PlannedVolume { device_name, source, iops, throughput, kms_key_id, boot });
+    }
+    Ok(finished)
 }
 
-fn override_source(source: &mut ImageSource, ebs: &EbsBlockDevice) -> Result<(), Error> {
+/// Changes a volume of an image as a block-device mapping says.
+pub fn override_source(source: &mut ImageSource, ebs: &EbsBlockDevice) -> Result<(), Error> {
     if let Some(snapshot) = &ebs.snapshot_id
         && source.snapshot_id.as_ref().is_none_or(|own| own.as_str() != snapshot)
     {
@@ -372,8 +380,14 @@ fn override_source(source: &mut ImageSource, ebs: &EbsBlockDevice) -> Result<(),
         })?;
     }
     if let Some(volume_type) = &ebs.volume_type {
+        // What was chosen for another type does not hold for this one.
+        if *volume_type != source.volume_type {
+            (source.iops, source.throughput) = (None, None);
+        }
         source.volume_type.clone_from(volume_type);
     }
+    source.iops = ebs.iops.or(source.iops);
+    source.throughput = ebs.throughput.or(source.throughput);
     if let Some(delete) = ebs.delete_on_termination {
         source.delete_on_termination = delete;
     }

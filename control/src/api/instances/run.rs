@@ -135,6 +135,7 @@ async fn launch(
             force_stop: false,
             reboots_wanted: 0,
             reboots_done: 0,
+            imaging: None,
         });
     }
     let mut launched = Vec::with_capacity(records.len());
@@ -169,7 +170,6 @@ fn volume_record(
         iops: planned.iops,
         throughput: planned.throughput,
         snapshot_id: planned.source.snapshot_id.clone(),
-        blockd_image: planned.source.blockd_image.clone(),
         created_at: call.now,
         state: VolumeState::Creating,
         fault: None,
@@ -180,6 +180,12 @@ fn volume_record(
             delete_on_termination: planned.source.delete_on_termination,
         }),
         tags: plan.volume_tags.clone(),
+        encrypted: planned.source.encrypted,
+        kms_key_id: planned.kms_key_id.clone(),
+        boot: planned.boot.clone(),
+        auto_enable_io: false,
+        modification: None,
+        modified_at: Vec::new(),
     }
 }
 

@@ -70,7 +70,7 @@ fn describe(t: &InstanceType) -> InstanceTypeInfo {
         dedicated_hosts_supported: Some(false),
         ebs_info: Some(EbsInfo {
             ebs_optimized_support: Some("unsupported".into()),
-            encryption_support: Some("unsupported".into()),
+            encryption_support: Some("supported".into()),
             nvme_support: Some("unsupported".into()),
             ..Default::default()
         }),

@@ -1,18 +1,20 @@
-//! Images: registered from a snapshot, shown, deregistered. The operator's import makes the first ones.
+//! Images: registered from a snapshot, made of an instance, shown, deregistered. The operator's import makes the first ones.
+
+pub mod create;
 
 use super::filter::{Filterable, Filters};
 use super::page::Page;
-use super::{Api, Call, iso, parse_id, parse_ids, tags};
+use super::{Api, Call, iso, parse_id, parse_ids, snapshots, tags};
 use crate::error::{Error, combination, invalid, missing, not_found, required, unsupported};
-use crate::random;
-use crate::store::{ImageRecord, ImageSource, SnapshotRecord, Tags, Version, key};
+use crate::store::{ImageRecord, ImageSource, SnapshotRecord, SnapshotState, Tags, Version, account_prefix, key};
+use crate::{random, volume_types};
 use hive_aws_types::ec2::{
-    BlockDeviceMapping, DeregisterImageRequest, DeregisterImageResult, DescribeImagesRequest, DescribeImagesResult,
-    EbsBlockDevice, Image, RegisterImageRequest, RegisterImageResult,
+    BlockDeviceMapping, DeleteSnapshotReturnCode, DeregisterImageRequest, DeregisterImageResult, DescribeImagesRequest,
+    DescribeImagesResult, EbsBlockDevice, Image, RegisterImageRequest, RegisterImageResult,
 };
 use hive_types::ApiError;
 use hive_types::error::Resource;
-use hive_types::id::{AccountId, ImageId, SnapshotId};
+use hive_types::id::{AccountId, ImageId};
 use std::sync::Arc;
 
 /// Where the root volume is when a registration does not say.
@@ -30,12 +32,59 @@ pub async fn find(api: &Api, call: &Call, id: &ImageId) -> Result<ImageRecord, E
     shared.ok_or_else(|| not_found(Resource::Image, id))
 }
 
-/// The snapshot, if the caller may make volumes of it.
-pub async fn find_snapshot(api: &Api, call: &Call, id: &SnapshotId) -> Result<SnapshotRecord, Error> {
-    let all = api.stores.snapshots.range("").await?;
-    let visible = |snapshot: &SnapshotRecord| snapshot.public || snapshot.account == call.caller.account;
-    let found = all.into_iter().map(|record| record.value).find(|s| s.snapshot_id == *id && visible(s));
-    found.ok_or_else(|| not_found(Resource::Snapshot, id))
+/// How far an image is. It is no state of its own: it follows from the snapshots that it is made of.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+enum ImageState {
+    Pending,
+    Available,
+    Failed,
+}
+
+impl ImageState {
+    fn name(self) -> &'static str {
+        match self {
+            Self::Pending => "pending",
+            Self::Available => "available",
+            Self::Failed => "failed",
+        }
+    }
+}
+
+/// A snapshot that is not there any more was completed once: nothing deletes one of an image that is made.
+fn state_of(image: &ImageRecord, snapshots: &[SnapshotRecord]) -> ImageState {
+    let states = |state| snapshots.iter().any(|s| s.state == state && image.uses(&s.snapshot_id));
+    if states(SnapshotState::Error) {
+        ImageState::Failed
+    } else if states(SnapshotState::Pending) {
+        ImageState::Pending
+    } else {
+        ImageState::Available
+    }
+}
+
+/// [`find`], and it can be launched from.
+pub async fn find_available(api: &Api, call: &Call, id: &ImageId) -> Result<ImageRecord, Error> {
+    let image = find(api, call, id).await?;
+    match state_of(&image, &snapshots::all(api).await?) {
+        ImageState::Available => Ok(image),
+        state => {
+            let reason = format!("The image {id} is '{}', not 'available'.", state.name());
+            Err(ApiError::Unavailable { resource: Resource::Image, reason }.into())
+        }
+    }
+}
+
+/// The checks that registering and making an image have in common.
+async fn check_new(api: &Api, call: &Call, name: &str, description: Option<&str>) -> Result<(), Error> {
+    check_name(name)?;
+    if description.is_some_and(|text| text.chars().count() > MAX_DESCRIPTION_CHARS) {
+        return Err(invalid("Description", "", "A description has at most 255 characters."));
+    }
+    let all = api.stores.images.range(&account_prefix(&call.caller.account)).await?;
+    if all.iter().any(|image| image.value.name == name) {
+        return Err(ApiError::Duplicate { resource: Resource::Image, id: name.to_owned() }.into());
+    }
+    Ok(())
 }
 
 /// EC2: 3 to 128 of letters, digits and `()[] ./-'@_`.
@@ -54,11 +103,8 @@ pub async fn register_image(
     input: RegisterImageRequest,
 ) -> Result<RegisterImageResult, Error> {
     let name = required(input.name, "Name")?;
-    check_name(&name)?;
+    check_new(&api, &call, &name, input.description.as_deref()).await?;
     let tags = tags::specified(&input.tag_specifications, "image", &["image", "snapshot"])?;
-    if input.description.as_ref().is_some_and(|text| text.chars().count() > MAX_DESCRIPTION_CHARS) {
-        return Err(invalid("Description", "", "A description has at most 255 characters."));
-    }
     if input.image_location.is_some() {
         return Err(unsupported("Images are registered from snapshots, not from S3."));
     }
@@ -77,13 +123,17 @@ pub async fn register_image(
         super::volumes::check_device_name(&device)?;
         let ebs = mapping.ebs.as_ref().ok_or_else(|| missing("BlockDeviceMapping.Ebs"))?;
         let snapshot = match &ebs.snapshot_id {
-            Some(id) => Some(find_snapshot(&api, &call, &parse_id(Resource::Snapshot, id)?).await?),
+            Some(id) => Some(snapshots::find_completed(&api, &call, &parse_id(Resource::Snapshot, id)?).await?),
             None => None,
         };
         let source = source_of(ebs, snapshot.as_ref())?;
         if device == root_device_name {
             let snapshot = snapshot.ok_or_else(|| missing("BlockDeviceMapping.Ebs.SnapshotId"))?;
-            root = Some((source, snapshot.boot));
+            let boot = snapshot.boot.ok_or_else(|| {
+                let id = &snapshot.snapshot_id;
+                unsupported(format!("The snapshot {id} descends from no image: there is no kernel to boot it with."))
+            })?;
+            root = Some((source, boot));
         } else if more_volumes.iter().any(|(taken, _)| *taken == device) {
             return Err(combination(format!("The device '{device}' is used in more than one block-device mapping")));
         } else {
@@ -92,10 +142,6 @@ pub async fn register_image(
     }
     let (root, boot) =
         root.ok_or_else(|| combination(format!("No snapshot is mapped to the root device {root_device_name}")))?;
-    let all = api.stores.images.range(&crate::store::account_prefix(&call.caller.account)).await?;
-    if all.iter().any(|image| image.value.name == name) {
-        return Err(ApiError::Duplicate { resource: Resource::Image, id: name }.into());
-    }
     let record = ImageRecord {
         version: Version,
         image_id: ImageId::from_random(random::draw()?),
@@ -113,6 +159,13 @@ pub async fn register_image(
         tags,
     };
     api.stores.images.create(&record.key(), &record).await?;
+    // A snapshot that is being deleted was so before its deletion could see this image.
+    for id in record.sources().filter_map(|source| source.snapshot_id.as_ref()) {
+        if let Err(gone) = snapshots::find_completed(&api, &call, id).await {
+            api.stores.images.delete_if(record.key(), |_| Ok::<_, Error>(true)).await?;
+            return Err(gone);
+        }
+    }
     Ok(RegisterImageResult { image_id: Some(record.image_id.to_string()) })
 }
 
@@ -122,22 +175,27 @@ fn source_of(ebs: &EbsBlockDevice, snapshot: Option<&SnapshotRecord>) -> Result<
         None => snapshot.ok_or_else(|| missing("BlockDeviceMapping.Ebs.VolumeSize"))?.size_gib,
     };
     let min_gib = snapshot.map_or(1, |s| s.size_gib);
-    let kind = super::volumes::check_kind(ebs.volume_type.as_deref(), size_gib, ebs.iops, ebs.throughput, min_gib)?;
+    let kind = volume_types::check(ebs.volume_type.as_deref(), size_gib, ebs.iops, ebs.throughput, min_gib)?;
     Ok(ImageSource {
         snapshot_id: snapshot.map(|s| s.snapshot_id.clone()),
-        blockd_image: snapshot.map(|s| s.blockd_image.clone()),
         size_gib,
         volume_type: kind.volume_type,
+        // What the type gives by itself it gives to each volume by its size.
+        iops: ebs.iops,
+        throughput: ebs.throughput,
+        encrypted: ebs.encrypted == Some(true) || snapshot.is_some_and(|s| s.encrypted),
         delete_on_termination: ebs.delete_on_termination.unwrap_or(true),
     })
 }
 
-fn describe(image: &ImageRecord) -> Image {
+fn describe(image: &ImageRecord, state: ImageState) -> Image {
     let mapping = |device: &str, source: &ImageSource| BlockDeviceMapping {
         device_name: Some(device.into()),
         ebs: Some(EbsBlockDevice {
             delete_on_termination: Some(source.delete_on_termination),
-            encrypted: Some(false),
+            encrypted: Some(source.encrypted),
+            iops: source.iops,
+            throughput: source.throughput,
             snapshot_id: source.snapshot_id.as_ref().map(ToString::to_string),
             volume_size: i32::try_from(source.size_gib).ok(),
             volume_type: Some(source.volume_type.clone()),
@@ -164,7 +222,7 @@ fn describe(image: &ImageRecord) -> Image {
         public: Some(image.public),
         root_device_name: Some(image.root_device_name.clone()),
         root_device_type: Some("ebs".into()),
-        state: Some("available".into()),
+        state: Some(state.name().into()),
         tags: tags::to_api(&image.tags),
         usage_operation: Some("RunInstances".into()),
         virtualization_type: Some("hvm".into()),
@@ -172,7 +230,10 @@ fn describe(image: &ImageRecord) -> Image {
     }
 }
 
-impl Filterable for ImageRecord {
+/// An image and how far it is.
+struct Seen(ImageRecord, ImageState);
+
+impl Filterable for Seen {
     const NAMES: &'static [&'static str] = &[
         "architecture",
         "block-device-mapping.device-name",
@@ -198,32 +259,33 @@ impl Filterable for ImageRecord {
     ];
 
     fn values(&self, name: &str) -> Vec<String> {
-        let sources = || std::iter::once(&self.root).chain(self.more_volumes.iter().map(|(_, source)| source));
+        let Self(image, state) = self;
+        let sources = || image.sources();
         match name {
-            "architecture" => vec![self.architecture.clone()],
+            "architecture" => vec![image.architecture.clone()],
             "block-device-mapping.device-name" => {
-                let more = self.more_volumes.iter().map(|(device, _)| device.clone());
-                std::iter::once(self.root_device_name.clone()).chain(more).collect()
+                let more = image.more_volumes.iter().map(|(device, _)| device.clone());
+                std::iter::once(image.root_device_name.clone()).chain(more).collect()
             }
             "block-device-mapping.snapshot-id" => {
                 sources().filter_map(|s| s.snapshot_id.as_ref()).map(ToString::to_string).collect()
             }
             "block-device-mapping.volume-size" => sources().map(|s| s.size_gib.to_string()).collect(),
             "block-device-mapping.volume-type" => sources().map(|s| s.volume_type.clone()).collect(),
-            "creation-date" => vec![iso(self.created_at)],
-            "description" => self.description.iter().cloned().collect(),
+            "creation-date" => vec![iso(image.created_at)],
+            "description" => image.description.iter().cloned().collect(),
             "ena-support" => vec!["false".into()],
             "hypervisor" => vec!["xen".into()],
-            "image-id" => vec![self.image_id.to_string()],
+            "image-id" => vec![image.image_id.to_string()],
             "image-type" => vec!["machine".into()],
-            "is-public" => vec![self.public.to_string()],
-            "name" => vec![self.name.clone()],
-            "owner-alias" => self.owner_alias.iter().cloned().collect(),
-            "owner-id" => vec![self.account.to_string()],
+            "is-public" => vec![image.public.to_string()],
+            "name" => vec![image.name.clone()],
+            "owner-alias" => image.owner_alias.iter().cloned().collect(),
+            "owner-id" => vec![image.account.to_string()],
             "platform-details" => vec!["Linux/UNIX".into()],
-            "root-device-name" => vec![self.root_device_name.clone()],
+            "root-device-name" => vec![image.root_device_name.clone()],
             "root-device-type" => vec!["ebs".into()],
-            "state" => vec!["available".into()],
+            "state" => vec![state.name().into()],
             "virtualization-type" => vec!["hvm".into()],
             // Only Windows images have a platform.
             _ => Vec::new(),
@@ -231,7 +293,7 @@ impl Filterable for ImageRecord {
     }
 
     fn tags(&self) -> Option<&Tags> {
-        Some(&self.tags)
+        Some(&self.0.tags)
     }
 }
 
@@ -250,7 +312,7 @@ pub async fn describe_images(
 ) -> Result<DescribeImagesResult, Error> {
     let ids: Vec<ImageId> = parse_ids(Resource::Image, &input.image_ids)?;
     let page = Page::check(input.max_results, input.next_token.as_deref(), 1..=1000, !ids.is_empty())?;
-    let filters = Filters::check::<ImageRecord>(&input.filters)?;
+    let filters = Filters::check::<Seen>(&input.filters)?;
     let caller = &call.caller.account;
     let all = api.stores.images.range("").await?;
     let mut all: Vec<ImageRecord> = all.into_iter().map(|record| record.value).collect();
@@ -263,14 +325,24 @@ pub async fn describe_images(
         "self" => !image.public && image.account == *caller,
         account => image.account.as_str() == account,
     };
-    all.retain(|image| {
+    let snapshots = snapshots::all(&api).await?;
+    let seen = |image: ImageRecord| {
+        let state = state_of(&image, &snapshots);
+        Seen(image, state)
+    };
+    let mut all: Vec<Seen> = all.into_iter().map(seen).collect();
+    all.retain(|seen| {
+        let image = &seen.0;
         (ids.is_empty() || ids.contains(&image.image_id))
             && (input.owners.is_empty() || input.owners.iter().any(|owner| owned_by(image, owner, caller)))
             && (input.executable_users.is_empty() || input.executable_users.iter().any(|user| may_launch(image, user)))
-            && filters.admit(image)
+            && filters.admit(seen)
     });
-    let (page, next_token) = page.cut(all, ImageRecord::key);
-    Ok(DescribeImagesResult { images: page.iter().map(describe).collect(), next_token })
+    let (page, next_token) = page.cut(all, |seen| seen.0.key());
+    Ok(DescribeImagesResult {
+        images: page.iter().map(|Seen(image, state)| describe(image, *state)).collect(),
+        next_token,
+    })
 }
 
 /// Instances that were launched from the image go on, and start again: they hold what they boot from.
@@ -280,10 +352,23 @@ pub async fn deregister_image(
     input: DeregisterImageRequest,
 ) -> Result<DeregisterImageResult, Error> {
     let id: ImageId = parse_id(Resource::Image, &required(input.image_id, "ImageId")?)?;
-    if input.delete_associated_snapshots == Some(true) {
-        return Err(unsupported("Snapshots of imported images stay."));
-    }
     let gone = api.stores.images.delete_if(key(&call.caller.account, &id), |_| Ok::<_, Error>(true)).await?;
-    gone.ok_or_else(|| not_found(Resource::Image, &id))?;
-    Ok(DeregisterImageResult { r#return: Some(true), ..Default::default() })
+    let image = gone.ok_or_else(|| not_found(Resource::Image, &id))?;
+    let mut delete_snapshot_results = Vec::new();
+    for snapshot in image.sources().filter_map(|source| source.snapshot_id.as_ref()) {
+        if input.delete_associated_snapshots != Some(true) {
+            break;
+        }
+        let return_code = match snapshots::delete(&api, &call, snapshot).await {
+            Ok(()) => "success",
+            Err(Error::Api(ApiError::InUse { .. })) => "skipped",
+            Err(Error::Api(ApiError::NotFound { .. })) => "client-error",
+            Err(error) => return Err(error),
+        };
+        delete_snapshot_results.push(DeleteSnapshotReturnCode {
+            snapshot_id: Some(snapshot.to_string()),
+            return_code: Some(return_code.into()),
+        });
+    }
+    Ok(DeregisterImageResult { r#return: Some(true), delete_snapshot_results })
 }

@@ -1,0 +1,373 @@
+//! A whole hived with its node's agent, over a real nats-server and a blockd of ours: what handlers want, the node makes true.
+
+use crate::cloud::{ACCOUNT, Cloud, config, text};
+use crate::fake_blockd::{self, Shared};
+use crate::machine;
+use base64::Engine;
+use base64::engine::general_purpose::STANDARD;
+use hive_blockd_api::{ErrorKind, VolumeHealth};
+use hive_bus::testing::NatsServer;
+use hive_bus::{Bus, BusConfig};
+use hive_types::ApiError;
+use hive_types::envelope::{ApiReply, ApiRequest, Principal, subject};
+use hive_types::error::{BlockFault, Resource};
+use hived::NodeConfig;
+use hived::store::{Imaging, SnapshotRecord, SnapshotState, Stores};
+use jiff::{SignedDuration, Timestamp};
+use serde_json::{Value, json};
+use sha2::{Digest, Sha256};
+use std::time::{Duration, Instant};
+use tokio::task::JoinHandle;
+
+const PATIENCE: Duration = Duration::from_secs(30);
+const BLOCK: usize = 512 << 10;
+
+struct Region {
+    blockd: Shared,
+    bus: Bus,
+    stores: Stores,
+    hived: JoinHandle<()>,
+    _nats: NatsServer,
+    directory: tempfile::TempDir,
+}
+
+impl Drop for Region {
+    fn drop(&mut self) {
+        self.hived.abort();
+    }
+}
+
+impl Region {
+    async fn start() -> Self {
+        let nats = NatsServer::start();
+        let directory = tempfile::tempdir().expect("a directory");
+        let at = |name: &str| directory.path().join(name);
+        let blockd = fake_blockd::start(&at("blockd.sock"));
+        machine::start_netd(&at("netd.sock"));
+        machine::install_vmm(&at("vmm"), &at("story"));
+        let mut config = config();
+        config.nats_url = nats.url();
+        config.node = Some(NodeConfig {
+            node_id: "node-1".into(),
+            state_dir: at("state"),
+            run_dir: at("run"),
+            vmm: at("vmm"),
+            blockd_socket: at("blockd.sock"),
+            netd_socket: at("netd.sock"),
+            memory_mib: 4096,
+            stop_grace_ms: 1000,
+            terminate_grace_ms: 1000,
+        });
+        let bus_config = BusConfig { url: nats.url(), name: "test".into(), request_timeout: Duration::from_secs(20) };
+        let bus = Bus::connect(&bus_config).await.expect("connect");
+        assert!(bus.wait_connected(PATIENCE).await);
+        let stores = Stores::nats(&bus, 1);
+        // The image and the network of the other tests; the node's heartbeat is the agent's own in a moment.
+        drop(Cloud::new(stores.clone()).await);
+        let hived = tokio::spawn(async move { hived::run(config).await.expect("hived") });
+        let region = Self { blockd, bus, stores, hived, _nats: nats, directory };
+        let began = Instant::now();
+        while region.call("DescribeVolumes", json!({})).await.is_err() {
+            assert!(began.elapsed() < PATIENCE, "hived does not answer");
+            tokio::time::sleep(Duration::from_millis(50)).await;
+        }
+        region
+    }
+
+    async fn call(&self, action: &str, params: Value) -> Result<Value, ApiError> {
+        let Value::Object(params) = params else { panic!("parameters are an object") };
+        let operation = hive_aws_types::OPERATIONS.iter().find(|operation| operation.name == action);
+        let service = operation.expect("an operation").service;
+        let request = ApiRequest {
+            request_id: "r".into(),
+            service: service.into(),
+            action: action.into(),
+            region: "us-east-1".into(),
+            caller: Principal {
+                account: ACCOUNT.parse().expect("an account"),
+                arn: format!("arn:aws:iam::{ACCOUNT}:root"),
+                user_id: ACCOUNT.into(),
+                access_key_id: "k".into(),
+            },
+            params,
+        };
+        match self.bus.request::<_, ApiReply>(&subject(service, action), &request).await {
+            Ok(ApiReply::Ok(members)) => Ok(Value::Object(members)),
+            Ok(ApiReply::Err(error)) => Err(error),
+            Err(error) => Err(ApiError::ServiceUnavailable { reason: error.to_string() }),
+        }
+    }
+
+    async fn ok(&self, action: &str, params: Value) -> Value {
+        self.call(action, params).await.unwrap_or_else(|error| panic!("{action}: {error:?}"))
+    }
+
+    /// Asks until the answer has `wanted` at `pointer`.
+    async fn wait(&self, action: &str, params: Value, pointer: &str, wanted: &str) -> Value {
+        let began = Instant::now();
+        loop {
+            let answer = self.call(action, params.clone()).await;
+            if let Ok(answer) = &answer
+                && answer.pointer(pointer).and_then(Value::as_str) == Some(wanted)
+            {
+                return answer.clone();
+            }
+            assert!(began.elapsed() < PATIENCE, "{action}: no {wanted} at {pointer}: {answer:?}");
+            tokio::time::sleep(Duration::from_millis(50)).await;
+        }
+    }
+
+    async fn wait_volume(&self, id: &str) {
+        self.wait("DescribeVolumes", json!({"VolumeIds": [id]}), "/Volumes/0/State", "available").await;
+    }
+
+    async fn wait_snapshot(&self, id: &str, state: &str) -> Value {
+        let answer = self.wait("DescribeSnapshots", json!({"SnapshotIds": [id]}), "/Snapshots/0/State", state).await;
+        answer["Snapshots"][0].clone()
+    }
+
+    async fn volume(&self, more: Value) -> String {
+        let mut params = json!({"AvailabilityZone": "us-east-1a", "Size": 10});
+        if let (Value::Object(params), Value::Object(more)) = (&mut params, more) {
+            params.extend(more);
+        }
+        let id = text(&self.ok("CreateVolume", params).await["VolumeId"]);
+        self.wait_volume(&id).await;
+        id
+    }
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn volumes_and_snapshots_become_what_was_asked_for() {
+    let region = Region::start().await;
+    let id = region.volume(json!({"VolumeType": "gp3", "Iops": 4000, "Throughput": 500})).await;
+    let limits = region.blockd.lock().expect("state").volumes[&id].limits;
+    assert_eq!((limits.iops, limits.throughput_bytes_per_s), (Some(4000), Some(500 << 20)));
+
+    let taken = region.ok("CreateSnapshot", json!({"VolumeId": id, "Description": "one"})).await;
+    assert_eq!(taken["State"], "pending");
+    let snapshot = text(&taken["SnapshotId"]);
+    let held = region.blockd.lock().expect("state").snapshots[&snapshot].snapshot.volume_id.clone();
+    assert_eq!(held.map(|id| id.to_string()).as_ref(), Some(&id), "taken when the call is answered");
+    let completed = region.wait_snapshot(&snapshot, "completed").await;
+    assert_eq!((&completed["Progress"], &completed["VolumeId"]), (&json!("100%"), &json!(id)));
+    assert!(completed["CompletionTime"].is_string());
+
+    let clone = region.volume(json!({"SnapshotId": snapshot, "Size": 20})).await;
+    let of = region.blockd.lock().expect("state").volumes[&clone].snapshot_id.clone();
+    assert_eq!(of.map(|id| id.to_string()).as_ref(), Some(&snapshot));
+
+    region.ok("ModifyVolume", json!({"VolumeId": id, "Size": 30, "Iops": 5000})).await;
+    let modified = json!({"VolumeIds": [id]});
+    let pointer = "/VolumesModifications/0/ModificationState";
+    region.wait("DescribeVolumesModifications", modified.clone(), pointer, "completed").await;
+    let grown = region.blockd.lock().expect("state").volumes[&id].clone();
+    assert_eq!((grown.size_bytes, grown.limits.iops), (30 << 30, Some(5000)));
+    let described = region.ok("DescribeVolumes", modified).await;
+    assert_eq!((&described["Volumes"][0]["Size"], &described["Volumes"][0]["Iops"]), (&json!(30), &json!(5000)));
+
+    let copy = json!({"SourceRegion": "us-east-1", "SourceSnapshotId": snapshot, "Encrypted": true});
+    let copied = text(&region.ok("CopySnapshot", copy).await["SnapshotId"]);
+    assert_eq!(region.wait_snapshot(&copied, "completed").await["Encrypted"], true);
+    region.ok("DeleteSnapshot", json!({"SnapshotId": snapshot})).await;
+    let began = Instant::now();
+    while region.blockd.lock().expect("state").snapshots.contains_key(&snapshot) {
+        assert!(began.elapsed() < PATIENCE, "blockd still has it");
+        tokio::time::sleep(Duration::from_millis(50)).await;
+    }
+
+    let status = json!({"VolumeIds": [id]});
+    let seen = region.ok("DescribeVolumeStatus", status.clone()).await;
+    assert_eq!(seen["VolumeStatuses"][0]["VolumeStatus"]["Status"], "ok");
+    if let Some(volume) = region.blockd.lock().expect("state").volumes.get_mut(&id) {
+        (volume.health, volume.fault) = (VolumeHealth::Degraded, Some("the store is away".into()));
+    }
+    let seen = region.ok("DescribeVolumeStatus", status).await;
+    assert_eq!(seen["VolumeStatuses"][0]["VolumeStatus"]["Status"], "warning");
+    assert_eq!(seen["VolumeStatuses"][0]["VolumeStatus"]["Details"][1]["Status"], "degraded");
+    assert_eq!(seen["VolumeStatuses"][0]["Events"][0]["Description"], "the store is away");
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn what_is_not_taken_leaves_nothing_and_what_was_cut_off_fails() {
+    let region = Region::start().await;
+    let id = region.volume(json!({})).await;
+    region.blockd.lock().expect("state").refuse_snapshots = Some(ErrorKind::NoSpace);
+    let refused = region.call("CreateSnapshot", json!({"VolumeId": id})).await.expect_err("refused");
+    assert!(matches!(refused, ApiError::ServiceUnavailable { .. }), "{refused:?}");
+    let of_volume = json!({"Filters": [{"Name": "volume-id", "Values": [id]}]});
+    assert_eq!(region.ok("DescribeSnapshots", of_volume).await["Snapshots"], Value::Null);
+    region.blockd.lock().expect("state").refuse_snapshots = None;
+
+    // As a worker leaves it that dies between the record and the question.
+    let taken = region.ok("CreateSnapshot", json!({"VolumeId": id})).await;
+    let taken = text(&taken["SnapshotId"]);
+    region.wait_snapshot(&taken, "completed").await;
+    let key = format!("{ACCOUNT}.{taken}");
+    let record = region.stores.snapshots.get(&key).await.expect("get").expect("a record").value;
+    let cut_off = SnapshotRecord {
+        snapshot_id: hive_types::id::SnapshotId::from_random(99),
+        state: SnapshotState::Pending,
+        created_at: Timestamp::now() - SignedDuration::from_mins(1),
+        ..record
+    };
+    region.stores.snapshots.create(&cut_off.key(), &cut_off).await.expect("created");
+    let failed = region.wait_snapshot(cut_off.snapshot_id.as_str(), "error").await;
+    assert!(text(&failed["StateMessage"]).contains("cut off"));
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn blocks_go_in_and_come_out() {
+    let region = Region::start().await;
+    let start = json!({"VolumeSize": 1, "ClientToken": "token", "Tags": [{"Key": "a", "Value": "b"}]});
+    let started = region.ok("StartSnapshot", start.clone()).await;
+    let id = text(&started["SnapshotId"]);
+    assert_eq!((&started["Status"], &started["BlockSize"]), (&json!("pending"), &json!(BLOCK)));
+    assert_eq!(region.ok("StartSnapshot", start).await["SnapshotId"], id, "a repeated token");
+    let other = region.call("StartSnapshot", json!({"VolumeSize": 2, "ClientToken": "token"})).await;
+    assert_eq!(other, Err(ApiError::IdempotentParameterMismatch));
+
+    let blocks = [(3u32, vec![3u8; BLOCK]), (2047, vec![7; BLOCK]), (3, vec![4; BLOCK])];
+    for (index, data) in &blocks {
+        let checksum = STANDARD.encode(Sha256::digest(data));
+        let put = json!({"SnapshotId": id, "BlockIndex": index, "BlockData": STANDARD.encode(data), "DataLength": BLOCK,
+            "Checksum": checksum, "ChecksumAlgorithm": "SHA256"});
+        assert_eq!(region.ok("PutSnapshotBlock", put).await["Checksum"], checksum);
+    }
+    let fault = async |action: &str, params: Value| match region.call(action, params).await {
+        Err(ApiError::Blocks { fault, .. }) => fault,
+        other => panic!("{action}: {other:?}"),
+    };
+    let linear = Sha256::digest([Sha256::digest(&blocks[2].1), Sha256::digest(&blocks[1].1)].concat());
+    let complete = |count: u32, digest: &[u8]| {
+        json!({"SnapshotId": id, "ChangedBlocksCount": count, "Checksum": STANDARD.encode(digest),
+            "ChecksumAlgorithm": "SHA256", "ChecksumAggregationMethod": "LINEAR"})
+    };
+    assert_eq!(fault("CompleteSnapshot", complete(3, &linear)).await, BlockFault::Parameter, "two blocks, one twice");
+    assert_eq!(fault("CompleteSnapshot", complete(2, &[0; 32])).await, BlockFault::Parameter);
+    assert_eq!(fault("ListSnapshotBlocks", json!({"SnapshotId": id})).await, BlockFault::Snapshot, "not completed");
+    region.ok("CompleteSnapshot", complete(2, &linear)).await;
+    region.wait_snapshot(&id, "completed").await;
+    assert_eq!(region.ok("CompleteSnapshot", complete(2, &linear)).await["Status"], "completed", "asked again");
+
+    let listed = region.ok("ListSnapshotBlocks", json!({"SnapshotId": id, "MaxResults": 100})).await;
+    let indexes: Vec<&Value> = listed["Blocks"].as_array().expect("blocks").iter().map(|b| &b["BlockIndex"]).collect();
+    assert_eq!(indexes, [3, 2047]);
+    assert_eq!(listed["VolumeSize"], 1);
+    let token = &listed["Blocks"][0]["BlockToken"];
+    let read = |index: u32| json!({"SnapshotId": id, "BlockIndex": index, "BlockToken": token});
+    let block = region.ok("GetSnapshotBlock", read(3)).await;
+    assert_eq!(STANDARD.decode(text(&block["BlockData"])).expect("base64"), blocks[2].1);
+    assert_eq!(block["Checksum"], STANDARD.encode(Sha256::digest(&blocks[2].1)));
+    assert_eq!(fault("GetSnapshotBlock", read(2047)).await, BlockFault::BlockToken, "the token of another block");
+
+    let child = region.ok("StartSnapshot", json!({"VolumeSize": 1, "ParentSnapshotId": id})).await;
+    let child = text(&child["SnapshotId"]);
+    let data = vec![9u8; BLOCK];
+    let put = json!({"SnapshotId": child, "BlockIndex": 8, "BlockData": STANDARD.encode(&data), "DataLength": BLOCK,
+        "Checksum": STANDARD.encode(Sha256::digest(&data)), "ChecksumAlgorithm": "SHA256"});
+    region.ok("PutSnapshotBlock", put.clone()).await;
+    region.ok("CompleteSnapshot", json!({"SnapshotId": child, "ChangedBlocksCount": 1})).await;
+    region.wait_snapshot(&child, "completed").await;
+    assert_eq!(fault("PutSnapshotBlock", put).await, BlockFault::Snapshot, "it is completed");
+    let changed = json!({"FirstSnapshotId": id, "SecondSnapshotId": child});
+    let changed = region.ok("ListChangedBlocks", changed).await;
+    assert_eq!(changed["ChangedBlocks"].as_array().map(Vec::len), Some(1));
+    assert_eq!(changed["ChangedBlocks"][0]["BlockIndex"], 8);
+    assert_eq!(changed["ChangedBlocks"][0]["FirstBlockToken"], Value::Null);
+    let back = json!({"FirstSnapshotId": child, "SecondSnapshotId": id});
+    assert_eq!(fault("ListChangedBlocks", back).await, BlockFault::UnrelatedSnapshots);
+    let absent = region.call("ListSnapshotBlocks", json!({"SnapshotId": "snap-00000000000000000"})).await;
+    assert!(matches!(absent, Err(ApiError::NotFound { resource: Resource::Snapshot, .. })), "{absent:?}");
+}
+
+fn story(region: &Region) -> Vec<String> {
+    let text = std::fs::read_to_string(region.directory.path().join("story")).unwrap_or_default();
+    text.lines().map(str::to_owned).collect()
+}
+
+async fn wait_story(region: &Region, wanted: &[&str]) {
+    let began = Instant::now();
+    while story(region) != wanted {
+        assert!(began.elapsed() < PATIENCE, "{:?} is not {wanted:?}", story(region));
+        tokio::time::sleep(Duration::from_millis(50)).await;
+    }
+}
+
+/// hived ends its guests' machines only when told to; these would outlive the test.
+async fn terminate(region: &Region, instance: &str) {
+    region.ok("TerminateInstances", json!({"InstanceIds": [instance]})).await;
+    let described = json!({"InstanceIds": [instance]});
+    region.wait("DescribeInstances", described, "/Reservations/0/Instances/0/State/Name", "terminated").await;
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn an_image_is_taken_of_a_machine_that_is_off_and_boots_again() {
+    let region = Region::start().await;
+    let imported = &region.ok("DescribeImages", json!({})).await["Images"][0]["ImageId"];
+    let launch = json!({"ImageId": imported, "InstanceType": "t3.nano", "MinCount": 1, "MaxCount": 1,
+        "BlockDeviceMappings": [{"DeviceName": "/dev/sdf", "Ebs": {"VolumeSize": 1, "Encrypted": true}}]});
+    {
+        // What the operator's import leaves in blockd.
+        let mut blockd = region.blockd.lock().expect("state");
+        let id = hive_types::id::SnapshotId::from_random(7);
+        blockd.import(id.as_str(), 2 << 30);
+        blockd.story = Some(region.directory.path().join("story"));
+    }
+    let instance = text(&region.ok("RunInstances", launch.clone()).await["Instances"][0]["InstanceId"]);
+    let described = json!({"InstanceIds": [instance]});
+    let state = "/Reservations/0/Instances/0/State/Name";
+    region.wait("DescribeInstances", described.clone(), state, "running").await;
+
+    let image = text(&region.ok("CreateImage", json!({"InstanceId": instance, "Name": "golden"})).await["ImageId"]);
+    wait_story(&region, &["on", "off", "snapshot", "on"]).await;
+    let made = json!({"ImageIds": [image]});
+    let seen = region.wait("DescribeImages", made, "/Images/0/State", "available").await;
+    let mappings = seen["Images"][0]["BlockDeviceMappings"].as_array().expect("mappings").clone();
+    assert_eq!(mappings.len(), 2);
+    assert_eq!(mappings[1]["Ebs"]["Encrypted"], true);
+    region.wait("DescribeInstances", described.clone(), state, "running").await;
+
+    // Without a reboot the machine stays on.
+    let hot = json!({"InstanceId": instance, "Name": "hot", "NoReboot": true});
+    let hot = text(&region.ok("CreateImage", hot).await["ImageId"]);
+    region.wait("DescribeImages", json!({"ImageIds": [hot]}), "/Images/0/State", "available").await;
+    wait_story(&region, &["on", "off", "snapshot", "on", "snapshot"]).await;
+
+    // As a hived leaves it that is killed when the snapshots are taken and the machine is off: the next one starts it.
+    let key = format!("{ACCOUNT}.{instance}");
+    region.blockd.lock().expect("state").is_away = true;
+    let snapshots = mappings.iter().map(|mapping| text(&mapping["Ebs"]["SnapshotId"]).parse().expect("an id"));
+    let record = region.stores.instances.get(&key).await.expect("get").expect("the instance").value;
+    let volumes = record.disks.iter().map(|disk| disk.volume_id.clone());
+    let imaging = Imaging { snapshots: volumes.zip(snapshots).collect(), since: Timestamp::now() };
+    let marked = region.stores.instances.modify(&key, |instance| {
+        instance.imaging = Some(imaging.clone());
+        Ok::<_, hived::Error>(())
+    });
+    marked.await.expect("modify").expect("the instance");
+    press_button(&region, &instance).await;
+    wait_story(&region, &["on", "off", "snapshot", "on", "snapshot", "off"]).await;
+    region.blockd.lock().expect("state").is_away = false;
+    wait_story(&region, &["on", "off", "snapshot", "on", "snapshot", "off", "on"]).await;
+    let began = Instant::now();
+    while region.stores.instances.get(&key).await.expect("get").is_some_and(|record| record.value.imaging.is_some()) {
+        assert!(began.elapsed() < PATIENCE, "the image is still being made");
+        tokio::time::sleep(Duration::from_millis(50)).await;
+    }
+    assert_eq!(region.ok("DescribeInstances", described).await.pointer(state), Some(&json!("running")));
+    let clone = json!({"ImageId": image, "InstanceType": "t3.nano", "MinCount": 1, "MaxCount": 1});
+    let second = text(&region.ok("RunInstances", clone).await["Instances"][0]["InstanceId"]);
+    region.wait("DescribeInstances", json!({"InstanceIds": [second]}), state, "running").await;
+    terminate(&region, &second).await;
+    terminate(&region, &instance).await;
+}
+
+/// The machine ends as if its guest had powered off.
+async fn press_button(region: &Region, instance: &str) {
+    use tokio::io::{AsyncReadExt, AsyncWriteExt};
+    let socket = region.directory.path().join("run").join(instance).join("api.sock");
+    let mut stream = tokio::net::UnixStream::connect(socket).await.expect("the machine");
+    stream.write_all(b"{\"method\":\"power-button\"}\n").await.expect("pressed");
+    stream.read_to_end(&mut Vec::new()).await.expect("answered");
+}
