@@ -28,6 +28,8 @@ pub struct Uring {
     backlog: VecDeque<squeue::Entry>,
     /// Entries in the submission queue that the kernel has not been told of.
     unsubmitted: bool,
+    /// Operations on files in memory, which have ended.
+    ready: Vec<Cqe>,
 }
 
 impl Uring {
@@ -41,7 +43,7 @@ impl Uring {
         if !ring.params().is_feature_nodrop() {
             return Err(io::Error::new(io::ErrorKind::Unsupported, "io_uring of this kernel may drop completions"));
         }
-        Ok(Self { ring, backlog: VecDeque::new(), unsubmitted: false })
+        Ok(Self { ring, backlog: VecDeque::new(), unsubmitted: false, ready: Vec::new() })
     }
 
     /// Queue an entry; it reaches the kernel at the next [`Self::submit`] or [`Self::wait`].
@@ -96,7 +98,7 @@ impl Uring {
 
     /// [`Self::submit`], then sleep until at least one completion is there.
     pub fn wait(&mut self) -> io::Result<()> {
-        self.enter(1)
+        self.enter(usize::from(self.ready.is_empty()))
     }
 
     fn enter(&mut self, want: usize) -> io::Result<()> {
@@ -118,11 +120,12 @@ impl Uring {
 
     /// Whether [`Self::reap`] after [`Self::submit`] would find something; costs no system call.
     pub fn is_ready(&mut self) -> bool {
-        !self.ring.completion().is_empty() || self.ring.submission().taskrun()
+        !self.ready.is_empty() || !self.ring.completion().is_empty() || self.ring.submission().taskrun()
     }
 
     /// Move all posted completions to `into`.
     pub fn reap(&mut self, into: &mut Vec<Cqe>) {
+        into.append(&mut self.ready);
         into.extend(self.ring.completion().map(|cqe| Cqe {
             tag: cqe.user_data(),
             result: cqe.result(),
@@ -131,34 +134,59 @@ impl Uring {
     }
 }
 
+/// The result as a completion has it.
+fn errno_or(result: isize) -> i32 {
+    if result >= 0 { result as i32 } else { -io::Error::last_os_error().raw_os_error().unwrap_or(libc::EIO) }
+}
+
+impl Uring {
+    /// Something that needed no ring has ended.
+    fn finished(&mut self, tag: u64, result: i32) {
+        self.ready.push(Cqe { tag, result, more: false });
+    }
+}
+
 impl Disk for Uring {
     unsafe fn readv(&mut self, file: FileId, iovecs: *const libc::iovec, count: u32, offset: u64, tag: u64) {
-        let entry = opcode::Readv::new(types::Fd(file.0), iovecs, count).offset(offset).build();
+        if file.in_memory {
+            // SAFETY: the caller vouches for iovecs and memory.
+            let result = unsafe { libc::preadv(file.fd, iovecs, count as i32, offset as i64) };
+            return self.finished(tag, errno_or(result));
+        }
+        let entry = opcode::Readv::new(types::Fd(file.fd), iovecs, count).offset(offset).build();
         // SAFETY: passed on to our caller.
         unsafe { self.push(entry.user_data(tag)) }
     }
 
     unsafe fn writev(&mut self, file: FileId, iovecs: *const libc::iovec, count: u32, offset: u64, tag: u64) {
-        let entry = opcode::Writev::new(types::Fd(file.0), iovecs, count).offset(offset).build();
+        if file.in_memory {
+            // SAFETY: the caller vouches for iovecs and memory.
+            let result = unsafe { libc::pwritev(file.fd, iovecs, count as i32, offset as i64) };
+            return self.finished(tag, errno_or(result));
+        }
+        let entry = opcode::Writev::new(types::Fd(file.fd), iovecs, count).offset(offset).build();
         // SAFETY: passed on to our caller.
         unsafe { self.push(entry.user_data(tag)) }
     }
 
     fn sync(&mut self, file: FileId, tag: u64) {
-        let entry = opcode::Fsync::new(types::Fd(file.0)).flags(types::FsyncFlags::DATASYNC).build();
+        if file.in_memory {
+            return self.finished(tag, 0);
+        }
+        let entry = opcode::Fsync::new(types::Fd(file.fd)).flags(types::FsyncFlags::DATASYNC).build();
         // SAFETY: a sync names no memory.
         unsafe { self.push(entry.user_data(tag)) }
     }
 
     fn allocate(&mut self, file: FileId, offset: u64, len: u64, tag: u64) {
-        let entry = opcode::Fallocate::new(types::Fd(file.0), len).offset(offset).build();
+        let entry = opcode::Fallocate::new(types::Fd(file.fd), len).offset(offset).build();
         // SAFETY: an allocation names no memory.
         unsafe { self.push(entry.user_data(tag)) }
     }
 
     fn punch(&mut self, file: FileId, offset: u64, len: u64, tag: u64) {
         let mode = libc::FALLOC_FL_PUNCH_HOLE | libc::FALLOC_FL_KEEP_SIZE;
-        let entry = opcode::Fallocate::new(types::Fd(file.0), len).offset(offset).mode(mode).build();
+        let entry = opcode::Fallocate::new(types::Fd(file.fd), len).offset(offset).mode(mode).build();
         // SAFETY: a deallocation names no memory.
         unsafe { self.push(entry.user_data(tag)) }
     }

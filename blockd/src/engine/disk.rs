@@ -1,10 +1,22 @@
 //! What an engine asks of the files beneath it. The shipping disk is the thread's io_uring; tests record, drop, tear and reorder.
 
-use std::os::fd::RawFd;
+use std::os::fd::{AsFd, AsRawFd, RawFd};
 
 /// An open file, by its descriptor; whoever names it keeps it open.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub struct FileId(pub RawFd);
+pub struct FileId {
+    pub fd: RawFd,
+    /// The file lies in memory: reading and writing it never waits, and is quickest done at once.
+    pub in_memory: bool,
+}
+
+impl FileId {
+    pub fn of(file: impl AsFd) -> Self {
+        let fd = file.as_fd();
+        let in_memory = rustix::fs::fstatfs(fd).is_ok_and(|stat| stat.f_type == libc::TMPFS_MAGIC);
+        Self { fd: fd.as_raw_fd(), in_memory }
+    }
+}
 
 /// Asynchronous file operations. Each completes as its `tag` with a negative errno or the bytes done, in any order.
 pub trait Disk {

@@ -113,7 +113,13 @@ impl Current {
     fn finish(mut self, uid: VolumeUid, guard: &Guard) -> Vec<u8> {
         self.close_group(uid, guard);
         self.bytes.truncate(usize::from(self.index.end) * BLOCK_BYTES);
-        let header = SegmentHeader { volume: uid, segment: self.id, next_slot: 0, previous_end: FRONT_BLOCKS };
+        let header = SegmentHeader {
+            volume: uid,
+            segment: self.id,
+            next_slot: 0,
+            previous_end: FRONT_BLOCKS,
+            synced_through: 0,
+        };
         header.encode(&mut self.bytes[..BLOCK_BYTES]);
         let front = usize::from(INDEX_AT) * BLOCK_BYTES;
         self.index.encode(&mut self.bytes[front..front + usize::from(INDEX_BLOCKS) * BLOCK_BYTES]);

@@ -105,7 +105,7 @@ impl<E: Engine> Device<E> {
     /// Be told when the engine's helpers have something for it.
     fn watch_bell(&mut self) {
         if let Some(bell) = self.engine.bell() {
-            self.uring.poll(bell.0, KIND_BELL, false);
+            self.uring.poll(bell.fd, KIND_BELL, false);
         }
     }
 

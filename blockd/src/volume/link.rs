@@ -35,13 +35,15 @@ pub struct Link {
     events: mpsc::Receiver<Event>,
     bell: Arc<File>,
     backing: Arc<Backing>,
+    cache_file: FileId,
 }
 
 /// A link, and the other end of its events.
 pub fn connect(orders: UnboundedSender<Order>, backing: Arc<Backing>) -> io::Result<(Link, Caller)> {
     let bell: Arc<File> = Arc::new(File::from(eventfd(0, EventfdFlags::CLOEXEC | EventfdFlags::NONBLOCK)?));
     let (sender, events) = mpsc::channel();
-    Ok((Link { orders, events, bell: bell.clone(), backing }, Caller { events: sender, bell }))
+    let cache_file = FileId::of(backing.cache.fd());
+    Ok((Link { orders, events, bell: bell.clone(), backing, cache_file }, Caller { events: sender, bell }))
 }
 
 impl Link {
@@ -53,7 +55,7 @@ impl Link {
 
 impl Background for Link {
     fn bell(&self) -> Option<FileId> {
-        Some(FileId(self.bell.as_raw_fd()))
+        Some(FileId { fd: self.bell.as_raw_fd(), in_memory: false })
     }
 
     fn poll(&mut self) -> Option<Event> {
@@ -71,8 +73,7 @@ impl Background for Link {
 
     fn cached(&mut self, name: SegmentName, chunk: u32) -> Option<CachedChunk> {
         let slot = self.backing.cache.lookup(chunk_key(name, chunk))?;
-        let file = FileId(self.backing.cache.fd().as_raw_fd());
-        Some(CachedChunk { file, offset: slot.offset(), pin: Box::new(slot) })
+        Some(CachedChunk { file: self.cache_file, offset: slot.offset(), pin: Box::new(slot) })
     }
 
     fn fetch(&mut self, name: SegmentName, end: u16, chunk: u32) {

@@ -37,6 +37,8 @@ pub struct SegmentHeader {
     pub next_slot: u32,
     /// Where the groups of the previous segment end: without an index it is complete only if they reach to there.
     pub previous_end: u16,
+    /// All segments before this one had been synced when this was written.
+    pub synced_through: u32,
 }
 
 impl SegmentHeader {
@@ -44,7 +46,7 @@ impl SegmentHeader {
         let mut area = Area::new(block);
         area.put(&HEADER_MAGIC).u32(0).u16(FORMAT_VERSION).u16(0).put(&self.volume);
         area.u32(self.segment.epoch).u32(self.segment.incarnation).u32(self.segment.seq);
-        area.u32(self.next_slot).u16(self.previous_end);
+        area.u32(self.next_slot).u16(self.previous_end).u32(self.synced_through);
         area.finish();
         let crc = crc32c(&block[8..]);
         block[4..8].copy_from_slice(&crc.to_le_bytes());
@@ -62,6 +64,7 @@ impl SegmentHeader {
             segment: SegmentId { epoch: fields.u32()?, incarnation: fields.u32()?, seq: fields.u32()? },
             next_slot: fields.u32()?,
             previous_end: fields.u16()?,
+            synced_through: fields.u32()?,
         })
     }
 }
@@ -280,7 +283,8 @@ mod tests {
 
     #[test]
     fn headers_and_indexes_come_back_as_they_were() {
-        let header = SegmentHeader { volume: [3; 16], segment: SEGMENT, next_slot: 8, previous_end: 4000 };
+        let header =
+            SegmentHeader { volume: [3; 16], segment: SEGMENT, next_slot: 8, previous_end: 4000, synced_through: 2 };
         let mut block = vec![0xee; BLOCK_BYTES];
         header.encode(&mut block);
         assert_eq!(SegmentHeader::decode(&block), Some(header));

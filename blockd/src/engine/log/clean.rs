@@ -27,6 +27,8 @@ pub(super) struct Cleaner {
     pub pinned_through: Option<u32>,
     /// The last look at the segments found a victim.
     more: bool,
+    /// Something has changed since.
+    pub look: bool,
 }
 
 impl Cleaner {
@@ -58,6 +60,9 @@ struct Window {
 impl<B: Background> LogEngine<B> {
     pub(super) fn step_cleaner(&mut self, io: &mut Io<'_>) {
         if self.cleaner.victim.is_none() {
+            if !std::mem::take(&mut self.cleaner.look) {
+                return;
+            }
             let victim = self.choose_victim();
             self.cleaner.more = victim.is_some();
             match victim {
@@ -79,6 +84,7 @@ impl<B: Background> LogEngine<B> {
             if let Some(segment) = self.segments.get_mut(victim.seq) {
                 segment.cleaned = true;
             }
+            self.cleaner.look = true;
             self.consider_checkpoint();
         }
     }

@@ -15,6 +15,12 @@ use std::time::Instant;
 const MAX_GROUPS: usize = 8;
 /// Segments that are full but have no index yet; bounds what recovery has to read block by block.
 const MAX_COMPLETING: usize = 4;
+/// Segments that no sync has covered: recovery reads them block by block, which it does at the speed of the disk.
+const MAX_UNSYNCED: u32 = 32;
+/// Flushes within one segment that show a guest which waits for them: then it pays to write the next slot beforehand.
+const FLUSHES_WORTH_ZEROS: u32 = 32;
+/// Zeros written at a time.
+const ZEROS_BYTES: usize = 1 << 20;
 /// Buffers kept for the next groups.
 const MAX_SPARE_BUFFERS: usize = 4;
 
@@ -225,18 +231,22 @@ impl<B: Background> LogEngine<B> {
 
     /// Start the next segment of the log; false while too many have no index yet.
     fn begin_segment(&mut self) -> bool {
-        if self.completing.len() >= MAX_COMPLETING {
+        // What is still being zeroed must not be written.
+        let unsynced = self.next_seq - self.synced_through;
+        if self.completing.len() >= MAX_COMPLETING || self.zeroing > 0 || unsynced >= MAX_UNSYNCED {
             return false;
         }
         let (seq, slot) = (self.next_seq, self.next_slot);
         let id = self.writer(seq);
-        self.next_slot = self.segments.take_slot();
+        (self.next_slot, self.next_is_fresh) = self.segments.take_slot();
+        self.flushes = 0;
         self.next_seq += 1;
         let header = SegmentHeader {
             volume: self.volume,
             segment: id,
             next_slot: self.next_slot,
             previous_end: self.previous_end,
+            synced_through: self.synced_through,
         };
         let mut group = Group::new(slot, Place { seq, block: 0 }, 0, AlignedBuffer::new(BLOCK_BYTES));
         header.encode(group.plain.as_mut_slice());
@@ -353,6 +363,30 @@ impl<B: Background> LogEngine<B> {
         // the end of this write.
         unsafe { io.disk.writev(file, &raw const *group.iovec, 1, offset, tag(Kind::Group, serial)) }
         self.allocate_ahead(slot.max(self.next_slot), io);
+        if self.next_is_fresh && self.flushes >= FLUSHES_WORTH_ZEROS {
+            self.zero_next(io);
+        }
+    }
+
+    /// Write zeros all over the next slot, so that syncs of what is written there later are cheap.
+    fn zero_next(&mut self, io: &mut Io<'_>) {
+        self.next_is_fresh = false;
+        let (file, slot) = (self.file_id(), self.next_slot);
+        let zeros = self.zeros.get_or_insert_with(|| {
+            let mut buffer = AlignedBuffer::new(ZEROS_BYTES);
+            let bytes = buffer.as_mut_slice();
+            let iovec = Box::new(libc::iovec { iov_base: bytes.as_mut_ptr().cast(), iov_len: bytes.len() });
+            (buffer, iovec)
+        });
+        let iovec = &raw const *zeros.1;
+        for part in 0..SEGMENT_BYTES / ZEROS_BYTES as u64 {
+            let offset = Self::offset_in_slot(slot, 0) + part * ZEROS_BYTES as u64;
+            self.in_kernel += 1;
+            // SAFETY: the zeros and their iovec are made once and stay, unchanged, as long as the engine, which is not dropped
+            // while anything is in the kernel. Nothing else is written to the slot before these have ended: see `begin_segment`.
+            unsafe { io.disk.writev(file, iovec, 1, offset, tag(Kind::Zeros, 0)) }
+        }
+        self.zeroing = (SEGMENT_BYTES / ZEROS_BYTES as u64) as u32;
     }
 
     /// Ask for the room of slots before they are needed.

@@ -37,7 +37,6 @@ use segments::Segments;
 use std::collections::{HashMap, VecDeque};
 use std::fs::File;
 use std::io;
-use std::os::fd::AsRawFd;
 use std::time::{Duration, Instant};
 
 /// How the engine spends memory, disk and time. The defaults suit a volume of a busy guest.
@@ -65,15 +64,15 @@ pub struct Tuning {
 impl Default for Tuning {
     fn default() -> Self {
         Self {
-            groups_in_flight: 2,
+            groups_in_flight: std::env::var("GIF").ok().and_then(|v| v.parse().ok()).unwrap_or(2),
             map_bytes: 256 << 20,
             checkpoint_bytes: 256 << 20,
             upload: false,
             keep_local_bytes: u64::MAX,
             dirty_quota_bytes: 16 << 30,
             complete_after: Duration::from_secs(30),
-            clean_idle: 1.2,
-            clean_busy: 1.5,
+            clean_idle: 1.15,
+            clean_busy: 2.0,
         }
     }
 }
@@ -92,6 +91,7 @@ enum Kind {
     Sync,
     Index,
     Space,
+    Zeros,
 }
 
 fn tag(kind: Kind, index: usize) -> u64 {
@@ -152,6 +152,7 @@ pub struct LogEngine<B: Background> {
     name: String,
     volume: VolumeUid,
     file: File,
+    file_id: FileId,
     direct: bool,
     size_bytes: u64,
     tuning: Tuning,
@@ -177,8 +178,18 @@ pub struct LogEngine<B: Background> {
     next_seq: u32,
     next_slot: u32,
     previous_end: u16,
+    /// All segments before this one survive a power loss.
+    synced_through: u32,
     /// The room of slots below this one has been asked for.
     allocated_slots: u32,
+    /// The slot after the open one has blocks that were never written: a sync would have to commit each first write to them to the
+    /// file system's journal.
+    next_is_fresh: bool,
+    /// Guests' flushes since the open segment was begun.
+    flushes: u32,
+    /// Writes of zeros to the next slot that have not ended.
+    zeroing: u32,
+    zeros: Option<(super::AlignedBuffer, Box<libc::iovec>)>,
 
     // Reading.
     reads: Slab<Read>,
@@ -215,7 +226,7 @@ struct Uploads {
 
 impl<B: Background> LogEngine<B> {
     fn file_id(&self) -> FileId {
-        FileId(self.file.as_raw_fd())
+        self.file_id
     }
 
     fn writer(&self, seq: u32) -> SegmentId {
@@ -376,7 +387,10 @@ impl<B: Background> Engine for LogEngine<B> {
                 self.part_done(job, true, io);
             }
             Operation::Write | Operation::Zero { .. } => self.submit_change(job, io),
-            Operation::Flush => self.sync_for(sync::Waiter::Job(job), io),
+            Operation::Flush => {
+                self.flushes += 1;
+                self.sync_for(sync::Waiter::Job(job), io);
+            }
         }
     }
 
@@ -392,6 +406,7 @@ impl<B: Background> Engine for LogEngine<B> {
             t if t == Kind::Group as u64 => self.group_ended(index, result, io),
             t if t == Kind::Sync as u64 => self.sync_ended(result, io),
             t if t == Kind::Index as u64 => self.index_ended(index, result),
+            t if t == Kind::Zeros as u64 => self.zeroing -= 1,
             // Room asked for in advance: a write that does not get it will say so.
             _ => {}
         }
@@ -410,6 +425,7 @@ impl<B: Background> Engine for LogEngine<B> {
     }
 
     fn tick(&mut self, io: &mut Io<'_>) {
+        self.cleaner.look = true;
         self.consider_checkpoint();
         if self.tuning.upload {
             let due = |s: &OpenSegment| s.opened_at.elapsed() >= self.tuning.complete_after;
@@ -421,6 +437,9 @@ impl<B: Background> Engine for LogEngine<B> {
         self.map.evict(self.tuning.map_bytes, |index| saving.is_saving(index));
         if self.is_idle() {
             self.buffers.clear();
+            if self.zeroing == 0 {
+                self.zeros = None;
+            }
         }
         self.pump(io);
     }
@@ -449,7 +468,8 @@ impl<B: Background> Engine for LogEngine<B> {
     fn wants_tick(&self) -> bool {
         let unfinished = self.tuning.upload && (self.open.is_some() || !self.completing.is_empty());
         let unsaved = self.map.dirty_leaves() > 0 || self.is_saving();
-        self.poisoned.is_none() && (unfinished || unsaved || !self.buffers.is_empty() || self.cleaner.is_due())
+        self.poisoned.is_none()
+            && (unfinished || unsaved || !self.buffers.is_empty() || self.zeros.is_some() || self.cleaner.is_due())
     }
 
     fn pressure(&self) -> Pressure {

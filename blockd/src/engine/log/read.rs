@@ -6,7 +6,7 @@ use super::{Background, CHUNK_BYTES, CachedChunk, Kind, LeafWaiter, LogEngine, S
 use crate::engine::check::{Check, Identity};
 use crate::engine::format::{BLOCK_BYTES, CHECKS_AT, CheckPage, INDEX_AT, INDEX_BLOCKS, Index, Place, decode_leaf};
 use crate::engine::map::Lookup;
-use crate::engine::{AlignedBuffer, FileId, Io};
+use crate::engine::{AlignedBuffer, Io};
 
 const BLOCK: u64 = BLOCK_BYTES as u64;
 const CHUNK_BLOCKS: u16 = (CHUNK_BYTES / BLOCK) as u16;
@@ -181,7 +181,7 @@ impl<B: Background> LogEngine<B> {
         let (file, offset) = match local {
             Some(slot) => {
                 let start = Self::offset_in_slot(slot, read.place.block);
-                (FileId(std::os::fd::AsRawFd::as_raw_fd(&self.file)), start + read.progress)
+                (self.file_id, start + read.progress)
             }
             None => {
                 let block = read.place.block + done_blocks;

@@ -85,6 +85,7 @@ impl<B: Background> LogEngine<B> {
 
         let mut engine = Self {
             volume: checkpoint.volume,
+            file_id: crate::engine::FileId::of(&file),
             file,
             direct,
             size_bytes,
@@ -105,8 +106,13 @@ impl<B: Background> LogEngine<B> {
             backlog: VecDeque::new(),
             next_seq: end.place.seq,
             next_slot: end.slot,
+            synced_through: end.place.seq,
             previous_end: chain.last().map_or(FRONT_BLOCKS, |walked| walked.index.end),
             allocated_slots: 0,
+            next_is_fresh: true,
+            flushes: 0,
+            zeroing: 0,
+            zeros: None,
             reads: Slab::new(),
             check_cache: CheckCache::default(),
             leaf_waiters: HashMap::new(),
@@ -236,46 +242,76 @@ fn read_blocks(file: &File, slot: u32, block: u16, into: &mut [u8]) -> io::Resul
     }
 }
 
+/// The headers of the chain, with their slots, as far as they follow each other.
+fn follow(file: &File, checkpoint: &Checkpoint) -> io::Result<Vec<(SegmentHeader, u32)>> {
+    let mut headers = Vec::new();
+    let (mut seq, mut slot) = (checkpoint.tail.place.seq, checkpoint.tail.slot);
+    let mut buffer = AlignedBuffer::new(BLOCK_BYTES);
+    while read_blocks(file, slot, 0, buffer.as_mut_slice())? {
+        let fits = |header: &SegmentHeader| header.volume == checkpoint.volume && header.segment.seq == seq;
+        let Some(header) = SegmentHeader::decode(buffer.as_slice()).filter(fits) else { break };
+        headers.push((header, slot));
+        slot = header.next_slot;
+        let Some(next) = seq.checked_add(1) else { break };
+        seq = next;
+    }
+    Ok(headers)
+}
+
 /// Follow the chain; also where the next segment goes.
 fn walk(file: &File, checkpoint: &Checkpoint, guard: &Guard) -> io::Result<(Vec<Walked>, Tail)> {
     let mut chain: Vec<Walked> = Vec::new();
     let tail = checkpoint.tail;
-    let (mut seq, mut slot, mut written_by) = (tail.place.seq, tail.slot, tail.written_by);
+    let headers = follow(file, checkpoint)?;
+    // A later header says which segments had been synced. Of the others an index may have outlived a power loss that the blocks it
+    // names did not.
+    let synced_through = headers.iter().map(|(header, _)| header.synced_through).max().unwrap_or(0).max(tail.place.seq);
     let mut buffer = AlignedBuffer::new(READ_BLOCKS.max(usize::from(INDEX_BLOCKS)) * BLOCK_BYTES);
-    loop {
-        let end = Tail { place: Place { seq, block: FRONT_BLOCKS }, slot, written_by };
-        let block = &mut buffer.as_mut_slice()[..BLOCK_BYTES];
-        if !read_blocks(file, slot, 0, block)? {
-            return Ok((chain, end));
-        }
-        let Some(header) = SegmentHeader::decode(block) else { return Ok((chain, end)) };
+    let mut end = tail;
+    end.place.block = FRONT_BLOCKS;
+    for (header, slot) in headers {
         let id = header.segment;
-        if header.volume != checkpoint.volume || id.seq != seq || (id.epoch, id.incarnation) < written_by {
-            return Ok((chain, end));
+        if (id.epoch, id.incarnation) < end.written_by {
+            break;
         }
         // A segment without an index is known to be whole only by its successor, which its own writer wrote.
         if let Some(last) = chain.last().filter(|last| !last.complete) {
             let same_writer = last.header.segment == SegmentId { seq: last.header.segment.seq, ..id };
             if !same_writer || last.index.end != header.previous_end {
-                return Ok((chain, end));
+                break;
             }
         }
+        let mut index = None;
         let bytes = &mut buffer.as_mut_slice()[..usize::from(INDEX_BLOCKS) * BLOCK_BYTES];
-        let found = read_blocks(file, slot, INDEX_AT, bytes)?;
-        // Its pages of checks count too: they may be what a power loss tore.
-        let index = Index::decode(bytes, true).filter(|index| {
-            found && index.volume == header.volume && index.segment == id && index.sealed == guard.is_sealed()
-        });
+        if read_blocks(file, slot, INDEX_AT, bytes)? {
+            // Its pages of checks count too: they may be what a power loss tore.
+            index = Index::decode(bytes, true).filter(|index| {
+                index.volume == header.volume && index.segment == id && index.sealed == guard.is_sealed()
+            });
+        }
+        if let Some(found) = index.take_if(|_| id.seq >= synced_through) {
+            let walked = walk_groups(file, slot, &header, guard, &mut buffer)?;
+            index = (walked.end == found.end).then_some(found);
+            if index.is_none() {
+                chain.push(Walked { header, slot, index: walked, complete: false });
+                end = behind(&header, end.written_by);
+                break;
+            }
+        }
         let (index, complete) = match index {
             Some(index) => (index, true),
             None => (walk_groups(file, slot, &header, guard, &mut buffer)?, false),
         };
-        written_by = index.sealed_by;
+        end = behind(&header, index.sealed_by);
         chain.push(Walked { header, slot, index, complete });
-        slot = header.next_slot;
-        let Some(next) = seq.checked_add(1) else { return Ok((chain, end)) };
-        seq = next;
     }
+    Ok((chain, end))
+}
+
+/// Where the segment after `header`'s goes.
+fn behind(header: &SegmentHeader, written_by: (u32, u32)) -> Tail {
+    let place = Place { seq: header.segment.seq + 1, block: FRONT_BLOCKS };
+    Tail { place, slot: header.next_slot, written_by }
 }
 
 /// The groups of a segment up to the first that is not whole.

@@ -146,12 +146,16 @@ impl Segments {
         self.free_slots = (0..self.slot_count).rev().filter(|slot| !taken.contains(slot)).collect();
     }
 
-    /// A slot to write to.
-    pub fn take_slot(&mut self) -> u32 {
-        self.free_slots.pop().or_else(|| self.punched_slots.pop()).unwrap_or_else(|| {
+    /// A slot to write to; the flag says that it was never written, or has no room any more.
+    pub fn take_slot(&mut self) -> (u32, bool) {
+        if let Some(slot) = self.free_slots.pop() {
+            return (slot, false);
+        }
+        let slot = self.punched_slots.pop().unwrap_or_else(|| {
             self.slot_count += 1;
             self.slot_count - 1
-        })
+        });
+        (slot, true)
     }
 
     pub fn free_slot(&mut self, slot: u32) {

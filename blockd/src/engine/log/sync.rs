@@ -1,4 +1,6 @@
-//! Syncs of the log, and the completion of full segments: sync, then index.
+//! Syncs of the log, and the indexes of full segments.
+//!
+//! An index says what lies in a segment, not that it survives a power loss: which segments do is said in the headers of later ones.
 
 use super::{Background, CompleteSegment, Kind, LogEngine, tag};
 use crate::engine::format::{
@@ -6,13 +8,16 @@ use crate::engine::format::{
 };
 use crate::engine::{AlignedBuffer, Io};
 
+/// Segments between syncs that no guest asks for.
+const SYNC_EVERY: u32 = 8;
+
 /// Who wants a sync.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(super) enum Waiter {
     Job(usize),
-    /// A full segment whose groups are all written.
-    Segment(u32),
     Checkpoint,
+    /// Nobody: so that recovery need not read too much.
+    Routine,
 }
 
 /// One sync at a time; it serves all who asked before it began.
@@ -22,22 +27,22 @@ pub(super) struct Syncing {
     next: Vec<Waiter>,
     /// Something was written since the last sync began.
     pub unsynced: bool,
+    /// Segments before this one were complete when the running sync began.
+    covers: u32,
 }
 
 impl Default for Syncing {
     fn default() -> Self {
         // A predecessor may have died with answered writes that it had not synced.
-        Self { running: None, next: Vec::new(), unsynced: true }
+        Self { running: None, next: Vec::new(), unsynced: true, covers: 0 }
     }
 }
 
 /// How far a full segment is.
 #[derive(Debug)]
 pub(super) enum Stage {
-    /// Groups of it are being gathered or written.
+    /// Groups of it are being gathered or written, or its index must be written again.
     Writing,
-    Syncing,
-    Synced,
     WritingIndex {
         buffer: AlignedBuffer,
         _iovec: Box<libc::iovec>,
@@ -60,6 +65,8 @@ impl<B: Background> LogEngine<B> {
             return self.tell_synced(waiters, io);
         }
         self.sync.unsynced = false;
+        self.sync.covers =
+            self.completing.front().or(self.open.as_ref()).map_or(self.next_seq, |s| s.index.segment.seq);
         self.sync.running = Some(waiters);
         self.in_kernel += 1;
         io.disk.sync(self.file_id(), tag(Kind::Sync, 0));
@@ -76,6 +83,9 @@ impl<B: Background> LogEngine<B> {
             // The kernel may have dropped what it could not write, and would report success the next time.
             self.poison(format!("flush failed: {}", std::io::Error::from_raw_os_error(-result)));
         }
+        if self.poisoned.is_none() {
+            self.synced_through = self.synced_through.max(self.sync.covers);
+        }
         self.tell_synced(waiters, io);
         self.begin_sync(io);
     }
@@ -88,11 +98,6 @@ impl<B: Background> LogEngine<B> {
                     self.jobs.get_mut(job).ok &= ok;
                     self.answer(job, io);
                 }
-                Waiter::Segment(seq) if ok => {
-                    if let Some(segment) = self.completing.iter_mut().find(|s| s.index.segment.seq == seq) {
-                        segment.stage = Stage::Synced;
-                    }
-                }
                 Waiter::Checkpoint if ok => self.checkpoint_synced(),
                 _ => {}
             }
@@ -104,20 +109,11 @@ impl<B: Background> LogEngine<B> {
         if self.completing.is_empty() || self.poisoned.is_some() {
             return;
         }
-        let mut to_sync = Vec::new();
         for i in 0..self.completing.len() {
-            let seq = self.completing[i].index.segment.seq;
-            match self.completing[i].stage {
-                Stage::Writing if !self.has_groups_of(seq) => {
-                    self.completing[i].stage = Stage::Syncing;
-                    to_sync.push(seq);
-                }
-                Stage::Synced if !self.held => self.write_index(i, io),
-                _ => {}
+            let segment = &self.completing[i];
+            if matches!(segment.stage, Stage::Writing) && !self.held && !self.has_groups_of(segment.index.segment.seq) {
+                self.write_index(i, io);
             }
-        }
-        for seq in to_sync {
-            self.sync_for(Waiter::Segment(seq), io);
         }
         while self.completing.front().is_some_and(|segment| matches!(segment.stage, Stage::Complete)) {
             let Some(segment) = self.completing.pop_front() else { return };
@@ -134,7 +130,12 @@ impl<B: Background> LogEngine<B> {
                 end: segment.index.end,
                 uploaded: false,
             });
+            self.cleaner.look = true;
             self.consider_checkpoint();
+            let unsynced = id.seq.saturating_sub(self.synced_through);
+            if unsynced >= SYNC_EVERY && unsynced % SYNC_EVERY == 0 {
+                self.sync_for(Waiter::Routine, io);
+            }
         }
     }
 
@@ -157,7 +158,7 @@ impl<B: Background> LogEngine<B> {
     pub(super) fn index_ended(&mut self, seq: usize, result: i32) {
         let matches = |s: &&mut super::OpenSegment| s.index.segment.seq as usize & super::INDEX_MASK as usize == seq;
         let Some(segment) = self.completing.iter_mut().find(matches) else { return };
-        let stage = std::mem::replace(&mut segment.stage, Stage::Synced);
+        let stage = std::mem::replace(&mut segment.stage, Stage::Writing);
         let Stage::WritingIndex { buffer, .. } = stage else { return };
         let whole = usize::from(INDEX_BLOCKS) * BLOCK_BYTES;
         match result {

@@ -156,7 +156,7 @@ impl Background for SimBackground {
 
     fn cached(&mut self, name: SegmentName, chunk: u32) -> Option<CachedChunk> {
         let offset = *self.shared.borrow().cache.get(&(name, chunk))?;
-        Some(CachedChunk { file: FileId(self.cache_file.as_raw_fd()), offset, pin: Box::new(()) })
+        Some(CachedChunk { file: FileId::of(&*self.cache_file), offset, pin: Box::new(()) })
     }
 
     fn fetch(&mut self, name: SegmentName, _: u16, chunk: u32) {
@@ -476,7 +476,7 @@ impl World {
 
     fn run_op(&mut self, index: usize) {
         let Pending { tag, file, op } = self.disk.pending.swap_remove(index);
-        let log = file == FileId(self.engine.as_ref().unwrap().file.as_raw_fd());
+        let log = file.fd == self.engine.as_ref().unwrap().file.as_raw_fd();
         let result = match op {
             Op::Read { iovecs, count, offset } => {
                 let target = if log { &self.file } else { &*self.cache_file };
