@@ -81,7 +81,7 @@ impl Unasked {
             Self::Refused { kind: blockd::ErrorKind::NotFound | blockd::ErrorKind::InUse, message } => {
                 incorrect_state(message)
             }
-            Self::Refused { kind: blockd::ErrorKind::Io | blockd::ErrorKind::NoSpace, message } => {
+            Self::Refused { kind: blockd::ErrorKind::NoSpace, message } => {
                 ApiError::ServiceUnavailable { reason: message }.into()
             }
             Self::Refused { message, .. } => Error::Fault(format!("blockd refused: {message}")),
@@ -101,6 +101,10 @@ impl Api {
     pub(super) async fn blocks(&self, node_id: &str, request: BlocksRequest) -> Result<BlocksReply, Unasked> {
         let Some(bus) = &self.bus else { return Err(Unasked::Unsent(Error::Fault("no bus to ask a node on".into()))) };
         match bus.request(&blocks_subject(node_id), &request).await {
+            // Also what a node says whose blockd does not answer in time: it may do it yet.
+            Ok(BlocksReply::Blockd(blockd::Reply::Error { kind: blockd::ErrorKind::Io, message })) => {
+                Err(Unasked::Unknown(ApiError::ServiceUnavailable { reason: message }.into()))
+            }
             Ok(BlocksReply::Blockd(blockd::Reply::Error { kind, message })) => Err(Unasked::Refused { kind, message }),
             Ok(reply) => Ok(reply),
             Err(error @ (BusError::Timeout { .. } | BusError::Decode { .. })) => Err(Unasked::Unknown(error.into())),

@@ -99,7 +99,9 @@ pub fn snapshots_and_images(cloud: &Cloud) -> Result<()> {
     let second = Guest::launch_image(cloud, image, "#!/bin/sh\n", &more)?;
     for disk in ["vdb", "vdc"] {
         let wanted = format!("volume: {disk} holds ");
-        let console = second.wait_console(disk, |console| console.contains(&wanted))?;
+        // A whole SHA-256: the line may be on its way still.
+        let is_whole = |console: &str| word_after(console, &wanted).is_some_and(|digest| digest.len() == 64);
+        let console = second.wait_console(disk, is_whole)?;
         ensure!(word_after(&console, &wanted) == Some(&written), "{disk} does not hold what was written:\n{console}");
     }
     let clone = volume_at(aws, &second.id, "/dev/sdg")?;
