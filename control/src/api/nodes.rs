@@ -5,7 +5,8 @@ use crate::error::{Error, incorrect_state};
 use hive_blockd_api as blockd;
 use hive_bus::BusError;
 use hive_types::ApiError;
-use hive_types::id::{InstanceId, SnapshotId};
+use hive_types::id::{InstanceId, SnapshotId, VolumeId};
+use jiff::Timestamp;
 use serde::{Deserialize, Serialize};
 
 /// `node.<id>.console`: [`ConsoleRequest`] -> [`ConsoleOutput`]
@@ -34,6 +35,8 @@ pub(crate) fn blocks_subject(node_id: &str) -> String {
 pub(crate) enum BlocksRequest {
     /// One of the requests that [`is_passed_on`] admits.
     Blockd(blockd::Request),
+    /// Snapshots of one instant, that of the call which began at `asked_at`: too late for it is not at all.
+    Take { snapshots: Vec<(VolumeId, SnapshotId)>, asked_at: Timestamp },
     /// Put a block, whose digest (base64 of its SHA-256) has been checked, and remember the digest.
     Put { snapshot_id: SnapshotId, block_index: u32, data: String, digest: String },
     /// Compare what was written with what the caller says was, and complete.
@@ -55,7 +58,6 @@ pub(crate) fn is_passed_on(request: &blockd::Request) -> bool {
     matches!(
         request,
         blockd::Request::DescribeVolume { .. }
-            | blockd::Request::CreateSnapshots { .. }
             | blockd::Request::StartSnapshot { .. }
             | blockd::Request::ListSnapshotBlocks { .. }
             | blockd::Request::ListChangedBlocks { .. }
