@@ -43,7 +43,7 @@ pub fn check(
         return Err(invalid("VolumeType", name, "Expecting standard, io1, io2, gp2, gp3, sc1 or st1."));
     };
     if !kind.sizes_gib.contains(&size_gib) {
-        let reason = format!("A {name} volume has {} to {} GiB.", kind.sizes_gib.start(), kind.sizes_gib.end());
+        let reason = format!("Volumes of type {name} have {} to {} GiB.", kind.sizes_gib.start(), kind.sizes_gib.end());
         return Err(invalid("Size", size_gib, reason));
     }
     if size_gib < min_gib {

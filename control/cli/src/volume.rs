@@ -28,7 +28,10 @@ pub enum Volume {
     ///
     /// The volume may be attached. Reads every block, also those in the object store, so it takes as long as that.
     #[command(after_help = "Example:\n  hive volume check vol-0123456789abcdef0 && echo whole")]
-    Check { volume: VolumeId },
+    Check {
+        /// A volume's id
+        volume: VolumeId,
+    },
     /// Write a volume or a snapshot to a file
     ///
     /// A volume must not be attached: take a snapshot of an attached one and export that. Raw files are sparse.
@@ -57,6 +60,7 @@ pub enum Volume {
 
 #[derive(Debug, Args)]
 pub struct Import {
+    /// A disk image in any format that qemu-img reads
     file: PathBuf,
     /// Name of the snapshot [default: a new snap-...]
     #[arg(long)]

@@ -5,7 +5,8 @@ use crate::error::{Error, incorrect_state};
 use hive_blockd_api as blockd;
 use hive_bus::BusError;
 use hive_types::ApiError;
-use hive_types::id::{InstanceId, SnapshotId};
+use hive_types::id::{InstanceId, SnapshotId, VolumeId};
+use jiff::Timestamp;
 use serde::{Deserialize, Serialize};
 
 /// `node.<id>.console`: [`ConsoleRequest`] -> [`ConsoleOutput`]
@@ -34,6 +35,8 @@ pub(crate) fn blocks_subject(node_id: &str) -> String {
 pub(crate) enum BlocksRequest {
     /// One of the requests that [`is_passed_on`] admits.
     Blockd(blockd::Request),
+    /// Snapshots of one instant, that of the call which began at `asked_at`: too late for it is not at all.
+    Take { snapshots: Vec<(VolumeId, SnapshotId)>, asked_at: Timestamp },
     /// Put a block, whose digest (base64 of its SHA-256) has been checked, and remember the digest.
     Put { snapshot_id: SnapshotId, block_index: u32, data: String, digest: String },
     /// Compare what was written with what the caller says was, and complete.
@@ -55,7 +58,6 @@ pub(crate) fn is_passed_on(request: &blockd::Request) -> bool {
     matches!(
         request,
         blockd::Request::DescribeVolume { .. }
-            | blockd::Request::CreateSnapshots { .. }
             | blockd::Request::StartSnapshot { .. }
             | blockd::Request::ListSnapshotBlocks { .. }
             | blockd::Request::ListChangedBlocks { .. }
@@ -81,7 +83,7 @@ impl Unasked {
             Self::Refused { kind: blockd::ErrorKind::NotFound | blockd::ErrorKind::InUse, message } => {
                 incorrect_state(message)
             }
-            Self::Refused { kind: blockd::ErrorKind::Io | blockd::ErrorKind::NoSpace, message } => {
+            Self::Refused { kind: blockd::ErrorKind::NoSpace, message } => {
                 ApiError::ServiceUnavailable { reason: message }.into()
             }
             Self::Refused { message, .. } => Error::Fault(format!("blockd refused: {message}")),
@@ -101,6 +103,10 @@ impl Api {
     pub(super) async fn blocks(&self, node_id: &str, request: BlocksRequest) -> Result<BlocksReply, Unasked> {
         let Some(bus) = &self.bus else { return Err(Unasked::Unsent(Error::Fault("no bus to ask a node on".into()))) };
         match bus.request(&blocks_subject(node_id), &request).await {
+            // Also what a node says whose blockd does not answer in time: it may do it yet.
+            Ok(BlocksReply::Blockd(blockd::Reply::Error { kind: blockd::ErrorKind::Io, message })) => {
+                Err(Unasked::Unknown(ApiError::ServiceUnavailable { reason: message }.into()))
+            }
             Ok(BlocksReply::Blockd(blockd::Reply::Error { kind, message })) => Err(Unasked::Refused { kind, message }),
             Ok(reply) => Ok(reply),
             Err(error @ (BusError::Timeout { .. } | BusError::Decode { .. })) => Err(Unasked::Unknown(error.into())),

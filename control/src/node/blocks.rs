@@ -1,19 +1,24 @@
 //! Answers what workers ask of this node's blockd: see [`crate::api::BlocksRequest`].
 
 use super::Node;
-use super::backend::Blockd;
+use super::backend::{Blockd, take};
+use super::instance::since;
 use super::written::Written;
 use crate::api::{BlocksReply, BlocksRequest, blocks_subject, is_passed_on};
 use base64::Engine;
 use base64::engine::general_purpose::STANDARD;
 use hive_blockd_api as blockd;
 use hive_bus::{Bus, BusError, Refusal, Serving};
+use hive_types::envelope::API_TIMEOUT_MS;
 use hive_types::id::SnapshotId;
 use std::sync::Arc;
+use std::time::Duration;
 use tokio::sync::Semaphore;
 
 /// Requests that run at a time; each may hold a block of 512 KiB several times over.
 const MAX_CONCURRENT_REQUESTS: usize = 32;
+/// A caller hears nothing of what happens later, and must not find a snapshot of a later instant.
+const CALL_TIMEOUT: Duration = Duration::from_millis(API_TIMEOUT_MS);
 
 pub async fn serve(node: &Arc<Node>, bus: &Bus) -> Result<Serving, BusError> {
     let (blockd, written) = (node.blockd.clone(), node.written.clone());
@@ -39,6 +44,13 @@ async fn answer(blockd: &Blockd, written: &Written, request: BlocksRequest) -> R
             Ok(BlocksReply::Blockd(blockd.pass(&request).await))
         }
         BlocksRequest::Blockd(_) => Err(Refusal("this is not asked of blockd over the bus".into())),
+        BlocksRequest::Take { snapshots, asked_at } => {
+            if since(asked_at) > CALL_TIMEOUT {
+                return Err(Refusal("the call that wants these snapshots is over".into()));
+            }
+            let request = take(&snapshots).map_err(refuse)?;
+            Ok(BlocksReply::Blockd(blockd.pass(&request).await))
+        }
         BlocksRequest::Put { snapshot_id, block_index, data, digest } => {
             let decoded = STANDARD.decode(&digest).ok().and_then(|bytes| bytes.try_into().ok());
             let digest = decoded.ok_or_else(|| Refusal("the digest is not base64 of 32 bytes".into()))?;

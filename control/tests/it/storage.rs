@@ -7,7 +7,7 @@ use base64::Engine;
 use base64::engine::general_purpose::STANDARD;
 use hive_blockd_api::{ErrorKind, VolumeHealth};
 use hive_bus::testing::NatsServer;
-use hive_bus::{Bus, BusConfig};
+use hive_bus::{Bus, BusConfig, BusError};
 use hive_types::ApiError;
 use hive_types::envelope::{ApiReply, ApiRequest, Principal, subject};
 use hive_types::error::{BlockFault, Resource};
@@ -214,6 +214,17 @@ async fn what_is_not_taken_leaves_nothing_and_what_was_cut_off_fails() {
     region.stores.snapshots.create(&cut_off.key(), &cut_off).await.expect("created");
     let failed = region.wait_snapshot(cut_off.snapshot_id.as_str(), "error").await;
     assert!(text(&failed["StateMessage"]).contains("cut off"));
+
+    // A question that was on its way for longer than its call, and one that no worker has to ask.
+    let late = json!({"take": {"snapshots": [[id, "snap-0123456789abcdef0"]], "asked_at": "2026-01-01T00:00:00Z"}});
+    let file = json!({"blockd": {"method": "export-volume", "source": {"volume": id}, "path": "/tmp/x"}});
+    for (question, why) in [(late, "over"), (file, "not asked")] {
+        match region.bus.request::<_, Value>("node.node-1.blocks", &question).await {
+            Err(BusError::Refused { message, .. }) => assert!(message.contains(why), "{message}"),
+            other => panic!("{question}: {other:?}"),
+        }
+    }
+    assert!(!region.blockd.lock().expect("state").snapshots.contains_key("snap-0123456789abcdef0"));
 }
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]

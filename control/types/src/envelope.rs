@@ -15,7 +15,7 @@ pub const API_TIMEOUT_MS: u64 = 15_000;
 pub struct ApiRequest {
     /// The id the caller sees as `x-amzn-RequestId`.
     pub request_id: String,
-    /// `ec2`, `iam`, `sts`, `s3`
+    /// `ec2`, `ebs`, `iam`, `sts`, `s3`
     pub service: String,
     /// Name of the operation in the model, `RunInstances`.
     pub action: String,

@@ -136,6 +136,24 @@ impl Cloud {
         self.send(Request::from_parts(parts, Full::from(body.to_owned()))).await
     }
 
+    /// A request of the EBS direct APIs, its body signed or left out of the signature.
+    pub async fn rest(
+        &self,
+        method: &str,
+        target: &str,
+        body: &[u8],
+        payload: Payload,
+        secret: &str,
+    ) -> Response<String> {
+        let request = Request::builder().method(method).uri(target).header("host", self.address.to_string());
+        let request = request.header("x-amz-data-length", "3").body(()).expect("request");
+        let (mut parts, ()) = request.into_parts();
+        let credential = credential(KEY_ID, secret);
+        let signer = Signer { credential: &credential, region: REGION, service: "ebs" };
+        signer.sign_header(&mut parts, payload, Timestamp::now()).expect("signed");
+        self.send(Request::from_parts(parts, Full::from(body.to_vec()))).await
+    }
+
     pub async fn call(&self, service: &str, body: &str) -> Response<String> {
         self.call_signed(service, body, KEY_ID, SECRET, Timestamp::now()).await
     }

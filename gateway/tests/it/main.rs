@@ -5,4 +5,5 @@ mod cloud;
 mod forms;
 mod populate;
 mod proxy;
+mod rest;
 mod round_trip;

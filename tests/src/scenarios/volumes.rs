@@ -75,9 +75,9 @@ pub fn snapshots_and_images(cloud: &Cloud) -> Result<()> {
     let snapshot = text_at(&taken, "/SnapshotId")?;
     ensure!(text_at(&taken, "/State")? == "pending", "a snapshot begins pending: {taken}");
 
-    aws.json(&["ec2", "modify-volume", "--volume-id", volume, "--size", "2", "--iops", "3500"])?;
+    aws.json(&["ec2", "modify-volume", "--volume-id", volume, "--size", "8", "--iops", "3500"])?;
     wait_modified(aws, volume)?;
-    guest.wait_console("grown disk", |console| console.contains("volume: vdb has 4194304 sectors"))?;
+    guest.wait_console("grown disk", |console| console.contains("volume: vdb has 16777216 sectors"))?;
     aws.refused("InvalidParameterValue", &["ec2", "modify-volume", "--volume-id", volume, "--size", "1"])?;
     aws.text(&["ec2", "wait", "snapshot-completed", "--snapshot-ids", snapshot])?;
 
@@ -99,7 +99,9 @@ pub fn snapshots_and_images(cloud: &Cloud) -> Result<()> {
     let second = Guest::launch_image(cloud, image, "#!/bin/sh\n", &more)?;
     for disk in ["vdb", "vdc"] {
         let wanted = format!("volume: {disk} holds ");
-        let console = second.wait_console(disk, |console| console.contains(&wanted))?;
+        // A whole SHA-256: the line may be on its way still.
+        let is_whole = |console: &str| word_after(console, &wanted).is_some_and(|digest| digest.len() == 64);
+        let console = second.wait_console(disk, is_whole)?;
         ensure!(word_after(&console, &wanted) == Some(&written), "{disk} does not hold what was written:\n{console}");
     }
     let clone = volume_at(aws, &second.id, "/dev/sdg")?;
@@ -231,7 +233,10 @@ pub fn bad_requests(cloud: &Cloud) -> Result<()> {
         ("InvalidSnapshot.NotFound", vec!["ec2", "delete-snapshot", "--snapshot-id", absent]),
         ("InvalidVolumeModification.NotFound", vec!["ec2", "describe-volumes-modifications", "--volume-ids", volume]),
         ("InvalidParameterCombination", vec!["ec2", "modify-volume", "--volume-id", volume]),
-        ("MissingParameter", vec!["ec2", "modify-volume", "--volume-id", volume, "--volume-type", "io1"]),
+        (
+            "MissingParameter",
+            vec!["ec2", "modify-volume", "--volume-id", volume, "--volume-type", "io1", "--size", "4"],
+        ),
     ];
     for (code, words) in table {
         aws.refused(code, words)?;

@@ -109,12 +109,9 @@ pub async fn start_snapshot(
         tags,
         ..snapshots::new_record(&call.caller.account, origin, size_gib, call.now)?
     };
-    let record = if api.stores.snapshots.create(&record.key(), &record).await? {
-        record
-    } else {
-        // A repeated token.
-        snapshots::find_own(&api, &call, &record.snapshot_id).await?
-    };
+    let is_new = api.stores.snapshots.create(&record.key(), &record).await?;
+    // Else a repeated token.
+    let record = if is_new { record } else { snapshots::find_own(&api, &call, &record.snapshot_id).await? };
     let request = blockd::Request::StartSnapshot {
         snapshot_id: blockd_name(record.snapshot_id.as_str())?,
         size_bytes: u64::from(size_gib) << 30,
@@ -124,12 +121,14 @@ pub async fn start_snapshot(
     match api.blockd(&node_id, request).await {
         Ok(_) => Ok(started(&record, parent.as_ref())),
         Err(unknown @ Unasked::Unknown(_)) => Err(unknown.into_error()),
-        Err(error) => {
+        // What an earlier call has started stays, whatever this one is told.
+        Err(error) if is_new => {
             let is_pending = |found: &SnapshotRecord| Ok::<_, Error>(found.state == SnapshotState::Pending);
             api.stores.snapshots.delete_if(record.key(), is_pending).await?;
             idempotency::forget(&api, &drawn).await?;
             Err(unasked(&record.snapshot_id, error, BlockFault::Parameter))
         }
+        Err(error) => Err(unasked(&record.snapshot_id, error, BlockFault::Parameter)),
     }
 }
 

@@ -28,6 +28,10 @@ pub async fn all(api: &Api) -> Result<Vec<SnapshotRecord>, Error> {
 
 /// The snapshot, if the caller may make volumes of it.
 pub async fn find(api: &Api, call: &Call, id: &SnapshotId) -> Result<SnapshotRecord, Error> {
+    // Most are the caller's own, and need no look at everybody's.
+    if let Ok(own) = find_own(api, call, id).await {
+        return Ok(own);
+    }
     let caller = &call.caller.account;
     let found = all(api).await?.into_iter().find(|s| s.snapshot_id == *id && s.is_restorable_by(caller));
     found.ok_or_else(|| not_found(Resource::Snapshot, id))

@@ -2,13 +2,12 @@
 //! asked, within the call. A worker that dies in between leaves pending records; the node's reconciler follows those that blockd
 //! has taken, and fails the others.
 
-use super::super::nodes::{Unasked, blockd_name};
+use super::super::nodes::{BlocksRequest, Unasked};
 use super::super::{Api, Call};
 use crate::error::{Error, incorrect_state};
 use crate::random;
 use crate::store::{Origin, SnapshotRecord, SnapshotState, Tags, Version, VolumeRecord, VolumeState};
 use futures::future::join_all;
-use hive_blockd_api as blockd;
 use hive_types::id::{AccountId, SnapshotId};
 use jiff::Timestamp;
 use std::collections::BTreeSet;
@@ -76,17 +75,13 @@ pub async fn take(api: &Api, call: &Call, wanted: &[Wanted]) -> Result<Vec<Snaps
     if wanted.iter().any(|one| one.volume.node_id != node_id) {
         return Err(Error::Fault("volumes of two nodes have no common instant".into()));
     }
-    let new = wanted.iter().zip(&records).map(|(one, record)| {
-        Ok(blockd::NewSnapshot {
-            volume_id: blockd_name(one.volume.volume_id.as_str())?,
-            snapshot_id: blockd_name(record.snapshot_id.as_str())?,
-        })
-    });
-    let request = blockd::Request::CreateSnapshots { snapshots: new.collect::<Result<_, Error>>()? };
+    let pairs =
+        wanted.iter().zip(&records).map(|(one, record)| (one.volume.volume_id.clone(), record.snapshot_id.clone()));
+    let request = BlocksRequest::Take { snapshots: pairs.collect(), asked_at: call.now };
     for record in &records {
         api.stores.snapshots.create(&record.key(), record).await?;
     }
-    match api.blockd(&node_id, request).await {
+    match api.blocks(&node_id, request).await {
         Ok(_) => Ok(records),
         // They may have been taken: then they are completed by and by, as if the answer had been lost on the way to the caller.
         Err(unknown @ Unasked::Unknown(_)) => Err(unknown.into_error()),
