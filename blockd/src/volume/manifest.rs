@@ -7,7 +7,6 @@ use crate::backing::Backing;
 use crate::engine::format::{Checkpoint, VolumeUid};
 use crate::engine::log::CompleteSegment;
 use crate::keys::hex;
-use crate::volume::files::Writer;
 use bytes::Bytes;
 use hive_blockd_store::{Condition, StoreError, Version};
 use serde::{Deserialize, Serialize};
@@ -77,13 +76,13 @@ pub enum ClaimError {
     Store(#[from] StoreError),
 }
 
-/// Take the volume over under a new epoch. `record` makes the writer durable here before it is claimed there. Errors that are
+/// Take the volume over under a new epoch. `record` makes the epoch durable here before it is claimed there. Errors that are
 /// [`StoreError::is_transient`] mean that the store could not be asked.
 pub async fn claim(
     backing: &Backing,
     volume: VolumeUid,
-    ours: Writer,
-    record: impl Fn(Writer) -> Result<(), super::files::FilesError>,
+    ours: u32,
+    record: impl Fn(u32) -> Result<(), super::files::FilesError>,
 ) -> Result<(Manifest, Version), ClaimError> {
     let key = manifest_key(volume);
     for _ in 0..MAX_CLAIMS {
@@ -103,11 +102,11 @@ pub async fn claim(
             }
             Err(error) => return Err(error.into()),
         };
-        if current.epoch > ours.epoch {
-            return Err(ClaimError::Foreign { theirs: current.epoch, ours: ours.epoch });
+        if current.epoch > ours {
+            return Err(ClaimError::Foreign { theirs: current.epoch, ours });
         }
-        let epoch = ours.epoch + 1;
-        record(Writer { epoch, incarnation: 0 }).map_err(ClaimError::Record)?;
+        let epoch = ours + 1;
+        record(epoch).map_err(ClaimError::Record)?;
         let claimed = Manifest { epoch, nonce: nonce(), ..current };
         let bytes = serde_json::to_vec(&claimed).map_err(|e| ClaimError::Damaged(key.clone(), e))?;
         match backing.store.put_if(&key, bytes.into(), condition).await {

@@ -242,6 +242,7 @@ pub struct World {
     pub tuning: Tuning,
     key: Option<[u8; 32]>,
     pub failed: usize,
+    same_boot: bool,
 }
 
 const VOLUME: [u8; 16] = *b"volume-of-tests!";
@@ -278,6 +279,7 @@ impl World {
             tuning,
             key: encrypted.then_some([42; 32]),
             failed: 0,
+            same_boot: true,
         };
         world.open();
         world
@@ -295,6 +297,7 @@ impl World {
             guards: vec![Guard::new(self.key.as_ref(), VOLUME)],
             epoch: 1,
             incarnation: self.incarnation,
+            same_boot: self.same_boot,
             tuning: self.tuning.clone(),
             background: SimBackground {
                 shared: self.shared.clone(),
@@ -526,6 +529,7 @@ impl World {
             }
         }
         self.forget_process();
+        self.same_boot = true;
         let answered = self.model.answered;
         self.reopen_and_check(answered);
     }
@@ -581,6 +585,7 @@ impl World {
             }
         }
         self.forget_process();
+        self.same_boot = false;
         self.file = memfd();
         for (block, bytes) in &image {
             self.file.write_all_at(bytes, block * BLOCK_BYTES as u64).unwrap();
