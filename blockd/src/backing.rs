@@ -1,15 +1,17 @@
 //! The node's side of the store: what lies there under which key, who still refers to it, and waiting for it when it is away.
 
+use crate::engine::check::SegmentId;
 use crate::engine::format::VolumeUid;
 use crate::engine::log::SegmentName;
-use crate::keys::hex;
+use crate::keys::{hex, unhex};
 use bytes::Bytes;
 use hive_blockd_api::SnapshotId;
 use hive_blockd_store::{ChunkCache, ChunkKey, ObjectStore, StoreError};
-use std::collections::HashMap;
+use std::collections::{HashMap, HashSet};
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::time::Duration;
+use tokio::sync::watch;
 
 /// Pause between tries while the store is away: doubled from the first to the second.
 const MIN_RETRY: Duration = Duration::from_millis(200);
@@ -39,12 +41,32 @@ pub struct Backing {
     away: AtomicBool,
     /// Which volumes and snapshots of this node refer to each segment in the store.
     references: Mutex<HashMap<SegmentName, Vec<Holder>>>,
+    /// Volumes that were deleted: whatever still ends on their behalf holds nothing.
+    retired: Mutex<HashSet<u128>>,
+    /// Open volumes, and those whose last uploads have not ended; how often each.
+    busy: watch::Sender<HashMap<VolumeUid, u32>>,
 }
 
 /// Where a segment lies in the store.
 pub fn segment_key(name: SegmentName) -> String {
     let SegmentName { owner, id } = name;
-    format!("segments/{}/{:08x}{:05x}{:08x}", hex(&owner), id.epoch, id.incarnation, id.seq)
+    format!("{}{:08x}{:05x}{:08x}", segment_prefix(owner), id.epoch, id.incarnation, id.seq)
+}
+
+/// All that one owner wrote.
+pub fn segment_prefix(owner: VolumeUid) -> String {
+    format!("segments/{}/", hex(&owner))
+}
+
+/// The name that [`segment_key`] made a key of.
+pub fn parse_segment_key(key: &str) -> Option<SegmentName> {
+    let (owner, id) = key.strip_prefix("segments/")?.split_once('/')?;
+    if id.len() != 21 || !id.bytes().all(|b| b.is_ascii_hexdigit()) {
+        return None;
+    }
+    let number = |digits: &str| u32::from_str_radix(digits, 16).ok();
+    let id = SegmentId { epoch: number(&id[..8])?, incarnation: number(&id[8..13])?, seq: number(&id[13..])? };
+    Some(SegmentName { owner: unhex(owner)?, id })
 }
 
 pub fn chunk_key(name: SegmentName, chunk: u32) -> ChunkKey {
@@ -55,7 +77,26 @@ pub fn chunk_key(name: SegmentName, chunk: u32) -> ChunkKey {
 
 impl Backing {
     pub fn new(store: Arc<dyn ObjectStore>, cache: Arc<ChunkCache>) -> Self {
-        Self { store, cache, away: AtomicBool::new(false), references: Mutex::default() }
+        Self {
+            store,
+            cache,
+            away: AtomicBool::new(false),
+            references: Mutex::default(),
+            retired: Mutex::default(),
+            busy: watch::Sender::default(),
+        }
+    }
+
+    /// From now on, until the result is dropped, the volume may put segments.
+    pub fn occupy(self: &Arc<Self>, volume: VolumeUid) -> Occupied {
+        self.busy.send_modify(|busy| *busy.entry(volume).or_default() += 1);
+        Occupied { backing: self.clone(), volume }
+    }
+
+    /// Wait until nobody puts segments of the volume.
+    pub async fn idle(&self, volume: VolumeUid) {
+        // It fails only when the sender, which is ours, is gone.
+        let _ = self.busy.subscribe().wait_for(|busy| !busy.contains_key(&volume)).await;
     }
 
     /// Whether the store could not be reached lately.
@@ -69,6 +110,11 @@ impl Backing {
 
     /// The holder refers to these segments from now on.
     pub fn hold(&self, holder: Holder, names: impl IntoIterator<Item = SegmentName>) {
+        // Kept locked: nobody is retired between the look and the entry.
+        let retired = self.retired.lock().unwrap_or_else(PoisonError::into_inner);
+        if retired.contains(&holder.0) {
+            return;
+        }
         let mut references = self.lock();
         for name in names {
             let holders = references.entry(name).or_default();
@@ -98,6 +144,12 @@ impl Backing {
         let held: Vec<SegmentName> =
             self.lock().iter().filter(|(_, holders)| holders.contains(&holder)).map(|(name, _)| *name).collect();
         self.release(holder, held)
+    }
+
+    /// [`Self::release_all`], for good.
+    pub fn retire(&self, holder: Holder) -> Vec<SegmentName> {
+        self.retired.lock().unwrap_or_else(PoisonError::into_inner).insert(holder.0);
+        self.release_all(holder)
     }
 
     pub fn is_referenced(&self, name: SegmentName) -> bool {
@@ -147,10 +199,29 @@ impl Backing {
     }
 }
 
+/// See [`Backing::occupy`].
+#[derive(Debug)]
+pub struct Occupied {
+    backing: Arc<Backing>,
+    volume: VolumeUid,
+}
+
+impl Drop for Occupied {
+    fn drop(&mut self) {
+        self.backing.busy.send_modify(|busy| {
+            if let Some(times) = busy.get_mut(&self.volume) {
+                *times -= 1;
+                if *times == 0 {
+                    busy.remove(&self.volume);
+                }
+            }
+        });
+    }
+}
+
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::engine::check::SegmentId;
 
     fn backing() -> Backing {
         let dir = tempfile::tempdir().unwrap();
@@ -171,5 +242,10 @@ mod tests {
         assert_eq!(backing.release_all(snapshot), [name(2)]);
         let key = segment_key(name(0xabc));
         assert_eq!(key, format!("segments/{}/000000010000200000abc", "01".repeat(16)));
+        assert_eq!(parse_segment_key(&key), Some(name(0xabc)));
+        assert_eq!(parse_segment_key("segments/01/000000010000200000abc"), None);
+        assert_eq!(backing.retire(volume), []);
+        backing.hold(volume, [name(7)]);
+        assert!(!backing.is_referenced(name(7)), "a deleted volume holds nothing");
     }
 }

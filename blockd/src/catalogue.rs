@@ -5,6 +5,7 @@
 //! STATE/volumes/ID.json      record              STATE/volumes/ID/      log, checkpoint, writer (see `volume::files`)
 //! STATE/snapshots/ID.json    record              STATE/snapshots/ID.map its checkpoint; ID.raw while blocks are put
 //! STATE/lock                                     STATE/cache            what was fetched from the store
+//! STATE/removals/NAME        what is still to be removed from the store
 //! ```
 
 use hive_blockd_api::{Limits, SnapshotId, SnapshotState, VolumeId};
@@ -126,6 +127,7 @@ pub struct Catalogue {
     state_dir: PathBuf,
     volumes_dir: PathBuf,
     snapshots_dir: PathBuf,
+    removals_dir: PathBuf,
     _lock: File,
 }
 
@@ -133,11 +135,12 @@ impl Catalogue {
     /// Open or create `state_dir`, clear away what a crash left half-made.
     pub fn open(state_dir: &Path) -> Result<Self, StoreError> {
         let (volumes_dir, snapshots_dir) = (state_dir.join("volumes"), state_dir.join("snapshots"));
-        for dir in [&volumes_dir, &snapshots_dir] {
+        let removals_dir = state_dir.join("removals");
+        for dir in [&volumes_dir, &snapshots_dir, &removals_dir] {
             DirBuilder::new().recursive(true).mode(DIR_MODE).create(dir).context("create", dir)?;
         }
         let lock = lock(&state_dir.join("lock"))?;
-        let catalogue = Self { state_dir: state_dir.to_owned(), volumes_dir, snapshots_dir, _lock: lock };
+        let catalogue = Self { state_dir: state_dir.to_owned(), volumes_dir, snapshots_dir, removals_dir, _lock: lock };
         for dir in [&catalogue.volumes_dir, &catalogue.snapshots_dir] {
             remove_leftovers(dir)?;
         }
@@ -208,6 +211,26 @@ impl Catalogue {
     /// Atomically and durably.
     pub fn put_snapshot_map(&self, id: &SnapshotId, bytes: &[u8]) -> Result<(), StoreError> {
         replace_file(&self.snapshot_map(id), bytes)
+    }
+
+    /// Durably.
+    pub fn put_removal(&self, name: &str, bytes: &[u8]) -> Result<(), StoreError> {
+        replace_file(&self.removals_dir.join(name), bytes)
+    }
+
+    pub fn removals(&self) -> Result<Vec<(PathBuf, Vec<u8>)>, StoreError> {
+        let mut removals = Vec::new();
+        for path in paths(&self.removals_dir)? {
+            if path.extension() != Some(OsStr::new("tmp")) {
+                let bytes = std::fs::read(&path).context("read", &path)?;
+                removals.push((path, bytes));
+            }
+        }
+        Ok(removals)
+    }
+
+    pub fn delete_removal(&self, name: &str) -> Result<(), StoreError> {
+        remove(&self.removals_dir.join(name))
     }
 
     pub fn delete_snapshot(&self, id: &SnapshotId) -> Result<(), StoreError> {

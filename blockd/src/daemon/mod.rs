@@ -1,6 +1,7 @@
 //! The catalogue of volumes and snapshots, and the exports that keep it true. One lock orders all changes; no I/O path takes it.
 
 mod error;
+mod removals;
 mod snapshots;
 mod transfer;
 mod volumes;
@@ -23,7 +24,7 @@ use hive_blockd_api::{
     BLOCK_SIZE_BYTES, MAX_VOLUME_SIZE_BYTES, Metrics, Reply, Request, SnapshotId, SnapshotState, VolumeId,
 };
 use hive_blockd_store::ChunkCache;
-use std::collections::{BTreeMap, HashMap};
+use std::collections::{BTreeMap, HashMap, HashSet};
 use std::os::unix::fs::DirBuilderExt;
 use std::path::PathBuf;
 use std::sync::atomic::{AtomicU8, AtomicU64, Ordering};
@@ -59,6 +60,8 @@ struct Known {
     open: BTreeMap<VolumeId, Open>,
     /// Kept after an export's end: counters run from the daemon's start.
     statuses: BTreeMap<VolumeId, Arc<VolumeStatus>>,
+    /// Deleted, but still in the store: their names are not free, and they are not found there again.
+    removing: HashSet<SnapshotId>,
 }
 
 /// The running daemon.
@@ -104,31 +107,43 @@ impl Daemon {
             readers: Mutex::default(),
             runtime: Mutex::new(Some(runtime)),
         });
-        daemon.load()?;
+        let removals = daemon.load()?;
         daemon.serve_attached();
         daemon.resume_snapshots();
+        removals.into_iter().for_each(|removal| daemon.remove(removal));
         Ok(daemon)
     }
 
     /// Read all records, and note what they refer to in the store.
-    fn load(&self) -> anyhow::Result<()> {
+    fn load(&self) -> anyhow::Result<Vec<removals::Removal>> {
+        let mut checkpoints = HashMap::new();
         let (volumes, snapshots) = (self.catalogue.volumes()?, self.catalogue.snapshots()?);
         for (id, record) in &volumes {
             let Some(uid) = unhex(&record.uid) else { continue };
             match self.files(id).checkpoint() {
-                Ok(checkpoint) => self.node.backing.hold(Holder::volume(uid), stored_names(&checkpoint)),
+                Ok(checkpoint) => {
+                    self.node.backing.hold(Holder::volume(uid), stored_names(&checkpoint));
+                    checkpoints.insert(uid, checkpoint);
+                }
                 Err(error) => tracing::error!(volume = %id, %error, "cannot read the volume's checkpoint"),
             }
         }
         for (id, record) in &snapshots {
             if let (SnapshotState::Completed, Ok(map)) = (record.state, self.snapshot_map(id)) {
-                self.node.backing.hold(Holder::snapshot(id), snapshot::names(&map));
+                let names = snapshot::names(&map);
+                // A volume need not know that the store has a segment of it.
+                for name in &names {
+                    if checkpoints.get(&name.owner).is_some_and(|volume| removals::may_have(volume, *name)) {
+                        self.node.backing.hold(Holder::volume(name.owner), [*name]);
+                    }
+                }
+                self.node.backing.hold(Holder::snapshot(id), names);
             }
         }
         let mut known = self.lock();
         known.volumes = volumes;
         known.snapshots = snapshots.into_iter().map(|(id, record)| (id, self.entry(record))).collect();
-        Ok(())
+        self.load_removals(&mut known, &checkpoints)
     }
 
     fn serve_attached(self: &Arc<Self>) {

@@ -1,5 +1,6 @@
 //! Snapshots: taken, completed in the background, copied, deleted.
 
+use super::removals::{Removal, Subject};
 use super::volumes::Shared;
 use super::{Daemon, DaemonError, Known, SnapshotEntry, check_size, find_volume, no_snapshot, now_unix_s};
 use crate::backing::Holder;
@@ -55,6 +56,9 @@ impl Daemon {
     /// Whether the snapshot exists already, made in the same way.
     fn existing(known: &Known, id: &SnapshotId, origin: &Origin) -> Result<Option<Snapshot>, DaemonError> {
         match known.snapshots.get(id) {
+            None if known.removing.contains(id) => {
+                Err(DaemonError::InUse(format!("a deleted snapshot {id} is still being removed from the store")))
+            }
             None => Ok(None),
             Some(entry) if entry.record.origin == *origin => Ok(Some(Self::show(id, entry))),
             Some(_) => Err(DaemonError::Exists(format!("snapshot {id}"))),
@@ -199,14 +203,15 @@ impl Daemon {
     pub(super) fn resume(self: &Arc<Self>, id: &SnapshotId) {
         let (daemon, id) = (self.clone(), id.clone());
         self.node.runtime.spawn_blocking(move || {
-            let Some(record) = daemon.lock().snapshots.get(&id).map(|entry| entry.record.clone()) else { return };
+            let found = daemon.lock().snapshots.get(&id).map(|entry| (entry.record.clone(), entry.token));
+            let Some((record, token)) = found.filter(|(r, _)| r.state == SnapshotState::Pending) else { return };
             let result = match &record.origin {
                 Origin::Volume(volume) => daemon.complete_cut(&id, volume, &record),
                 Origin::Copy(source) => daemon.build_copy(&id, source, &record),
                 Origin::Blocks(parent) => daemon.build_blocks(&id, parent.as_ref(), &record),
                 Origin::Import(_) | Origin::Store => return,
             };
-            daemon.end(&id, record, result);
+            daemon.end(&id, token, record, result);
         });
     }
 
@@ -243,9 +248,14 @@ impl Daemon {
     fn end(
         self: &Shared,
         id: &SnapshotId,
+        token: u64,
         record: SnapshotRecord,
         result: Result<(Checkpoint, StoredSnapshot), DaemonError>,
     ) {
+        let builder = match (&result, &record.origin) {
+            (Ok((map, _)), Origin::Copy(_) | Origin::Blocks(_)) => Some(map.volume),
+            _ => None,
+        };
         let recorded = match result {
             Ok((map, about)) => self.catalogue.put_snapshot_map(id, &map.encode()).map(|()| SnapshotRecord {
                 state: SnapshotState::Completed,
@@ -259,22 +269,18 @@ impl Daemon {
             }
         };
         let mut known = self.lock();
-        let token = known.snapshots.get(id).map(|entry| entry.token);
-        if let (Origin::Volume(volume), Some(open)) =
-            (&record.origin, record.volume_id.as_ref().and_then(|v| known.open.get(v)))
-        {
-            tracing::debug!(snapshot = %id, %volume, "cut ended");
-            if let Some(token) = token {
-                open.handle.caller.call(Event::CutEnded { token });
-            }
+        if let Some(open) = record.volume_id.as_ref().and_then(|volume| known.open.get(volume)) {
+            // Also if the snapshot was deleted meanwhile: what it needed of the log is free again.
+            open.handle.caller.call(Event::CutEnded { token });
         }
-        let Some(entry) = known.snapshots.get_mut(id) else {
+        let built = match &recorded {
+            Ok(SnapshotRecord { state: SnapshotState::Completed, .. }) => builder,
+            _ => None,
+        };
+        let Some(entry) = known.snapshots.get_mut(id).filter(|entry| entry.token == token) else {
             drop(known);
             let _ = self.catalogue.delete_snapshot(id);
-            let backing = self.node.backing.clone();
-            if let Err(error) = self.node.runtime.block_on(snapshot::remove(&backing, id)) {
-                tracing::warn!(snapshot = %id, %error, "cannot remove a deleted snapshot from the store");
-            }
+            self.remove(Removal { subject: Subject::Snapshot(id.clone()), segments: Vec::new() });
             return;
         };
         match recorded.and_then(|record| self.catalogue.put_snapshot(id, &record).map(|()| record)) {
@@ -282,6 +288,7 @@ impl Daemon {
                 if record.state == SnapshotState::Completed {
                     entry.progress.store(100, Ordering::Relaxed);
                     let _ = std::fs::remove_file(self.catalogue.snapshot_blocks(id));
+                    built.into_iter().for_each(|uid| self.builder_succeeded(uid));
                     tracing::info!(snapshot = %id, stored_bytes = record.stored_bytes, "snapshot completed");
                 }
                 entry.record = record;
@@ -291,29 +298,36 @@ impl Daemon {
         }
     }
 
-    pub(super) fn delete_snapshot(&self, id: &SnapshotId) -> Result<Reply, DaemonError> {
+    pub(super) fn delete_snapshot(self: &Arc<Self>, id: &SnapshotId) -> Result<Reply, DaemonError> {
         let mut known = self.lock();
-        let Some(entry) = known.snapshots.remove(id) else { return Ok(Reply::Done) };
-        self.readers.lock().unwrap_or_else(std::sync::PoisonError::into_inner).remove(id);
+        let Some(entry) = known.snapshots.get(id) else { return Ok(Reply::Done) };
+        let under_way = entry.record.state == SnapshotState::Pending && entry.record.sealed;
+        let segments =
+            self.snapshot_map(id).map_or_else(|_| Vec::new(), |map| snapshot::names(&snapshot::stripped(&map)));
+        let removal = Removal { subject: Subject::Snapshot(id.clone()), segments };
+        self.note_removal(&removal)?;
         self.catalogue.delete_snapshot(id).map_err(|e| DaemonError::Record("delete the snapshot", e))?;
+        known.snapshots.remove(id);
+        known.removing.insert(id.clone());
         drop(known);
-        if entry.record.state == SnapshotState::Pending && entry.record.sealed {
-            // Whoever completes it removes it.
-            return Ok(Reply::Done);
+        self.readers.lock().unwrap_or_else(std::sync::PoisonError::into_inner).remove(id);
+        // Else whoever completes it removes it.
+        if !under_way {
+            self.remove(removal);
         }
-        let (backing, id) = (self.node.backing.clone(), id.clone());
-        self.node.runtime.spawn(async move {
-            if let Err(error) = backing.patiently("remove a snapshot", || snapshot::remove(&backing, &id)).await {
-                tracing::warn!(snapshot = %id, %error, "cannot remove a snapshot from the store");
-            }
-        });
         Ok(Reply::Done)
     }
 
     /// If the snapshot is not known here, look for it in the store: another node may have made it.
     pub(super) fn adopt_snapshot(&self, id: &SnapshotId) -> Result<(), DaemonError> {
-        if self.lock().snapshots.contains_key(id) {
-            return Ok(());
+        {
+            let known = self.lock();
+            if known.snapshots.contains_key(id) {
+                return Ok(());
+            }
+            if known.removing.contains(id) {
+                return Err(no_snapshot(id));
+            }
         }
         let backing = &self.node.backing;
         let found = self.node.runtime.block_on(snapshot::find(backing, id));
@@ -322,6 +336,9 @@ impl Daemon {
         let mut known = self.lock();
         if known.snapshots.contains_key(id) {
             return Ok(());
+        }
+        if known.removing.contains(id) {
+            return Err(no_snapshot(id));
         }
         let keep = |e| DaemonError::Record("keep the snapshot", e);
         self.catalogue.put_snapshot_map(id, &map.encode()).map_err(keep)?;
@@ -351,6 +368,7 @@ impl Daemon {
     ) -> Result<Builder, DaemonError> {
         let key_error = |e| DaemonError::Key(format!("encrypt snapshot {id}"), e);
         let uid = random().map_err(key_error)?;
+        self.note_removal(&Removal { subject: Subject::Builder(uid), segments: Vec::new() })?;
         let key = if encrypted { Some(self.node.key.draw(uid).map_err(key_error)?) } else { None };
         Ok(Builder::new(self.node.backing.clone(), uid, Holder::snapshot(id), key, base))
     }
@@ -403,6 +421,7 @@ impl Daemon {
         let entry = self.entry(SnapshotRecord { stored_bytes: about.stored_bytes, ..record });
         let shown = Self::show(&id, &entry);
         self.remember(&mut known, &id, entry)?;
+        self.builder_succeeded(map.volume);
         Ok(Reply::Snapshot(shown))
     }
 

@@ -63,6 +63,10 @@ impl Daemon {
         let (_, size_bytes) = self.reader(second)?;
         // Readers of their own: the kept ones may be the same.
         let (mut first_reader, mut second_reader) = (self.new_reader(first)?, self.new_reader(second)?);
+        let (ours, theirs) = (&first_reader.checkpoint().owners, &second_reader.checkpoint().owners);
+        if !ours.iter().any(|owner| theirs.iter().any(|other| other.volume == owner.volume)) {
+            return Err(DaemonError::Invalid(format!("snapshots {first} and {second} are not of one lineage")));
+        }
         let max = max.clamp(1, MAX_LISTED_BLOCKS);
         let listing = blocks::list_changed(&mut first_reader, &mut second_reader, size_bytes, start, max);
         let listed = self.node.runtime.block_on(listing);
@@ -98,6 +102,9 @@ impl Daemon {
             }
             drop(known);
             return self.describe_snapshot(&id);
+        }
+        if known.removing.contains(&id) {
+            return Err(DaemonError::InUse(format!("a deleted snapshot {id} is still being removed from the store")));
         }
         let mut encrypted = encrypted;
         if let Some(parent) = &parent {
@@ -177,9 +184,11 @@ impl Daemon {
                 let recorded = self.catalogue.put_snapshot(id, &record);
                 recorded.map_err(|e| DaemonError::Record("record the snapshot", e))?;
                 entry.record = record;
+                drop(known);
+                self.resume(id);
             }
         }
-        self.resume(id);
+        // Asked again: it is under way or at its end.
         self.describe_snapshot(id)
     }
 

@@ -1,5 +1,6 @@
 //! Volumes: made, shown, changed, attached.
 
+use super::removals::{Removal, Subject};
 use super::{Daemon, DaemonError, Known, Open, check_size, find_volume, no_snapshot};
 use crate::backing::Holder;
 use crate::catalogue::{Attachment, VERSION, VolumeRecord};
@@ -10,7 +11,6 @@ use crate::keys::{hex, random, unhex};
 use crate::snapshot;
 use crate::vhost::{DeviceConfig, SERIAL_BYTES};
 use crate::volume;
-use crate::volume::manifest::volume_prefix;
 use hive_blockd_api::{Limits, MAX_QUEUES, Reply, SnapshotId, SnapshotState, Volume, VolumeHealth, VolumeId};
 use std::sync::Arc;
 use std::sync::atomic::Ordering;
@@ -126,7 +126,7 @@ impl Daemon {
         Ok((self.snapshot_map(id)?, entry.record.encrypted))
     }
 
-    pub(super) fn delete_volume(&self, id: &VolumeId) -> Result<Reply, DaemonError> {
+    pub(super) fn delete_volume(self: &Arc<Self>, id: &VolumeId) -> Result<Reply, DaemonError> {
         let mut known = self.lock();
         let Some(record) = known.volumes.get(id) else { return Ok(Reply::Done) };
         if record.attachment.is_some() {
@@ -139,22 +139,24 @@ impl Daemon {
             return Err(DaemonError::InUse(format!("snapshot {snapshot} of volume {id} is not completed yet")));
         }
         let uid = unhex(&record.uid);
+        let files = self.files(id);
+        let removal = uid.map(|uid| {
+            // Without its files it was never in the store under an epoch that we know: then nothing but its own name counts.
+            let epoch = files.writer().map_or(u32::MAX, |writer| writer.epoch);
+            let inherited = files.checkpoint().map_or_else(|_| Vec::new(), |map| volume::stored_names(&map));
+            Removal { subject: Subject::Volume(uid, epoch), segments: inherited }
+        });
+        if let Some(removal) = &removal {
+            self.note_removal(removal)?;
+        }
         self.catalogue.delete_volume(id).map_err(|e| DaemonError::Record("delete the volume", e))?;
         known.volumes.remove(id);
         known.statuses.remove(id);
         drop(known);
         // The log and its key are gone: what is left in the store of an encrypted volume is ciphertext.
-        if let Some(uid) = uid {
-            let free = self.node.backing.release_all(Holder::volume(uid));
-            let backing = self.node.backing.clone();
-            self.node.runtime.spawn(async move {
-                backing.discard(free).await;
-                for key in backing.store.list(&volume_prefix(uid)).await.unwrap_or_default() {
-                    if let Err(error) = backing.store.delete(&key).await {
-                        tracing::warn!(key, %error, "cannot remove a deleted volume's manifest");
-                    }
-                }
-            });
+        if let (Some(uid), Some(mut removal)) = (uid, removal) {
+            removal.segments.extend(self.node.backing.retire(Holder::volume(uid)));
+            self.remove(removal);
         }
         Ok(Reply::Done)
     }

@@ -150,11 +150,17 @@ pub async fn upload(
         let slot = segment.slot.ok_or(SnapshotError::Lost(segment.id.seq))?;
         let (log, end, seq) = (log.to_owned(), segment.end, segment.id.seq);
         let read = tokio::task::spawn_blocking(move || read_slot(&log, slot, end)).await;
-        let bytes = read
-            .unwrap_or_else(|e| Err(std::io::Error::other(e)))
-            .map_err(|source| SnapshotError::Log { seq, source })?;
-        backing.put(&segment_key(name), bytes).await?;
+        // The volume may have uploaded it meanwhile, and used its place in the log for something else.
+        if !backing.is_referenced(name) {
+            let bytes = read
+                .unwrap_or_else(|e| Err(std::io::Error::other(e)))
+                .map_err(|source| SnapshotError::Log { seq, source })?;
+            backing.put(&segment_key(name), bytes).await?;
+        }
+        // For the volume too, even if it is not open to hear of it: the segment must not be removed with this snapshot while the
+        // next one already counts on it.
         backing.hold(holder, [name]);
+        backing.hold(Holder::volume(checkpoint.volume), [name]);
         if let Some(keeper) = &keeper {
             keeper.uploaded_elsewhere(name);
         }
@@ -199,13 +205,4 @@ pub async fn find(backing: &Backing, id: &SnapshotId) -> Result<Option<(StoredSn
         return Err(SnapshotError::Encryption(id.clone()));
     }
     Ok(Some((about, checkpoint)))
-}
-
-/// Remove it from the store, and the segments that nobody else refers to.
-pub async fn remove(backing: &Backing, id: &SnapshotId) -> Result<(), StoreError> {
-    backing.store.delete(&manifest_key(id)).await?;
-    backing.store.delete(&map_key(id)).await?;
-    let free = backing.release_all(Holder::snapshot(id));
-    backing.discard(free).await;
-    Ok(())
 }

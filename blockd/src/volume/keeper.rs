@@ -2,11 +2,11 @@
 
 use super::files::VolumeFiles;
 use super::link::Caller;
-use super::manifest::{Commit, Manifest, StoredSegment, commit};
+use super::manifest::{self, ClaimError, Commit, Manifest, StoredSegment, commit};
 use crate::backing::{Backing, Holder, chunk_key, segment_key};
 use crate::catalogue::replace_file;
 use crate::engine::AlignedBuffer;
-use crate::engine::format::{BLOCK_BYTES, Checkpoint, SEGMENT_BYTES, VolumeUid};
+use crate::engine::format::{BLOCK_BYTES, Checkpoint, SEGMENT_BYTES, SavedSegment, VolumeUid};
 use crate::engine::log::{CompleteSegment, Event, SegmentName};
 use bytes::Bytes;
 use hive_blockd_store::{StoreError, Version};
@@ -20,6 +20,7 @@ use std::sync::{Arc, Mutex, PoisonError};
 use std::time::{Duration, Instant};
 use tokio::sync::mpsc::UnboundedReceiver;
 use tokio::sync::{Notify, Semaphore, oneshot};
+use tokio::task::JoinSet;
 
 /// Segments of one volume on their way to the store at a time.
 const UPLOADS: usize = 2;
@@ -27,6 +28,8 @@ const UPLOADS: usize = 2;
 const READ_AHEAD_CHUNKS: u32 = 2;
 /// How often what was uploaded is made part of the manifest.
 const COMMIT_INTERVAL: Duration = Duration::from_secs(2);
+/// How long uploads may go on after their engine's end.
+const LAST_UPLOADS: Duration = Duration::from_secs(10);
 /// Pause before a checkpoint that could not be written is tried again.
 const SAVE_RETRY: Duration = Duration::from_secs(1);
 
@@ -137,7 +140,9 @@ impl Keeper {
 
     /// Serve the engine until it is gone.
     pub async fn run(self: Arc<Self>, mut orders: UnboundedReceiver<Order>) {
+        let _occupied = self.backing.occupy(self.volume);
         let uploads = Arc::new(Semaphore::new(UPLOADS));
+        let mut uploading = JoinSet::new();
         let committer = tokio::spawn(self.clone().keep_committed());
         while let Some(order) = orders.recv().await {
             match order {
@@ -147,10 +152,13 @@ impl Keeper {
                 Order::Complete(segment) => {
                     self.state().segments.insert(segment.id.seq, (segment, segment.uploaded));
                     if self.upload && !segment.uploaded {
+                        while uploading.try_join_next().is_some() {}
                         let (keeper, uploads) = (self.clone(), uploads.clone());
-                        tokio::spawn(async move {
-                            let _turn = uploads.acquire().await;
-                            keeper.upload(segment).await;
+                        uploading.spawn(async move {
+                            // Refused: the engine is gone, and its successor may use the log's slots for something else.
+                            if let Ok(_turn) = uploads.acquire().await {
+                                keeper.upload(segment).await;
+                            }
                         });
                     }
                 }
@@ -158,6 +166,11 @@ impl Keeper {
             }
         }
         committer.abort();
+        uploads.close();
+        let end = async { while uploading.join_next().await.is_some() {} };
+        if tokio::time::timeout(LAST_UPLOADS, end).await.is_err() {
+            uploading.shutdown().await;
+        }
     }
 
     async fn save(self: Arc<Self>, bytes: Vec<u8>, cuts: Vec<u64>) {
@@ -200,6 +213,11 @@ impl Keeper {
 
     async fn upload(&self, segment: CompleteSegment) {
         let name = SegmentName { owner: self.volume, id: segment.id };
+        // A snapshot's task may be ahead of us: then the slot may hold something else by now.
+        let is_wanted = || matches!(self.state().segments.get(&segment.id.seq), Some((_, false)));
+        if !is_wanted() {
+            return;
+        }
         let (log, slot, end) = (self.files.log_path(), segment.slot, segment.end);
         let read = tokio::task::spawn_blocking(move || read_slot(&log, slot, end)).await;
         let bytes = match read {
@@ -209,6 +227,9 @@ impl Keeper {
             }
             Err(_) => return,
         };
+        if !is_wanted() {
+            return;
+        }
         let len = bytes.len() as u64;
         match self.backing.put(&segment_key(name), bytes).await {
             Ok(()) => self.uploaded(name, len),
@@ -247,42 +268,62 @@ impl Keeper {
     fn forget(&self, name: SegmentName) {
         let ours = name.owner == self.volume;
         let mut state = self.state();
-        let in_store = !ours || state.segments.remove(&name.id.seq).is_some_and(|(_, uploaded)| uploaded);
-        if in_store {
-            state.dropped.push(name);
+        if ours {
+            state.segments.remove(&name.id.seq);
         }
+        // Perhaps in the store although nobody told us: it was uploaded for a snapshot while the volume was not open.
+        state.dropped.push(name);
         drop(state);
         self.changed.notify_one();
     }
 
     /// Keep the manifest true, and then remove what it does not refer to any more.
     async fn keep_committed(self: Arc<Self>) {
+        let mut dropped = Vec::new();
         loop {
             self.changed.notified().await;
             if self.upload {
                 tokio::time::sleep(COMMIT_INTERVAL).await;
             }
-            let dropped = std::mem::take(&mut self.state().dropped);
-            if self.upload
-                && let Err(reason) = self.commit().await
-            {
-                self.caller.call(Event::Fenced(reason));
-                return;
+            // In this order: what is dropped here is not in the checkpoint that is committed.
+            dropped.append(&mut self.state().dropped);
+            if self.upload {
+                match self.commit().await {
+                    Progress::Made => {}
+                    // The manifest in the store may still name what was dropped.
+                    Progress::NotYet => continue,
+                    Progress::Failed => {
+                        self.changed.notify_one();
+                        continue;
+                    }
+                    Progress::Fenced(reason) => {
+                        self.caller.call(Event::Fenced(reason));
+                        return;
+                    }
+                }
             }
-            let free = self.backing.release(Holder::volume(self.volume), dropped);
+            let free = self.backing.release(Holder::volume(self.volume), std::mem::take(&mut dropped));
             self.backing.discard(free).await;
         }
     }
 
-    /// Write the manifest if all that it would name is in the store. An error: we may not write any more.
-    async fn commit(&self) -> Result<(), String> {
+    /// Write the manifest if all that it would name is in the store.
+    async fn commit(&self) -> Progress {
         let (checkpoint, suffix) = {
             let state = self.state();
-            let Some(checkpoint) = state.checkpoint.clone() else { return Ok(()) };
-            let stored = |seq: u32| state.segments.get(&seq).is_none_or(|(_, uploaded)| *uploaded);
-            let needed = needed_segments(&checkpoint);
-            if needed.iter().any(|saved| saved.owner == 0 && !stored(saved.id.seq)) {
-                return Ok(());
+            let Some(checkpoint) = state.checkpoint.clone() else { return Progress::NotYet };
+            // One of which we have not heard is either still being filled, or not here any more because the store has it.
+            let stored = |saved: &SavedSegment| {
+                saved.owner != 0 || state.segments.get(&saved.id.seq).map_or(saved.uploaded, |(_, uploaded)| *uploaded)
+            };
+            if !needed_segments(&checkpoint).iter().all(stored) {
+                return Progress::NotYet;
+            }
+            let mut checkpoint = Checkpoint::clone(&checkpoint);
+            for saved in checkpoint.segments.iter_mut().filter(|saved| saved.owner == 0) {
+                if let Some((segment, uploaded)) = state.segments.get(&saved.id.seq) {
+                    (saved.end, saved.uploaded) = (segment.end, *uploaded);
+                }
             }
             let behind =
                 state.segments.range(checkpoint.tail.place.seq..).map(|(_, (segment, uploaded))| (segment, *uploaded));
@@ -293,23 +334,64 @@ impl Keeper {
             (checkpoint, suffix)
         };
         let current = self.manifest.lock().unwrap_or_else(PoisonError::into_inner).clone();
-        let Some((manifest, version)) = current else { return Ok(()) };
-        match commit(&self.backing, self.volume, &manifest, version, &checkpoint, suffix).await {
-            Commit::Written(manifest, version) => {
-                *self.manifest.lock().unwrap_or_else(PoisonError::into_inner) = Some((manifest, version));
-                Ok(())
-            }
-            Commit::Fenced(reason) => Err(reason),
+        let (manifest, version) = match current {
+            Some(current) => current,
+            None => match self.claim().await {
+                Ok(claimed) => claimed,
+                Err(progress) => return progress,
+            },
+        };
+        let (progress, known) = match commit(&self.backing, self.volume, &manifest, version, &checkpoint, suffix).await
+        {
+            Commit::Written(manifest, version) => (Progress::Made, Some((manifest, version))),
+            Commit::Found(manifest, version) => (Progress::Failed, Some((manifest, version))),
+            Commit::Fenced(reason) => return Progress::Fenced(reason),
             Commit::Failed(error) => {
                 tracing::warn!(volume = self.name, %error, "cannot write the manifest, trying on");
-                Ok(())
+                (Progress::Failed, None)
             }
+        };
+        if known.is_some() {
+            *self.manifest.lock().unwrap_or_else(PoisonError::into_inner) = known;
         }
+        progress
+    }
+
+    /// The store was away when the volume was opened: take it over now.
+    async fn claim(&self) -> Result<(Manifest, Version), Progress> {
+        let ours = self.files.writer().map_err(|error| self.claim_failed(&error))?;
+        let claimed = manifest::claim(&self.backing, self.volume, ours, |writer| self.files.put_writer(writer)).await;
+        match claimed {
+            Ok(claimed) => {
+                *self.manifest.lock().unwrap_or_else(PoisonError::into_inner) = Some(claimed.clone());
+                Ok(claimed)
+            }
+            Err(error @ (ClaimError::Foreign { .. } | ClaimError::Contended)) => {
+                Err(Progress::Fenced(error.to_string()))
+            }
+            Err(error) => Err(self.claim_failed(&error)),
+        }
+    }
+
+    fn claim_failed(&self, error: &(dyn std::error::Error + 'static)) -> Progress {
+        tracing::warn!(volume = self.name, error, "cannot take the volume over, trying on");
+        Progress::Failed
     }
 }
 
+/// How a commit went.
+enum Progress {
+    Made,
+    /// Not everything is in the store; what brings it there will say so.
+    NotYet,
+    /// To be tried again.
+    Failed,
+    /// We may not write any more.
+    Fenced(String),
+}
+
 /// The segments that a checkpoint cannot do without: those with data of the map or leaves of it.
-pub fn needed_segments(checkpoint: &Checkpoint) -> Vec<crate::engine::format::SavedSegment> {
+pub fn needed_segments(checkpoint: &Checkpoint) -> Vec<SavedSegment> {
     let homes: std::collections::HashSet<u32> = checkpoint.homes.iter().map(|(_, home)| home.place.seq).collect();
     checkpoint.segments.iter().filter(|s| s.live > 0 || homes.contains(&s.id.seq)).copied().collect()
 }

@@ -122,6 +122,8 @@ pub async fn claim(
 #[derive(Debug)]
 pub enum Commit {
     Written(Manifest, Version),
+    /// Not written: we had done so before without hearing of it, and what is there is this.
+    Found(Manifest, Version),
     /// Somebody else has written the manifest.
     Fenced(String),
     Failed(StoreError),
@@ -160,14 +162,20 @@ pub async fn commit(
             Commit::Written(next, version)
         }
         Err(StoreError::Conflict { .. }) => {
-            let theirs = match backing.store.get(&key).await {
-                Ok((bytes, _)) => serde_json::from_slice::<Manifest>(&bytes).map_or(0, |manifest| manifest.epoch),
-                Err(_) => 0,
+            let (bytes, version) = match backing.store.get(&key).await {
+                Ok(found) => found,
+                Err(error) if error.is_transient() => return Commit::Failed(error),
+                Err(_) => (Bytes::new(), Version::new("")),
             };
-            Commit::Fenced(format!(
-                "another daemon has taken the volume over (epoch {theirs}, ours was {})",
-                current.epoch
-            ))
+            match serde_json::from_slice::<Manifest>(&bytes) {
+                // An epoch is given to one owner only: it is a write of ours of which we did not hear that it happened.
+                Ok(found) if found.epoch == current.epoch => Commit::Found(found, version),
+                other => Commit::Fenced(format!(
+                    "another daemon has taken the volume over (epoch {}, ours was {})",
+                    other.map_or(0, |manifest| manifest.epoch),
+                    current.epoch
+                )),
+            }
         }
         Err(error) => Commit::Failed(error),
     }

@@ -1,12 +1,15 @@
 //! Starts, kills and asks the real `blockd`.
 
 use hive_blockd_api::{
-    Limits, Metrics, NewSnapshot, Reply, Request, Snapshot, SnapshotId, SnapshotState, Volume, VolumeId,
+    CheckReport, ErrorKind, ExportSource, Limits, Metrics, NewSnapshot, Reply, Request, Snapshot, SnapshotId,
+    SnapshotState, Volume, VolumeId,
 };
+use std::collections::BTreeMap;
 use std::io::{BufRead, BufReader, Write};
 use std::os::unix::net::UnixStream;
 use std::path::{Path, PathBuf};
 use std::process::{Child, Command, Stdio};
+use std::sync::atomic::{AtomicU32, Ordering};
 use std::time::{Duration, Instant};
 
 /// How long anything may take that should be quick; a limit for broken code, not a measurement.
@@ -24,6 +27,38 @@ pub fn volume(name: &str) -> VolumeId {
 
 pub fn snapshot(name: &str) -> SnapshotId {
     name.parse().unwrap()
+}
+
+static EXPORTS: AtomicU32 = AtomicU32::new(0);
+
+/// All files below `dir`; those that vanish meanwhile, and a directory that is not there, count as none.
+pub fn files(dir: &Path) -> Vec<PathBuf> {
+    let mut found = Vec::new();
+    for entry in std::fs::read_dir(dir).into_iter().flatten().flatten() {
+        match entry.file_type() {
+            Ok(kind) if kind.is_dir() => found.extend(files(&entry.path())),
+            Ok(_) => found.push(entry.path()),
+            Err(_) => {}
+        }
+    }
+    found
+}
+
+/// Wait until it holds.
+#[track_caller]
+pub fn eventually(what: &str, mut holds: impl FnMut() -> bool) {
+    let deadline = Instant::now() + PATIENCE;
+    while !holds() {
+        assert!(Instant::now() < deadline, "never: {what}");
+        std::thread::sleep(Duration::from_millis(10));
+    }
+}
+
+pub fn error_kind(reply: &Reply) -> Option<ErrorKind> {
+    match reply {
+        Reply::Error { kind, .. } => Some(*kind),
+        _ => None,
+    }
 }
 
 fn spawn(dir: &Path) -> Child {
@@ -148,11 +183,93 @@ impl Daemon {
         }
     }
 
+    /// Ask for snapshots of one instant; they are pending when this returns.
+    pub fn begin_snapshots(&self, of: &[(&str, &str)]) {
+        let snapshots =
+            of.iter().map(|(of, name)| NewSnapshot { volume_id: volume(of), snapshot_id: snapshot(name) }).collect();
+        let reply = self.ask(&Request::CreateSnapshots { snapshots });
+        assert!(matches!(reply, Reply::Snapshots(_)), "{reply:?}");
+    }
+
+    pub fn describe_snapshot(&self, name: &str) -> Snapshot {
+        match self.ask(&Request::DescribeSnapshot { snapshot_id: snapshot(name) }) {
+            Reply::Snapshot(snapshot) => snapshot,
+            reply => panic!("{reply:?}"),
+        }
+    }
+
+    pub fn delete_snapshot(&self, name: &str) {
+        assert_eq!(self.ask(&Request::DeleteSnapshot { snapshot_id: snapshot(name) }), Reply::Done);
+    }
+
+    pub fn delete_volume(&self, name: &str) {
+        assert_eq!(self.ask(&Request::DeleteVolume { volume_id: volume(name) }), Reply::Done);
+    }
+
+    /// What a snapshot or a detached volume holds.
+    pub fn export(&self, source: ExportSource) -> Vec<u8> {
+        let number = EXPORTS.fetch_add(1, Ordering::Relaxed);
+        let path = self.dir.path().join(format!("export-{number}.img"));
+        let reply = self.ask(&Request::ExportVolume { source, path: path.clone() });
+        assert_eq!(reply, Reply::Done);
+        let bytes = std::fs::read(&path).unwrap();
+        std::fs::remove_file(path).unwrap();
+        bytes
+    }
+
+    pub fn export_snapshot(&self, name: &str) -> Vec<u8> {
+        self.export(ExportSource::Snapshot(snapshot(name)))
+    }
+
+    pub fn export_volume(&self, name: &str) -> Vec<u8> {
+        self.export(ExportSource::Volume(volume(name)))
+    }
+
+    pub fn check(&self, name: &str) -> CheckReport {
+        match self.ask(&Request::CheckVolume { volume_id: volume(name) }) {
+            Reply::Check(report) => report,
+            reply => panic!("{reply:?}"),
+        }
+    }
+
+    pub fn state(&self) -> PathBuf {
+        self.dir.path().join("state")
+    }
+
+    /// Objects of the directory store below `prefix`, by key, with their sizes.
+    pub fn stored(&self, prefix: &str) -> BTreeMap<String, u64> {
+        let root = self.state().join("store/objects");
+        files(&root.join(prefix))
+            .into_iter()
+            .map(|path| {
+                let key = path.strip_prefix(&root).unwrap().to_str().unwrap().trim_end_matches('_').to_owned();
+                (key, path.metadata().map_or(0, |metadata| metadata.len()))
+            })
+            .collect()
+    }
+
+    pub fn await_empty_store(&self) {
+        let deadline = Instant::now() + PATIENCE;
+        loop {
+            let left = self.stored("");
+            if left.is_empty() {
+                return;
+            }
+            assert!(Instant::now() < deadline, "left in the store: {left:?}");
+            std::thread::sleep(Duration::from_millis(20));
+        }
+    }
+
     /// SIGKILL, and a new daemon on the same directories.
     pub fn kill_and_restart(&mut self) {
+        self.kill();
+        self.child = spawn(self.dir.path());
+    }
+
+    /// SIGKILL.
+    pub fn kill(&mut self) {
         self.child.kill().unwrap();
         self.child.wait().unwrap();
-        self.child = spawn(self.dir.path());
     }
 
     /// SIGTERM; true if it ended well.

@@ -9,4 +9,8 @@ mod daemon;
 mod driver;
 mod frontend;
 mod hostile;
+mod load;
+mod objectd;
+mod snapshots;
+mod store;
 mod volumes;

@@ -62,6 +62,8 @@ struct Run {
     homes: BTreeMap<u32, Option<Home>>,
     outstanding: usize,
     stage: Stage,
+    /// Segments that must be complete before it is handed over.
+    complete_before: u32,
     /// Snapshots that are this checkpoint.
     cuts: Vec<u64>,
 }
@@ -158,14 +160,17 @@ impl<B: Background> LogEngine<B> {
         {
             run.stage = Stage::Syncing;
             if !run.cuts.is_empty() {
-                // The store gets the leaves only with the whole segment they are in.
+                // The store gets the leaves only with the whole segment they are in, when that has its final size.
                 self.finish_segment();
+                if let Some(run) = self.checkpoint.runs.front_mut() {
+                    run.complete_before = self.next_seq;
+                }
             }
             self.sync_for(sync::Waiter::Checkpoint, io);
         }
-        if self.checkpoint.saving.is_none()
-            && self.checkpoint.runs.front().is_some_and(|run| run.stage == Stage::Synced)
-        {
+        let first_incomplete = self.completing.front().map_or(u32::MAX, |segment| segment.index.segment.seq);
+        let is_ready = |run: &Run| run.stage == Stage::Synced && run.complete_before <= first_incomplete;
+        if self.checkpoint.saving.is_none() && self.checkpoint.runs.front().is_some_and(is_ready) {
             self.hand_over();
         }
     }
@@ -197,6 +202,7 @@ impl<B: Background> LogEngine<B> {
             homes: BTreeMap::new(),
             outstanding: 0,
             stage: Stage::Leaves,
+            complete_before: 0,
             cuts,
         });
     }
@@ -251,13 +257,6 @@ impl<B: Background> LogEngine<B> {
         let now =
             |saved: &SavedSegment| Some(SavedSegment { live: saved.live, ..save(self.segments.get(saved.id.seq)?) });
         let mut segments: Vec<SavedSegment> = run.segments.iter().filter_map(now).collect();
-        // Leaves may lie in segments that are younger than the cut.
-        let known: std::collections::HashSet<u32> = segments.iter().map(|s| s.id.seq).collect();
-        let younger: std::collections::BTreeSet<u32> =
-            run.homes.values().flatten().map(|home| home.place.seq).filter(|seq| !known.contains(seq)).collect();
-        let save_younger = |seq: &u32| self.segments.get(*seq).map(|s| SavedSegment { live: 0, ..save(s) });
-        segments.extend(younger.iter().filter_map(save_younger));
-        segments.sort_unstable_by_key(|s| s.id.seq);
         let mut homes: BTreeMap<u32, Home> = self.map.homes().collect();
         for (index, home) in &run.homes {
             match home {
@@ -265,6 +264,13 @@ impl<B: Background> LogEngine<B> {
                 None => drop(homes.remove(index)),
             }
         }
+        // Leaves may lie in segments that are younger than the cut: ours, and those of a checkpoint that was still being made then.
+        let known: std::collections::HashSet<u32> = segments.iter().map(|s| s.id.seq).collect();
+        let younger: std::collections::BTreeSet<u32> =
+            homes.values().map(|home| home.place.seq).filter(|seq| !known.contains(seq)).collect();
+        let save_younger = |seq: &u32| self.segments.get(*seq).map(|s| SavedSegment { live: 0, ..save(s) });
+        segments.extend(younger.iter().filter_map(save_younger));
+        segments.sort_unstable_by_key(|s| s.id.seq);
         let checkpoint = Checkpoint {
             volume: self.volume,
             tail: run.tail,
@@ -287,8 +293,9 @@ impl<B: Background> LogEngine<B> {
         for saved in run.segments {
             let dead = saved.live == 0 && saved.id.seq < run.tail.place.seq;
             let free = |s: &Segment| {
-                let wanted = self.tuning.upload || !self.pins.is_empty();
-                s.is_dead() && s.complete && (s.uploaded || !wanted || s.owner != 0)
+                // A snapshot under way has not said yet what it needs of the store either.
+                let wanted = self.tuning.upload && s.owner == 0 && !s.uploaded;
+                s.is_dead() && s.complete && !wanted && self.pins.is_empty()
             };
             if dead && self.segments.get(saved.id.seq).is_some_and(free) {
                 self.drop_segment(saved.id.seq);

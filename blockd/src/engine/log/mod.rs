@@ -212,7 +212,7 @@ pub struct LogEngine<B: Background> {
     poisoned: Option<String>,
     last_request: Instant,
     uploads: Uploads,
-    /// Snapshots under way: while there are any, no segment is freed that the store does not have.
+    /// Snapshots under way: while there are any, no segment is freed, here or in the store.
     pins: Vec<u64>,
     metrics: LogMetrics,
 }
