@@ -47,6 +47,8 @@ impl Line {
         let ours = median(rounds.iter().map(|r| r.0));
         let rival = median(rounds.iter().map(|r| r.1));
         let ratio = match better {
+            // Nothing is as little as can be: it meets what it must and no more is said.
+            Better::Lower if ours == 0.0 => 1.0,
             Better::Higher => ours / rival,
             Better::Lower => rival / ours,
         };

@@ -131,7 +131,7 @@ pub fn run(options: &Options) -> anyhow::Result<()> {
             }
         }
     }
-    let workplace = Workplace { blockd: &blockd, parent: &options.dir, rounds: options.rounds };
+    let workplace = Workplace { blockd: &blockd, parent: &options.dir };
     for figure in figures {
         eprint!("\r{:<60}\r{} ", "", figure.name);
         match (figure.measure)(&workplace) {
