@@ -31,12 +31,13 @@ pub struct Load {
     pub block_bytes: usize,
     /// Requests in flight.
     pub depth: usize,
-    /// Part of the disk used, from its start.
+    /// Part of the disk used: where it begins, and how long it is.
+    pub start_bytes: u64,
     pub span_bytes: u64,
 }
 
 impl Load {
-    /// The blocks that a load in random places with `seed` goes to, in order.
+    /// The blocks of the span that a load in random places with `seed` goes to, in order.
     pub fn random_blocks(self, seed: u64) -> impl Iterator<Item = u64> {
         let mut places = Places::random(self, seed);
         std::iter::repeat_with(move || places.next_block())
@@ -137,7 +138,7 @@ pub fn drive_paced(
     let sequential = matches!(load.pattern, Pattern::SequentialRead | Pattern::SequentialWrite);
     let mut places = if sequential { Places::in_sequence(load) } else { Places::random(load, seed) };
     let mut submit = |queue: &mut VirtioBlkQueue<'_, Pending>, slot: usize| {
-        let offset = places.next_block() * load.block_bytes as u64;
+        let offset = load.start_bytes + places.next_block() * load.block_bytes as u64;
         let context = Pending { slot, begun: Instant::now(), flush: false };
         // SAFETY: the buffer of `slot` lies within the mapping, which outlives the queue's use below.
         unsafe {

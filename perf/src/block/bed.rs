@@ -132,9 +132,20 @@ impl Bed {
 
     fn write(&self, station: &Station, age: Age) -> anyhow::Result<()> {
         let span_bytes = self.span_bytes;
-        let in_sequence =
-            Load { pattern: Pattern::SequentialWrite, block_bytes: FILL_BLOCK_BYTES, depth: 8, span_bytes };
-        let scattered = Load { pattern: Pattern::RandomWrite, block_bytes: SCATTER_BLOCK_BYTES, depth: 32, span_bytes };
+        let in_sequence = Load {
+            pattern: Pattern::SequentialWrite,
+            block_bytes: FILL_BLOCK_BYTES,
+            depth: 8,
+            start_bytes: 0,
+            span_bytes,
+        };
+        let scattered = Load {
+            pattern: Pattern::RandomWrite,
+            block_bytes: SCATTER_BLOCK_BYTES,
+            depth: 32,
+            start_bytes: 0,
+            span_bytes,
+        };
         let half = span_bytes / 2;
         match age {
             // Every block must be there, however long it takes.
@@ -155,6 +166,7 @@ impl Bed {
             pattern: case.pattern,
             block_bytes: case.block_bytes,
             depth: case.depth,
+            start_bytes: 0,
             span_bytes: self.span_bytes,
         };
         let mut figures: BTreeMap<&str, Vec<f64>> = BTreeMap::new();

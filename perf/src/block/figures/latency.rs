@@ -9,7 +9,8 @@ use std::path::Path;
 use std::time::{Duration, Instant};
 
 const VOLUME_BYTES: u64 = 512 << 20;
-const WRITES: Load = Load { pattern: Pattern::RandomWrite, block_bytes: 4 << 10, depth: 1, span_bytes: VOLUME_BYTES };
+const WRITES: Load =
+    Load { pattern: Pattern::RandomWrite, block_bytes: 4 << 10, depth: 1, start_bytes: 0, span_bytes: VOLUME_BYTES };
 
 fn fill(socket: &Path) -> anyhow::Result<()> {
     let load = Load { pattern: Pattern::SequentialWrite, block_bytes: 1 << 20, depth: 8, ..WRITES };

@@ -17,9 +17,10 @@ const KILLS: usize = 3;
 
 /// In places scattered over a TiB, as small as they come: the most records, the most leaves of the map.
 const SCATTERED: Load =
-    Load { pattern: Pattern::RandomWrite, block_bytes: 4 << 10, depth: 32, span_bytes: VOLUME_BYTES };
+    Load { pattern: Pattern::RandomWrite, block_bytes: 4 << 10, depth: 32, start_bytes: 0, span_bytes: VOLUME_BYTES };
 /// In places near each other: as much log as the disk takes.
-const DENSE: Load = Load { pattern: Pattern::RandomWrite, block_bytes: 64 << 10, depth: 32, span_bytes: 32 << 30 };
+const DENSE: Load =
+    Load { pattern: Pattern::RandomWrite, block_bytes: 64 << 10, depth: 32, start_bytes: 0, span_bytes: 32 << 30 };
 
 pub fn measure(place: &Workplace<'_>) -> anyhow::Result<Vec<Line>> {
     let kinds = [("recovery, 64k over 32 GiB", DENSE), ("recovery, 4k over a TiB", SCATTERED)];

@@ -24,8 +24,9 @@ pub fn measure(place: &Workplace<'_>) -> anyhow::Result<Vec<Line>> {
     let daemon = Daemon::start(place.blockd, dir.path(), "")?;
     let socket = daemon.attach("space", VOLUME_BYTES, false)?;
     let span_bytes = VOLUME_BYTES * FILL_PERCENT / 100 / (1 << 20) * (1 << 20);
-    let fill = Load { pattern: Pattern::SequentialWrite, block_bytes: 1 << 20, depth: 8, span_bytes };
-    let scattered = Load { pattern: Pattern::RandomWrite, block_bytes: BLOCK_BYTES, depth: 32, span_bytes };
+    let fill = Load { pattern: Pattern::SequentialWrite, block_bytes: 1 << 20, depth: 8, start_bytes: 0, span_bytes };
+    let scattered =
+        Load { pattern: Pattern::RandomWrite, block_bytes: BLOCK_BYTES, depth: 32, start_bytes: 0, span_bytes };
     let blocks = span_bytes / BLOCK_BYTES as u64;
 
     drive(&socket, fill, Until::Count(span_bytes >> 20), 0)?;
