@@ -177,6 +177,7 @@ impl Daemon {
             known.volumes.insert(id.clone(), record);
             if let Some(open) = known.open.get(id) {
                 open.handle.caller.call(Event::Grow { size_bytes: size });
+                open.export.reconnect();
             }
         }
         Ok(Reply::Volume(self.describe(&known, id)?))

@@ -1,6 +1,6 @@
 //! The tasks that work for one open volume: its checkpoint file, fetches, uploads, and the manifest that a lost node is rebuilt from.
 
-use super::files::VolumeFiles;
+use super::files::{VolumeFiles, Writer};
 use super::link::Caller;
 use super::manifest::{self, ClaimError, Commit, Manifest, StoredSegment, commit};
 use crate::backing::{Backing, Holder, chunk_key, segment_key};
@@ -360,7 +360,8 @@ impl Keeper {
     /// The store was away when the volume was opened: take it over now.
     async fn claim(&self) -> Result<(Manifest, Version), Progress> {
         let ours = self.files.writer().map_err(|error| self.claim_failed(&error))?;
-        let claimed = manifest::claim(&self.backing, self.volume, ours, |writer| self.files.put_writer(writer)).await;
+        let record = |epoch| self.files.put_writer(Writer { epoch, incarnation: 0, boot: ours.boot.clone() });
+        let claimed = manifest::claim(&self.backing, self.volume, ours.epoch, record).await;
         match claimed {
             Ok(claimed) => {
                 *self.manifest.lock().unwrap_or_else(PoisonError::into_inner) = Some(claimed.clone());

@@ -411,12 +411,6 @@ impl World {
         self.with(|engine, io| engine.commit(io));
     }
 
-    pub fn busy(&self) -> bool {
-        let shared = self.shared.borrow();
-        let background = shared.saving.is_some() || !shared.events.is_empty() || !shared.to_fetch.is_empty();
-        !self.disk.pending.is_empty() || background
-    }
-
     /// Let one thing happen. False if there is nothing to.
     pub fn step(&mut self) -> bool {
         let disk = self.disk.pending.len() as u64;
@@ -683,13 +677,6 @@ impl World {
             self.done.push(Completion { token: 0, ok: self.failed == 0 });
         }
         progressed
-    }
-
-    /// Flip bits of the local file where segment `seq` holds data; true if it is local.
-    pub fn damage(&mut self, offset: u64) {
-        let mut byte = [0];
-        self.file.read_exact_at(&mut byte, offset).unwrap();
-        self.file.write_all_at(&[byte[0] ^ 0x55], offset).unwrap();
     }
 
     pub fn expected(&self) -> BTreeMap<u64, u64> {
