@@ -327,7 +327,6 @@ impl<B: Background> LogEngine<B> {
             }
             Event::Cut { token } => self.begin_cut(token, io),
             Event::CutEnded { token } => self.pins.retain(|pinned| *pinned != token),
-            Event::PinnedThrough(seq) => self.cleaner.pinned_through = seq,
             Event::Hold { token } => {
                 self.holding = true;
                 self.background.holding(token);
