@@ -14,12 +14,16 @@ use crate::volume;
 use hive_blockd_api::{Limits, MAX_QUEUES, Reply, SnapshotId, SnapshotState, Volume, VolumeHealth, VolumeId};
 use std::sync::Arc;
 use std::sync::atomic::Ordering;
+use std::time::Duration;
 
 /// Longest path of a Unix socket, its terminator not counted.
 const MAX_SOCKET_PATH_BYTES: usize = 107;
 /// The smallest limits that make sense: less would stall a guest's boot for minutes.
 const MIN_IOPS: u32 = 1;
 const MIN_THROUGHPUT_BYTES_PER_S: u64 = 64 << 10;
+
+/// What an upload may take before it counts as late.
+const UPLOAD_TIME: Duration = Duration::from_secs(2);
 
 impl Daemon {
     pub(super) fn describe(&self, known: &Known, id: &VolumeId) -> Result<Volume, DaemonError> {
@@ -29,6 +33,9 @@ impl Daemon {
         let fault = status.and_then(|s| s.fault());
         let waiting = status.is_some_and(|s| s.log().waiting);
         let away = self.node.tuning.upload && self.node.backing.is_away();
+        // The store's client tries for a while before it says that it cannot reach it.
+        let late = status.and_then(|s| s.log().oldest_dirty).map(|at| at.elapsed());
+        let behind = late.is_some_and(|late| late > 2 * self.node.tuning.complete_after + UPLOAD_TIME);
         let (health, fault) = match fault {
             Some(fault) => (VolumeHealth::Impaired, Some(fault)),
             None if record.attachment.is_some() && export.is_none() => {
@@ -36,6 +43,7 @@ impl Daemon {
             }
             None if waiting => (VolumeHealth::Degraded, Some("writes wait for room".into())),
             None if away => (VolumeHealth::Degraded, Some("the store cannot be reached".into())),
+            None if behind => (VolumeHealth::Degraded, Some("the store does not keep up".into())),
             None => (VolumeHealth::Ok, None),
         };
         Ok(Volume {

@@ -284,6 +284,14 @@ impl Daemon {
         self.connect();
     }
 
+    /// It ends by itself, and says this.
+    pub fn restart_expecting_failure(&mut self, what: &str) {
+        let mut command = Command::new(env!("CARGO_BIN_EXE_blockd"));
+        let output = command.arg("--config").arg(self.dir.path().join("blockd.toml")).output().unwrap();
+        let said = String::from_utf8_lossy(&output.stderr);
+        assert!(!output.status.success() && said.contains(what), "{said}");
+    }
+
     pub fn is_running(&mut self) -> bool {
         self.child.try_wait().unwrap().is_none()
     }

@@ -3,10 +3,12 @@
 // Helpers of tests fail as tests do.
 #![allow(clippy::unwrap_used)]
 
+mod blocks;
 mod control;
 mod crash;
 mod daemon;
 mod driver;
+mod encryption;
 mod frontend;
 mod hostile;
 mod load;
