@@ -4,6 +4,7 @@ pub mod files;
 pub mod keeper;
 pub mod link;
 pub mod manifest;
+pub mod restore;
 
 use crate::backing::Backing;
 use crate::catalogue::VolumeRecord;
@@ -105,7 +106,8 @@ pub fn prepare(
     let boot = files::boot();
     let same_boot = !boot.is_empty() && boot == ours.boot;
     let writer = |epoch, incarnation| Writer { epoch, incarnation, boot: boot.clone() };
-    let claim = manifest::claim(&node.backing, volume, ours.epoch, |epoch| files.put_writer(writer(epoch, 0)));
+    let about = manifest::About { volume_id: id, size_bytes: record.size_bytes };
+    let claim = manifest::claim(&node.backing, volume, about, ours.epoch, |epoch| files.put_writer(writer(epoch, 0)));
     let claimed = node.runtime.block_on(async { tokio::time::timeout(CLAIM_TIMEOUT, claim).await });
     let manifest = match claimed {
         Ok(Ok(claimed)) => Some(claimed),
@@ -131,6 +133,7 @@ pub fn prepare(
     let (link, caller) = link::connect(orders, node.backing.clone()).map_err(OpenError::Connect)?;
     let keeper = Keeper::new(
         id.to_owned(),
+        record.size_bytes,
         volume,
         files,
         node.backing.clone(),

@@ -13,6 +13,7 @@ mod frontend;
 mod hostile;
 mod load;
 mod objectd;
+mod restore;
 mod snapshots;
 mod store;
 mod volumes;

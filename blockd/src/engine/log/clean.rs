@@ -99,9 +99,7 @@ impl<B: Background> LogEngine<B> {
         for segment in self.segments.iter().filter(|s| s.owner == 0 && s.complete) {
             if segment.is_dead() || segment.cleaned {
                 gone += u64::from(SEGMENT_BLOCKS);
-            } else if segment.utilisation() <= MAX_UTILISATION
-                && segment.id.seq + YOUNG_SEGMENTS < self.next_seq
-            {
+            } else if segment.utilisation() <= MAX_UTILISATION && segment.id.seq + YOUNG_SEGMENTS < self.next_seq {
                 let score = self.score(segment);
                 if best.is_none_or(|(best, _)| score > best) {
                     best = Some((score, segment.id.seq));
