@@ -165,7 +165,7 @@ pub async fn check(reader: &mut Reader) -> Result<CheckReport, ReadError> {
     for index in reader.leaves() {
         let leaf = match reader.leaf(index).await {
             Ok(leaf) => leaf,
-            Err(error @ (ReadError::Damaged { .. } | ReadError::Leaf(_))) => {
+            Err(error) if error.is_damage() => {
                 note(&mut report, LEAF_BLOCKS.into(), error.to_string());
                 continue;
             }
@@ -180,11 +180,14 @@ pub async fn check(reader: &mut Reader) -> Result<CheckReport, ReadError> {
             report.blocks_checked += u64::from(run.len);
             match reader.read(lba, u32::from(run.len)).await {
                 Ok(_) => {}
-                Err(ReadError::Damaged { .. }) => {
+                Err(error) if error.is_damage() => {
                     // Which of them?
                     for block in lba..lba + u32::from(run.len) {
-                        if let Err(error) = reader.read(block, 1).await {
-                            note(&mut report, 1, format!("block {block} of the volume: {error}"));
+                        match reader.read(block, 1).await {
+                            Err(error) if error.is_damage() => {
+                                note(&mut report, 1, format!("block {block} of the volume: {error}"));
+                            }
+                            result => drop(result?),
                         }
                     }
                 }

@@ -34,6 +34,21 @@ pub enum ReadError {
     Cache(#[source] std::io::Error),
 }
 
+impl ReadError {
+    /// Something is lost, and reading it again will not bring it back.
+    pub fn is_damage(&self) -> bool {
+        match self {
+            Self::Damaged { .. } | Self::Leaf(_) | Self::Unknown(_) => true,
+            // Gone, or shorter than it was.
+            Self::Store(error) => matches!(
+                error,
+                StoreError::NotFound { .. } | StoreError::Damaged { .. } | StoreError::Invalid { .. }
+            ),
+            Self::Cache(_) => false,
+        }
+    }
+}
+
 /// See the module's documentation.
 #[allow(missing_debug_implementations)]
 pub struct Reader {

@@ -2,6 +2,7 @@
 
 use crate::daemon::Daemon;
 use crate::frontend::*;
+use crate::load::Load;
 
 const BLOCKS: u64 = 256;
 const KILLS: u32 = 12;
@@ -85,4 +86,39 @@ fn attached_volumes_are_served_again_and_half_made_ones_are_gone() {
     assert_eq!(daemon.describe("kept").socket, Some(socket));
     assert!(!volumes.join("half").exists() && !volumes.join("half.json.tmp").exists());
     assert!(!snapshots.join("half.map").exists());
+}
+
+/// Again and again the daemon dies under a writer that flushes often; nothing answered is lost, and no request fails.
+fn survive(kills: u32, encrypted: bool) {
+    let mut daemon = Daemon::start();
+    daemon.create_as("disk", BLOCKS * 4096, None, encrypted);
+    let mut load = Load::new(&daemon.attach("disk", 1), BLOCKS);
+    load.flush_every = 4;
+    let mut resubmitted = 0;
+    for kill in 0..kills {
+        load.run(u64::from(20 + kill % 37));
+        load.submit();
+        if kill % 3 == 0 {
+            resubmitted += daemon.metrics().volumes["disk"].resubmitted;
+        }
+        daemon.kill_and_restart();
+        load.disk.reconnect();
+        if kill % 20 == 19 {
+            load.verify();
+        }
+    }
+    load.verify();
+    resubmitted += daemon.metrics().volumes["disk"].resubmitted;
+    assert!(resubmitted > 0, "no kill ever caught a request in flight");
+    assert_eq!(daemon.check("disk").blocks_damaged, 0);
+}
+
+#[test]
+fn a_hundred_kills_lose_nothing() {
+    survive(100, false);
+}
+
+#[test]
+fn a_hundred_kills_lose_nothing_that_is_encrypted() {
+    survive(100, true);
 }

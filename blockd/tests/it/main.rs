@@ -6,11 +6,14 @@
 mod blocks;
 mod control;
 mod crash;
+mod damage;
 mod daemon;
 mod driver;
 mod encryption;
 mod frontend;
+mod guest;
 mod hostile;
+mod limits;
 mod load;
 mod objectd;
 mod restore;

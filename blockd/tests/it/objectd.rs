@@ -147,14 +147,6 @@ impl Objectd {
     pub fn get(&self, key: &str) -> Option<Vec<u8>> {
         self.runtime.block_on(self.store().get(key)).ok().map(|(bytes, _)| bytes.to_vec())
     }
-
-    pub fn put(&self, key: &str, bytes: Vec<u8>) {
-        self.runtime.block_on(self.store().put(key, bytes.into())).unwrap();
-    }
-
-    pub fn delete(&self, key: &str) {
-        self.runtime.block_on(self.store().delete(key)).unwrap();
-    }
 }
 
 impl Drop for Objectd {

@@ -1,0 +1,254 @@
+//! Bytes that are not what was written, objects that are gone, disks that are full.
+
+use crate::daemon::{Daemon, error_kind, eventually, files, volume};
+use crate::frontend::*;
+use crate::load::block_bytes;
+use hive_blockd_api::{ErrorKind, Reply, Request, VolumeHealth};
+use std::fs::File;
+use std::os::unix::fs::FileExt;
+use std::path::{Path, PathBuf};
+use std::process::Command;
+use std::time::{Duration, Instant};
+
+const MIB: u64 = 1 << 20;
+
+fn fill(disk: &mut Frontend, blocks: u64, version: u32) {
+    for block in 0..blocks {
+        assert_eq!(disk.write(block * 4096, &block_bytes(block, version)), 0);
+    }
+    assert_eq!(disk.run(FLUSH, 0, 0, 0), 0);
+}
+
+fn flip(path: &Path, offset: u64) {
+    let file = File::options().read(true).write(true).open(path).unwrap();
+    let mut byte = [0];
+    file.read_exact_at(&mut byte, offset).unwrap();
+    file.write_all_at(&[byte[0] ^ 0x20], offset).unwrap();
+}
+
+/// Where a block of the file holds these bytes.
+fn find(path: &Path, block: &[u8]) -> u64 {
+    let bytes = std::fs::read(path).unwrap();
+    let found = bytes.chunks(4096).position(|chunk| chunk == block);
+    found.unwrap() as u64 * 4096
+}
+
+/// The status of reading one block.
+fn try_read(disk: &mut Frontend, block: u64) -> u8 {
+    disk.run(READ, block * 8, DATA, 4096)
+}
+
+fn log(daemon: &Daemon, name: &str) -> PathBuf {
+    daemon.state().join(format!("volumes/{name}/log"))
+}
+
+#[test]
+fn a_damaged_block_costs_that_block() {
+    let mut daemon = Daemon::start();
+    daemon.create("disk", 16 * MIB, None);
+    let mut disk = Frontend::connect(&daemon.attach("disk", 1), 1, F_FLUSH);
+    fill(&mut disk, 100, 1);
+    // Twice opened, so that the damage is not taken for the end of the log.
+    for _ in 0..2 {
+        assert!(daemon.terminate());
+        daemon.restart();
+        disk.reconnect();
+    }
+    daemon.kill();
+    let log = log(&daemon, "disk");
+    flip(&log, find(&log, &block_bytes(40, 1)) + 99);
+    daemon.restart();
+    disk.reconnect();
+    assert_eq!(try_read(&mut disk, 40), 1);
+    for block in (0..100).filter(|block| *block != 40) {
+        assert_eq!(disk.read(block * 4096, 4096), block_bytes(block, 1));
+    }
+    let report = daemon.check("disk");
+    assert_eq!((report.blocks_damaged, report.blocks_checked), (1, 100), "{report:?}");
+    assert!(report.damage[0].contains("block 40"), "{report:?}");
+    assert!(daemon.metrics().volumes["disk"].damaged_blocks > 0);
+    assert_eq!(disk.write(40 * 4096, &block_bytes(40, 2)), 0);
+    assert_eq!(disk.read(40 * 4096, 4096), block_bytes(40, 2), "written anew it is well again");
+    assert_eq!(daemon.check("disk").blocks_damaged, 0);
+}
+
+#[test]
+fn the_stores_copy_heals_what_is_damaged_here() {
+    let mut daemon = Daemon::start();
+    daemon.create("disk", 16 * MIB, None);
+    let mut disk = Frontend::connect(&daemon.attach("disk", 1), 1, F_FLUSH);
+    fill(&mut disk, 200, 1);
+    daemon.take_snapshot("disk", "snap");
+    daemon.kill();
+    let log = log(&daemon, "disk");
+    for block in [3, 77, 150] {
+        flip(&log, find(&log, &block_bytes(block, 1)) + 5);
+    }
+    // The index and the checks of the first segment: blocks 1 to 31 of its slot.
+    for block in 1..32 {
+        flip(&log, block * 4096 + 2048);
+    }
+    daemon.restart();
+    disk.reconnect();
+    for block in 0..200 {
+        assert_eq!(disk.read(block * 4096, 4096), block_bytes(block, 1), "block {block}");
+    }
+    assert_eq!(daemon.check("disk").blocks_damaged, 0);
+}
+
+#[test]
+fn a_damaged_checkpoint_stops_its_volume_only() {
+    let mut daemon = Daemon::start();
+    for name in ["bad", "good"] {
+        daemon.create(name, 16 * MIB, None);
+        let mut disk = Frontend::connect(&daemon.attach(name, 1), 1, F_FLUSH);
+        fill(&mut disk, 10, 1);
+        daemon.take_snapshot(name, &format!("snap-of-{name}"));
+    }
+    assert!(daemon.terminate());
+    let checkpoint = daemon.state().join("volumes/bad/checkpoint");
+    flip(&checkpoint, 30);
+    daemon.restart();
+    let shown = daemon.describe("bad");
+    assert_eq!((shown.health, shown.socket), (VolumeHealth::Impaired, None));
+    daemon.detach("bad");
+    let attach = Request::AttachVolume { volume_id: volume("bad"), queues: 1, read_only: false, serial: String::new() };
+    let reply = daemon.ask(&attach);
+    let told = |m: &str| m.contains("volume bad") && m.contains("checkpoint") && m.contains("not to be believed");
+    assert!(matches!(&reply, Reply::Error { message, .. } if told(message)), "{reply:?}");
+    let mut disk = Frontend::connect(&daemon.describe("good").socket.unwrap(), 1, F_FLUSH);
+    assert_eq!(disk.read(0, 4096), block_bytes(0, 1));
+    // What was saved of it elsewhere still is.
+    assert_eq!(daemon.export_snapshot("snap-of-bad")[..4096], block_bytes(0, 1));
+    daemon.delete_volume("bad");
+}
+
+#[test]
+fn damaged_and_missing_objects_are_reported_and_cost_what_they_held() {
+    let mut daemon = Daemon::start();
+    let blocks = 40 * MIB / 4096;
+    let image: Vec<u8> = (0..blocks).flat_map(|block| block_bytes(block, 9)).collect();
+    daemon.import("image", &image);
+    let mut objects = files(&daemon.state().join("store/objects/segments"));
+    objects.sort();
+    assert_eq!(objects.len(), 3);
+    daemon.kill();
+    flip(&objects[0], find(&objects[0], &block_bytes(20, 9)) + 1000);
+    let truncated = File::options().write(true).open(&objects[1]).unwrap();
+    let whole = std::fs::read(&objects[1]).unwrap();
+    truncated.set_len(9 * MIB).unwrap();
+    daemon.restart();
+    for name in ["disk", "other"] {
+        daemon.create(name, 40 * MIB, Some("image"));
+    }
+    let mut disk = Frontend::connect(&daemon.attach("disk", 1), 1, F_FLUSH);
+    assert_eq!((try_read(&mut disk, 20), try_read(&mut disk, 19), try_read(&mut disk, 21)), (1, 0, 0));
+    assert_eq!((try_read(&mut disk, 5000), try_read(&mut disk, 7500), try_read(&mut disk, blocks - 1)), (0, 1, 0));
+    let report = daemon.check("disk");
+    assert!(report.blocks_damaged > 1000 && report.blocks_damaged < 3000, "{report:?}");
+    assert_eq!(report.blocks_checked, blocks);
+    assert!(report.damage[0].contains("block 20"), "{report:?}");
+    // Gone altogether; then it is back.
+    std::fs::remove_file(&objects[1]).unwrap();
+    let mut other = Frontend::connect(&daemon.attach("other", 1), 1, F_FLUSH);
+    assert_eq!((try_read(&mut other, 7700), try_read(&mut other, 0)), (1, 0));
+    assert_eq!(other.write(7700 * 4096, &[1; 4096]), 0);
+    assert_eq!(other.read(7700 * 4096, 4096), [1; 4096]);
+    std::fs::write(&objects[1], whole).unwrap();
+    assert_eq!(disk.read(7500 * 4096, 4096), block_bytes(7500, 9));
+    assert_eq!(daemon.check("disk").blocks_damaged, 1);
+}
+
+/// A file system of so many bytes, unmounted when dropped.
+struct Small(tempfile::TempDir);
+
+impl Small {
+    fn mount(mib: u64) -> Option<Self> {
+        let dir = tempfile::tempdir().unwrap();
+        let mut mount = Command::new("mount");
+        mount.args(["-t", "tmpfs", "-o", &format!("size={mib}m"), "tmpfs"]).arg(dir.path());
+        let mounted = mount.status().unwrap().success();
+        if !mounted {
+            eprintln!("not allowed to mount a file system: skipped");
+        }
+        mounted.then_some(Self(dir))
+    }
+
+    fn remount(&self, option: &str) {
+        let status = Command::new("mount").args(["-o", &format!("remount,{option}")]).arg(self.0.path()).status();
+        assert!(status.unwrap().success());
+    }
+}
+
+impl Drop for Small {
+    fn drop(&mut self) {
+        let _ = Command::new("umount").arg("-l").arg(self.0.path()).status();
+    }
+}
+
+#[test]
+fn on_a_full_disk_writers_wait_and_go_on() {
+    let Some(small) = Small::mount(160) else { return };
+    let dir = tempfile::tempdir_in(small.0.path()).unwrap();
+    let filler = small.0.path().join("filler");
+    std::fs::write(&filler, vec![1; 100 << 20]).unwrap();
+    let daemon = Daemon::start_in(dir);
+    daemon.create("disk", 64 * MIB, None);
+    let mut disk = Frontend::connect(&daemon.attach("disk", 1), 1, F_FLUSH);
+    let (mut block, mut waiting) = (0, false);
+    let deadline = Instant::now() + Duration::from_secs(30);
+    while !waiting {
+        assert!(Instant::now() < deadline && block < 60, "it never waits");
+        disk.poke(DATA, &vec![block as u8 + 1; MIB as usize]);
+        disk.submit(0, 0, WRITE, block * MIB / 512, DATA, MIB as u32);
+        let patience = Instant::now() + Duration::from_secs(2);
+        let mut answered = false;
+        while !answered && Instant::now() < patience {
+            disk.wait_signal(0, Duration::from_millis(50));
+            answered = !disk.answered(0).is_empty();
+        }
+        assert!(!answered || disk.status(0) == 0, "an error instead of waiting");
+        waiting = !answered;
+        block += u64::from(answered);
+    }
+    eventually("health tells of it", || daemon.describe("disk").health == VolumeHealth::Degraded);
+    disk.submit(0, 1, READ, 0, DATA + 2 * MIB, 4096);
+    assert_eq!(disk.wait_answers(0, 1)[0].0, 3, "reads go on");
+    assert_eq!(disk.peek(DATA + 2 * MIB, 4096), [1; 4096]);
+    std::fs::remove_file(&filler).unwrap();
+    assert_eq!(disk.wait_answers(0, 1)[0].0, 0);
+    assert_eq!(disk.status(0), 0);
+    for written in 0..=block {
+        assert_eq!(disk.read(written * MIB, 4096), vec![written as u8 + 1; 4096]);
+    }
+    eventually("health is well again", || daemon.describe("disk").health == VolumeHealth::Ok);
+    assert_eq!(daemon.metrics().volumes["disk"].errors, 0);
+}
+
+#[test]
+fn a_read_only_store_stops_snapshots_and_not_the_volume() {
+    let Some(small) = Small::mount(160) else { return };
+    let store = small.0.path().join("store");
+    let more = format!("upload = true\nrpo_seconds = 1\n[store]\nkind = 'dir'\npath = '{}'\n", store.display());
+    let mut daemon = Daemon::start_with(tempfile::tempdir().unwrap(), &more);
+    daemon.create("disk", 16 * MIB, None);
+    let mut disk = Frontend::connect(&daemon.attach("disk", 1), 1, F_FLUSH);
+    fill(&mut disk, 20, 1);
+    daemon.take_snapshot("disk", "before");
+    small.remount("ro");
+    fill(&mut disk, 20, 2);
+    daemon.begin_snapshots(&[("disk", "meanwhile")]);
+    let dirty = |daemon: &Daemon| daemon.metrics().volumes["disk"].dirty_bytes;
+    eventually("health tells of it", || daemon.describe("disk").health == VolumeHealth::Degraded);
+    assert!(dirty(&daemon) > 0);
+    assert_eq!(disk.read(4096, 4096), block_bytes(1, 2));
+    small.remount("rw");
+    eventually("all is in the store", || dirty(&daemon) == 0);
+    daemon.await_snapshot("meanwhile");
+    assert_eq!(daemon.export_snapshot("meanwhile")[4096..8192], block_bytes(1, 2));
+    // Two daemons cannot share a state directory.
+    daemon.restart_expecting_failure("another daemon uses");
+    assert!(daemon.is_running());
+    let missing = Request::DescribeVolume { volume_id: volume("none") };
+    assert_eq!(error_kind(&daemon.ask(&missing)), Some(ErrorKind::NotFound));
+}
