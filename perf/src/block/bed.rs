@@ -20,7 +20,7 @@ const RANDOM_HALF_SPANS: u64 = 5;
 const OVERWRITTEN_HALF_SPANS: u64 = 20;
 /// Ageing of one side ends after this, however far it is.
 const RANDOM_LIMIT: Duration = Duration::from_secs(6);
-const OVERWRITTEN_LIMIT: Duration = Duration::from_secs(15);
+const OVERWRITTEN_LIMIT: Duration = Duration::from_secs(12);
 /// The disk is filled to this part.
 const FILL_PERCENT: u64 = 80;
 
@@ -67,7 +67,7 @@ impl Station {
 pub struct Bed {
     span_bytes: u64,
     stations: Vec<(Side, Station)>,
-    age: Option<Age>,
+    ages: BTreeMap<&'static str, Age>,
     // Last: the processes end before their files go.
     _dir: tempfile::TempDir,
 }
@@ -88,7 +88,7 @@ impl Bed {
             };
             stations.push((*side, station));
         }
-        let bed = Self { span_bytes, stations, age: None, _dir: dir };
+        let bed = Self { span_bytes, stations, ages: BTreeMap::new(), _dir: dir };
         for (side, _) in &bed.stations {
             bed.pause(*side, true)?;
         }
@@ -115,17 +115,17 @@ impl Bed {
         result
     }
 
-    /// Put all sides through what comes before `age`, and `age` itself.
-    fn grow(&mut self, age: Age) -> anyhow::Result<()> {
+    /// Put `sides` through what comes before `age`, and `age` itself.
+    fn grow(&mut self, sides: &[Side], age: Age) -> anyhow::Result<()> {
         for next in [Age::Filled, Age::Sequential, Age::Random, Age::Overwritten] {
-            if next > age || self.age.is_some_and(|now| next <= now) {
-                continue;
-            }
-            for (side, _) in &self.stations {
+            for side in sides {
+                if next > age || self.ages.get(side.name()).is_some_and(|now| next <= *now) {
+                    continue;
+                }
                 eprint!("\r{:<60}\r{}: {next:?} ", "", side.name());
                 self.turn(*side, |station| self.write(station, next))?;
+                self.ages.insert(side.name(), next);
             }
-            self.age = Some(next);
         }
         Ok(())
     }
@@ -161,7 +161,7 @@ impl Bed {
 
     /// Measure all sides of `case` in turn, round by round.
     pub fn measure(&mut self, case: &Case, rounds: u32, duration: Duration) -> anyhow::Result<Vec<Line>> {
-        self.grow(case.age)?;
+        self.grow(&case.sides(), case.age)?;
         let load = Load {
             pattern: case.pattern,
             block_bytes: case.block_bytes,

@@ -45,7 +45,7 @@ pub struct Options {
     #[arg(long, default_value_t = 5, value_parser = clap::value_parser!(u32).range(1..))]
     rounds: u32,
     /// Length of one measurement
-    #[arg(long, default_value_t = 0.8)]
+    #[arg(long, default_value_t = 0.6)]
     seconds: f64,
     /// Append the results as JSON lines
     #[arg(long, value_name = "FILE")]

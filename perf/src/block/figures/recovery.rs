@@ -10,7 +10,7 @@ const VOLUME_BYTES: u64 = 1 << 40;
 const MOST_SECONDS: f64 = 2.0;
 /// Log written before the kill, and how long that may take.
 const LOG_BYTES: u64 = 4 << 30;
-const FILL_LIMIT: Duration = Duration::from_secs(12);
+const FILL_LIMIT: Duration = Duration::from_secs(10);
 /// Written before each kill but the first.
 const AGAIN_LIMIT: Duration = Duration::from_secs(1);
 const KILLS: usize = 3;

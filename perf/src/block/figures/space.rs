@@ -9,7 +9,8 @@ use std::time::{Duration, Instant};
 
 const VOLUME_BYTES: u64 = 1 << 30;
 const FILL_PERCENT: u64 = 70;
-const BLOCK_BYTES: usize = 4 << 10;
+/// Small beside a segment, and large enough for ten overwrites to take seconds.
+const BLOCK_BYTES: usize = 16 << 10;
 const OVERWRITES: u64 = 10;
 /// A snapshot is taken after each of these.
 const SNAPSHOTS_AFTER: [u64; 3] = [3, 6, 9];
