@@ -52,13 +52,13 @@ impl Drop for Process {
 /// Start `program` at a real-time priority where that is allowed, so that other work of the machine disturbs both sides less;
 /// wait until `socket` is there.
 pub fn start(program: &Path, arguments: &[String], socket: &Path) -> anyhow::Result<Process> {
-    let mut command = if may_use_real_time() {
-        let mut command = Command::new("chrt");
-        command.args(["-r", "1"]).arg(program);
-        command
-    } else {
-        Command::new(program)
-    };
+    // However this bench ends, also by SIGKILL, none of them stays behind: one that is paused would not hear of its terminal's end.
+    let mut command = Command::new("setpriv");
+    command.args(["--pdeathsig", "KILL", "--"]);
+    if may_use_real_time() {
+        command.args(["chrt", "-r", "1"]);
+    }
+    command.arg(program);
     command.args(arguments).env("RUST_LOG", "warn").stdin(Stdio::null()).stdout(Stdio::null());
     let mut process = Process::spawn(&mut command)?;
     let deadline = Instant::now() + START_TIMEOUT;
