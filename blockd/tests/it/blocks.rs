@@ -12,7 +12,12 @@ const UNIT: usize = 512 << 10;
 
 fn start(daemon: &Daemon, name: &str, size_bytes: u64, parent: Option<&str>) -> Reply {
     let parent_snapshot_id = parent.map(snapshot);
-    daemon.ask(&Request::StartSnapshot { snapshot_id: snapshot(name), size_bytes, parent_snapshot_id, encrypted: false })
+    daemon.ask(&Request::StartSnapshot {
+        snapshot_id: snapshot(name),
+        size_bytes,
+        parent_snapshot_id,
+        encrypted: false,
+    })
 }
 
 fn put(daemon: &Daemon, name: &str, block_index: u32, bytes: &[u8]) -> Reply {
@@ -128,7 +133,10 @@ fn a_snapshot_is_written_block_by_block_on_a_parent() {
     }
     let last = get(&daemon, "child", 16);
     assert!(last.len() == UNIT && last[..8192] == [17; 8192] && last[8192..].iter().all(|byte| *byte == 0));
-    assert_eq!(list(&daemon, "child", 1, 1), BlockList { size_bytes: size, block_indexes: vec![5], next_index: Some(16) });
+    assert_eq!(
+        list(&daemon, "child", 1, 1),
+        BlockList { size_bytes: size, block_indexes: vec![5], next_index: Some(16) }
+    );
     daemon.create("disk", size, Some("child"));
     let mut disk = Frontend::connect(&daemon.attach("disk", 1), 1, F_FLUSH);
     assert_eq!(disk.read(5 * UNIT as u64, 4096), [6; 4096]);

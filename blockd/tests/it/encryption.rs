@@ -49,11 +49,8 @@ fn nothing_of_an_encrypted_volume_is_seen_outside() {
     assert_eq!(clone.write(8 * MIB, &marked(1)), 0);
     daemon.take_snapshot("clone", "snap-of-clone");
     assert!(daemon.describe_snapshot("snap-of-clone").encrypted);
-    let copy = Request::CopySnapshot {
-        source_snapshot_id: snapshot("snap"),
-        snapshot_id: snapshot("copy"),
-        encrypted: false,
-    };
+    let copy =
+        Request::CopySnapshot { source_snapshot_id: snapshot("snap"), snapshot_id: snapshot("copy"), encrypted: false };
     assert!(matches!(daemon.ask(&copy), Reply::Snapshot(_)));
     assert!(daemon.await_snapshot("copy").encrypted, "a copy of an encrypted snapshot is encrypted");
     assert_eq!(marker_files(&daemon), Vec::<std::path::PathBuf>::new());
@@ -110,9 +107,7 @@ fn without_the_right_key_nothing_is_served_and_the_error_says_why() {
     let attach =
         Request::AttachVolume { volume_id: volume("sealed"), queues: 1, read_only: false, serial: String::new() };
     let reply = daemon.ask(&attach);
-    let says = |reply: &Reply, what: &[&str]| {
-        matches!(reply, Reply::Error { kind: ErrorKind::Io, message } if what.iter().all(|w| message.contains(w)))
-    };
+    let says = |reply: &Reply, what: &[&str]| matches!(reply, Reply::Error { kind: ErrorKind::Io, message } if what.iter().all(|w| message.contains(w)));
     assert!(says(&reply, &["volume sealed", "this node has key"]), "{reply:?}");
     let get = Request::GetSnapshotBlock { snapshot_id: snapshot("snap"), block_index: 0 };
     assert!(says(&daemon.ask(&get), &["snapshot snap", "this node has key"]));
@@ -174,5 +169,8 @@ fn a_deleted_volume_leaves_no_key() {
             name == "lock" || name == "node.key" || name.starts_with("cache") || name.starts_with("store/")
         })
     });
-    assert_eq!(error_kind(&daemon.ask(&Request::DescribeVolume { volume_id: volume("sealed") })), Some(ErrorKind::NotFound));
+    assert_eq!(
+        error_kind(&daemon.ask(&Request::DescribeVolume { volume_id: volume("sealed") })),
+        Some(ErrorKind::NotFound)
+    );
 }
