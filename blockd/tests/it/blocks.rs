@@ -61,7 +61,7 @@ fn a_raw_file_comes_back_as_it_went_in() {
     let path = daemon.dir.path().join("raw.img");
     let file = std::fs::File::create(&path).unwrap();
     file.set_len(40 * MIB + 1234).unwrap();
-    let noise: Vec<u8> = (0..2 * MIB).map(|i| (i * i >> 7) as u8 | 1).collect();
+    let noise: Vec<u8> = (0..2 * MIB).map(|i| ((i * i) >> 7) as u8 | 1).collect();
     for offset in [0, 5 * MIB + 777, 17 * MIB, 38 * MIB] {
         file.write_all_at(&noise, offset).unwrap();
     }
