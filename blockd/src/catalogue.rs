@@ -1,10 +1,12 @@
 //! Volumes and snapshots on disk. A JSON record makes one exist; it is written last and removed first, so that a crash leaves at
 //! most data that nobody knows, which the next start removes.
 //!
-//!     STATE/volumes/ID.json      record              STATE/volumes/ID/      log, checkpoint, writer (see `volume::files`)
-//!     STATE/snapshots/ID.json    record              STATE/snapshots/ID.map its checkpoint; ID.raw while blocks are put
-//!     STATE/lock                                     STATE/cache            what was fetched from the store
-//!     STATE/removals/NAME        what is still to be removed from the store
+//! ```text
+//! STATE/volumes/ID.json      record              STATE/volumes/ID/      log, checkpoint, writer (see `volume::files`)
+//! STATE/snapshots/ID.json    record              STATE/snapshots/ID.map its checkpoint; ID.raw while blocks are put
+//! STATE/lock                                     STATE/cache            what was fetched from the store
+//! STATE/removals/NAME        what is still to be removed from the store
+//! ```
 
 use hive_blockd_api::{Limits, SnapshotId, SnapshotState, VolumeId};
 use rustix::fs::FlockOperation;

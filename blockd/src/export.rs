@@ -115,6 +115,14 @@ impl Export {
         let _ = (&self.remote.wake).write_all(&1u64.to_ne_bytes());
     }
 
+    /// Let the frontend connect again, which makes it ask for the device's configuration anew: the volume has grown. What is in flight
+    /// is answered first, and its guest sees nothing but a pause.
+    pub fn reconnect(&self) {
+        if let Some(connection) = &*self.remote.connection.lock().unwrap_or_else(PoisonError::into_inner) {
+            let _ = connection.shutdown(std::net::Shutdown::Both);
+        }
+    }
+
     /// Answer what is in flight, flush, close, remove the socket.
     pub fn stop(self) -> io::Result<()> {
         self.remote.stop.store(true, Ordering::Release);
@@ -301,7 +309,11 @@ impl<E: Engine> Loop<E> {
                 *self.remote.connection.lock().unwrap_or_else(PoisonError::into_inner) = Some(remote);
                 self.connection = Some(BackendReqHandler::from_stream(stream, self.session.clone()));
                 self.status.connected.store(true, Ordering::Relaxed);
-                self.session.0.borrow_mut().reset();
+                let mut device = self.session.0.borrow_mut();
+                device.reset();
+                // The frontend will ask how large the volume is.
+                device.attend();
+                drop(device);
                 self.watch_connection();
             }
             Err(error) => {

@@ -29,6 +29,9 @@ pub struct Line {
     pub unit: &'static str,
     /// Ours and the rival's figure of each round.
     pub rounds: Vec<(f64, f64)>,
+    /// What a reader should know of how the figure came about.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub note: Option<String>,
 }
 
 impl Line {
@@ -44,11 +47,29 @@ impl Line {
         let ours = median(rounds.iter().map(|r| r.0));
         let rival = median(rounds.iter().map(|r| r.1));
         let ratio = match better {
+            // Nothing is as little as can be: it meets what it must and no more is said.
+            Better::Lower if ours == 0.0 => 1.0,
             Better::Higher => ours / rival,
             Better::Lower => rival / ours,
         };
         let met = target.map(|target| ratio >= target);
-        Self { bench, case: case.into(), ours, rival, rival_name, ratio, target, met, unit, rounds }
+        Self { bench, case: case.into(), ours, rival, rival_name, ratio, target, met, unit, rounds, note: None }
+    }
+
+    /// A figure of ours that no rival has, beside the most it may be.
+    pub fn limit(
+        bench: &'static str,
+        case: impl Into<String>,
+        unit: &'static str,
+        limit: f64,
+        figures: impl IntoIterator<Item = f64>,
+    ) -> Self {
+        let rounds = figures.into_iter().map(|figure| (figure, limit)).collect();
+        Self::new(bench, case, (unit, Better::Lower), "limit", Some(1.0), rounds)
+    }
+
+    pub fn with_note(self, note: impl Into<String>) -> Self {
+        Self { note: Some(note.into()), ..self }
     }
 }
 
@@ -72,13 +93,18 @@ pub fn load_average() -> String {
 
 /// A figure in few digits.
 fn short(value: f64) -> String {
-    if value.abs() >= 1000.0 { format!("{value:.0}") } else { format!("{value:.1}") }
+    match value.abs() {
+        1000.0.. => format!("{value:.0}"),
+        10.0.. => format!("{value:.1}"),
+        _ => format!("{value:.2}"),
+    }
 }
 
 /// Print `lines` as a table, each round beneath.
 pub fn print(lines: &[Line]) {
+    let width = lines.iter().map(|line| line.case.len()).max().unwrap_or(0).max(28);
     println!(
-        "{:<28} {:>10} {:>10}  {:<6} {:<22} {:>6} {:>7}",
+        "{:<width$} {:>10} {:>10}  {:<6} {:<22} {:>6} {:>7}",
         "case", "ours", "rival", "unit", "rival is", "ratio", "target"
     );
     for line in lines {
@@ -89,7 +115,7 @@ pub fn print(lines: &[Line]) {
             None => "",
         };
         println!(
-            "{:<28} {:>10} {:>10}  {:<6} {:<22} {:>6.2} {:>7} {verdict}",
+            "{:<width$} {:>10} {:>10}  {:<6} {:<22} {:>6.2} {:>7} {verdict}",
             line.case,
             short(line.ours),
             short(line.rival),
@@ -99,7 +125,10 @@ pub fn print(lines: &[Line]) {
             target
         );
         let rounds: Vec<String> = line.rounds.iter().map(|(o, r)| format!("{}/{}", short(*o), short(*r))).collect();
-        println!("{:<28} rounds: {}", "", rounds.join("  "));
+        println!("{:<width$} rounds: {}", "", rounds.join("  "));
+        if let Some(note) = &line.note {
+            println!("{:<width$} {note}", "");
+        }
     }
 }
 

@@ -2,6 +2,7 @@
 
 use anyhow::{Context, bail};
 use hive_blockd_api::{Limits, Reply, Request, SnapshotId, VolumeId};
+use rustix::process::{Pid, Signal, kill_process};
 use std::io::{BufRead, BufReader, Write};
 use std::os::unix::net::UnixStream;
 use std::path::{Path, PathBuf};
@@ -24,6 +25,16 @@ impl Process {
 
     pub fn id(&self) -> u32 {
         self.0.id()
+    }
+
+    /// Keep it from running, or let it run on.
+    ///
+    /// # Errors
+    /// It has ended.
+    pub fn pause(&self, paused: bool) -> anyhow::Result<()> {
+        let signal = if paused { Signal::STOP } else { Signal::CONT };
+        let pid = i32::try_from(self.id()).ok().and_then(Pid::from_raw).context("no such process")?;
+        kill_process(pid, signal).context("cannot pause a process")
     }
 
     pub fn has_ended(&mut self) -> anyhow::Result<bool> {
@@ -100,16 +111,29 @@ pub fn ask_blockd(control: &Path, request: &Request) -> anyhow::Result<Reply> {
 
 /// Ask blockd for an attached volume without limits, empty or a clone of `snapshot_id`; returns its socket.
 pub fn attach(control: &Path, size_bytes: u64, snapshot_id: Option<SnapshotId>) -> anyhow::Result<PathBuf> {
-    let volume_id: VolumeId = "perf".parse()?;
+    attach_volume(control, &"perf".parse()?, size_bytes, snapshot_id, false)
+}
+
+/// The same with a name, and perhaps encrypted.
+pub fn attach_volume(
+    control: &Path,
+    volume_id: &VolumeId,
+    size_bytes: u64,
+    snapshot_id: Option<SnapshotId>,
+    encrypted: bool,
+) -> anyhow::Result<PathBuf> {
+    let volume_id = volume_id.clone();
     let create = Request::CreateVolume {
         volume_id: volume_id.clone(),
         size_bytes,
         snapshot_id,
-        encrypted: false,
+        encrypted,
         limits: Limits::default(),
     };
     let attach = Request::AttachVolume { volume_id, queues: 1, read_only: false, serial: String::new() };
-    ask_blockd(control, &create)?;
+    if let Reply::Error { message, .. } = ask_blockd(control, &create)? {
+        bail!("blockd does not make a volume: {message}");
+    }
     match ask_blockd(control, &attach)? {
         Reply::Attached { socket } => Ok(socket),
         reply => bail!("blockd does not attach its volume: {reply:?}"),

@@ -31,8 +31,17 @@ pub struct Load {
     pub block_bytes: usize,
     /// Requests in flight.
     pub depth: usize,
-    /// Part of the disk used, from its start.
+    /// Part of the disk used: where it begins, and how long it is.
+    pub start_bytes: u64,
     pub span_bytes: u64,
+}
+
+impl Load {
+    /// The blocks of the span that a load in random places with `seed` goes to, in order.
+    pub fn random_blocks(self, seed: u64) -> impl Iterator<Item = u64> {
+        let mut places = Places::random(self, seed);
+        std::iter::repeat_with(move || places.next_block())
+    }
 }
 
 /// What was measured.
@@ -40,7 +49,11 @@ pub struct Load {
 pub struct Outcome {
     /// Requests, or write and flush pairs, a second.
     pub per_second: f64,
+    pub requests: u64,
     pub p50_us: f64,
+    pub p99_us: f64,
+    pub p999_us: f64,
+    pub max_us: f64,
 }
 
 /// When a load ends.
@@ -49,6 +62,8 @@ pub enum Until {
     Elapsed(Duration),
     /// So many requests.
     Count(u64),
+    /// So many requests, or this long if they take longer.
+    CountWithin(u64, Duration),
 }
 
 /// Where a request goes; xorshift64* for the random ones.
@@ -59,6 +74,18 @@ struct Places {
 }
 
 impl Places {
+    fn random(load: Load, seed: u64) -> Self {
+        // Neighbouring seeds must not begin alike: spread them (splitmix64).
+        let mut state = seed.wrapping_add(0x9e37_79b9_7f4a_7c15);
+        state = (state ^ (state >> 30)).wrapping_mul(0xbf58_476d_1ce4_e5b9);
+        state = (state ^ (state >> 27)).wrapping_mul(0x94d0_49bb_1331_11eb);
+        Self { blocks: load.span_bytes / load.block_bytes as u64, state: state | 1, sequential: false }
+    }
+
+    fn in_sequence(load: Load) -> Self {
+        Self { blocks: load.span_bytes / load.block_bytes as u64, state: 0, sequential: true }
+    }
+
     fn next_block(&mut self) -> u64 {
         if self.sequential {
             self.state += 1;
@@ -81,6 +108,17 @@ struct Pending {
 
 /// Connect to the disk at `socket` and run `load`.
 pub fn drive(socket: &Path, load: Load, until: Until, seed: u64) -> anyhow::Result<Outcome> {
+    drive_paced(socket, load, until, seed, None)
+}
+
+/// The same, beginning at most one request each `interval`.
+pub fn drive_paced(
+    socket: &Path,
+    load: Load,
+    until: Until,
+    seed: u64,
+    interval: Option<Duration>,
+) -> anyhow::Result<Outcome> {
     let wanted = VirtioFeatureFlags::VERSION_1.bits()
         | VirtioFeatureFlags::RING_EVENT_IDX.bits()
         | VirtioBlkFeatureFlags::FLUSH.bits();
@@ -98,10 +136,9 @@ pub fn drive(socket: &Path, load: Load, until: Until, seed: u64) -> anyhow::Resu
     queue.set_used_notif_enabled(true);
 
     let sequential = matches!(load.pattern, Pattern::SequentialRead | Pattern::SequentialWrite);
-    let state = if sequential { 0 } else { seed | 1 };
-    let mut places = Places { blocks: load.span_bytes / load.block_bytes as u64, state, sequential };
+    let mut places = if sequential { Places::in_sequence(load) } else { Places::random(load, seed) };
     let mut submit = |queue: &mut VirtioBlkQueue<'_, Pending>, slot: usize| {
-        let offset = places.next_block() * load.block_bytes as u64;
+        let offset = load.start_bytes + places.next_block() * load.block_bytes as u64;
         let context = Pending { slot, begun: Instant::now(), flush: false };
         // SAFETY: the buffer of `slot` lies within the mapping, which outlives the queue's use below.
         unsafe {
@@ -123,6 +160,15 @@ pub fn drive(socket: &Path, load: Load, until: Until, seed: u64) -> anyhow::Resu
     let may_submit = |submitted: u64| match until {
         Until::Elapsed(limit) => start.elapsed() < limit,
         Until::Count(count) => submitted < count,
+        Until::CountWithin(count, limit) => submitted < count && start.elapsed() < limit,
+    };
+    let mut next = start;
+    let mut pace = || {
+        if let Some(interval) = interval {
+            // A request that took longer is not made up for: the next ones would measure the queue of this driver.
+            next = (next + interval).max(Instant::now());
+            std::thread::sleep(next.saturating_duration_since(Instant::now()));
+        }
     };
     let mut ready: Vec<Pending> = Vec::new();
     for slot in 0..load.depth {
@@ -160,6 +206,7 @@ pub fn drive(socket: &Path, load: Load, until: Until, seed: u64) -> anyhow::Resu
             latencies_ns.push(u64::try_from(context.begun.elapsed().as_nanos()).unwrap_or(u64::MAX));
             in_flight -= 1;
             if may_submit(submitted) {
+                pace();
                 submit(queue, context.slot)?;
                 submitted += 1;
                 in_flight += 1;
@@ -168,6 +215,16 @@ pub fn drive(socket: &Path, load: Load, until: Until, seed: u64) -> anyhow::Resu
     }
     let seconds = start.elapsed().as_secs_f64();
     latencies_ns.sort_unstable();
-    let p50_ns = latencies_ns.get(latencies_ns.len() / 2).copied().unwrap_or(0);
-    Ok(Outcome { per_second: latencies_ns.len() as f64 / seconds, p50_us: p50_ns as f64 / 1000.0 })
+    let at = |part: f64| {
+        let index = ((latencies_ns.len() as f64 * part) as usize).min(latencies_ns.len().saturating_sub(1));
+        latencies_ns.get(index).map_or(0.0, |ns| *ns as f64 / 1000.0)
+    };
+    Ok(Outcome {
+        per_second: latencies_ns.len() as f64 / seconds,
+        requests: latencies_ns.len() as u64,
+        p50_us: at(0.5),
+        p99_us: at(0.99),
+        p999_us: at(0.999),
+        max_us: at(1.0),
+    })
 }

@@ -130,6 +130,11 @@ pub enum Request {
         volume_id: VolumeId,
     },
     ListVolumes,
+    /// Rebuild a volume of a lost node from the store, as it was when its manifest was written last; the node needs the same key. Its
+    /// old owner, should it live, is shut out.
+    RestoreVolume {
+        volume_id: VolumeId,
+    },
     /// Grow only; a guest that has it attached is told at once.
     ResizeVolume {
         volume_id: VolumeId,

@@ -8,6 +8,7 @@ use crate::snapshot::blocks::CopyError;
 use crate::snapshot::reader::ReadError;
 use crate::volume::OpenError;
 use crate::volume::files::FilesError;
+use crate::volume::restore::RestoreError;
 use hive_blockd_api::{ErrorKind, Reply, VolumeId};
 use hive_blockd_store::StoreError;
 use std::path::PathBuf;
@@ -28,6 +29,8 @@ pub enum DaemonError {
     Files(&'static str, #[source] FilesError),
     #[error("cannot open volume {0}")]
     Open(VolumeId, #[source] OpenError),
+    #[error("cannot restore volume {0}")]
+    Restore(VolumeId, #[source] RestoreError),
     #[error("cannot serve volume {0}")]
     Start(VolumeId, #[source] StartError),
     #[error("volume {0} did not end cleanly")]

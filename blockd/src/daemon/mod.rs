@@ -209,6 +209,7 @@ impl Daemon {
                 let volumes = known.volumes.keys().map(|id| self.describe(&known, id));
                 Ok(Reply::Volumes(volumes.collect::<Result<_, _>>()?))
             }
+            Request::RestoreVolume { volume_id } => self.restore_volume(volume_id),
             Request::ResizeVolume { volume_id, size_bytes } => self.resize_volume(&volume_id, size_bytes),
             Request::SetLimits { volume_id, limits } => self.set_limits(&volume_id, limits),
             Request::AttachVolume { volume_id, queues, read_only, serial } => {

@@ -11,6 +11,7 @@ use crate::keys::{hex, random, unhex};
 use crate::snapshot;
 use crate::vhost::{DeviceConfig, SERIAL_BYTES};
 use crate::volume;
+use crate::volume::restore;
 use hive_blockd_api::{Limits, MAX_QUEUES, Reply, SnapshotId, SnapshotState, Volume, VolumeHealth, VolumeId};
 use std::sync::Arc;
 use std::sync::atomic::Ordering;
@@ -169,6 +170,39 @@ impl Daemon {
         Ok(Reply::Done)
     }
 
+    /// Rebuild a volume of a lost node from what it had uploaded.
+    pub(super) fn restore_volume(&self, id: VolumeId) -> Result<Reply, DaemonError> {
+        let mut known = self.lock();
+        if known.volumes.contains_key(&id) {
+            return Err(DaemonError::Exists(format!("volume {id}")));
+        }
+        let (backing, files) = (&self.node.backing, self.files(&id));
+        let restored = self.node.runtime.block_on(async {
+            let Some((uid, manifest)) = restore::find(backing, id.as_ref()).await? else { return Ok(None) };
+            let checkpoint = restore::restore(backing, &files, uid, &manifest).await?;
+            Ok(Some((uid, manifest, checkpoint)))
+        });
+        let restored = restored.map_err(|e| DaemonError::Restore(id.clone(), e))?;
+        let Some((uid, manifest, checkpoint)) = restored else {
+            return Err(DaemonError::NotFound(format!("volume {id} in the store")));
+        };
+        check_size(manifest.size_bytes)?;
+        let record = VolumeRecord {
+            version: VERSION,
+            uid: hex(&uid),
+            size_bytes: manifest.size_bytes,
+            created_size_bytes: manifest.size_bytes,
+            snapshot_id: None,
+            encrypted: checkpoint.owners.first().is_some_and(|owner| owner.key.is_some()),
+            limits: Limits::default(),
+            attachment: None,
+        };
+        self.catalogue.put_volume(&id, &record).map_err(|e| DaemonError::Record("restore the volume", e))?;
+        self.node.backing.hold(Holder::volume(uid), volume::stored_names(&checkpoint));
+        known.volumes.insert(id.clone(), record);
+        Ok(Reply::Volume(self.describe(&known, &id)?))
+    }
+
     pub(super) fn resize_volume(&self, id: &VolumeId, size: u64) -> Result<Reply, DaemonError> {
         check_size(size)?;
         let mut known = self.lock();
@@ -184,7 +218,9 @@ impl Daemon {
             self.catalogue.put_volume(id, &record).map_err(|e| DaemonError::Record("resize the volume", e))?;
             known.volumes.insert(id.clone(), record);
             if let Some(open) = known.open.get(id) {
+                open.handle.keeper.set_size(size);
                 open.handle.caller.call(Event::Grow { size_bytes: size });
+                open.export.reconnect();
             }
         }
         Ok(Reply::Volume(self.describe(&known, id)?))

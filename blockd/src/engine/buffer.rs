@@ -18,10 +18,6 @@ impl AlignedBuffer {
         Self { storage, start, len }
     }
 
-    pub fn len(&self) -> usize {
-        self.len
-    }
-
     pub fn as_mut_slice(&mut self) -> &mut [u8] {
         &mut self.storage[self.start..self.start + self.len]
     }

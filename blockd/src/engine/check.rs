@@ -48,6 +48,7 @@ pub enum Check {
 }
 
 /// How the blocks of one writer are protected.
+#[expect(clippy::large_enum_variant, reason = "there are few: one for each owner of a volume's segments")]
 pub enum Guard {
     Plain,
     /// The writer's identity is part of what is authenticated.

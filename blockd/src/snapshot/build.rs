@@ -65,7 +65,7 @@ impl Current {
 
     fn has_room(&self, blocks: usize) -> bool {
         // One more group header may be needed.
-        usize::from(self.next()) + blocks + 1 <= usize::from(SEGMENT_BLOCKS)
+        usize::from(self.next()) + blocks < usize::from(SEGMENT_BLOCKS)
     }
 
     fn push(&mut self, identity: Identity, block: &[u8]) -> u16 {

@@ -137,8 +137,7 @@ impl<E: Engine> Device<E> {
                 KIND_FOREIGN => self.events.push(cqe.tag as u32),
                 KIND_BELL => {
                     self.watch_bell();
-                    self.engine.attend(&mut Io { disk: &mut self.uring, done: &mut self.done });
-                    self.report();
+                    self.attend();
                 }
                 _ => {}
             }
@@ -481,6 +480,12 @@ impl<E: Engine> Device<E> {
         self.broken = true;
         self.status.set_fault(Some(reason));
         self.queues[index].signal_error();
+    }
+
+    /// Take what the engine's helpers have for it.
+    pub fn attend(&mut self) {
+        self.engine.attend(&mut Io { disk: &mut self.uring, done: &mut self.done });
+        self.report();
     }
 
     /// What is due by the clock.

@@ -34,13 +34,22 @@ pub enum FilesError {
 }
 
 /// Whose turn it is to write: no two opens of a volume ever have the same.
-#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, PartialOrd, Ord, Serialize, Deserialize)]
+#[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(deny_unknown_fields)]
 pub struct Writer {
     /// Counts owners, by compare-and-swap in the store.
     pub epoch: u32,
     /// Counts opens by one owner.
     pub incarnation: u32,
+    /// In which run of the machine, see [`boot`]; empty if not known.
+    #[serde(default)]
+    pub boot: String,
+}
+
+/// The present run of this machine, as the kernel names it; empty if it does not.
+pub fn boot() -> String {
+    let text = std::fs::read_to_string("/proc/sys/kernel/random/boot_id").unwrap_or_default();
+    text.trim().to_owned()
 }
 
 /// See the module's documentation.

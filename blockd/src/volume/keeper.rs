@@ -1,8 +1,8 @@
 //! The tasks that work for one open volume: its checkpoint file, fetches, uploads, and the manifest that a lost node is rebuilt from.
 
-use super::files::VolumeFiles;
+use super::files::{VolumeFiles, Writer};
 use super::link::Caller;
-use super::manifest::{self, ClaimError, Commit, Manifest, StoredSegment, commit};
+use super::manifest::{self, About, ClaimError, Commit, Manifest, StoredSegment, commit};
 use crate::backing::{Backing, Holder, chunk_key, segment_key};
 use crate::catalogue::replace_file;
 use crate::engine::AlignedBuffer;
@@ -16,6 +16,7 @@ use std::fs::OpenOptions;
 use std::io;
 use std::os::unix::fs::{FileExt, OpenOptionsExt};
 use std::path::Path;
+use std::sync::atomic::{AtomicU64, Ordering};
 use std::sync::{Arc, Mutex, PoisonError};
 use std::time::{Duration, Instant};
 use tokio::sync::mpsc::UnboundedReceiver;
@@ -90,6 +91,7 @@ pub struct Keeper {
     pub upload: bool,
     /// The manifest as we wrote it last; None while we have not claimed it.
     pub manifest: Mutex<Option<(Manifest, Version)>>,
+    size_bytes: AtomicU64,
     state: Mutex<State>,
     changed: Notify,
 }
@@ -110,6 +112,7 @@ impl Keeper {
     #[expect(clippy::too_many_arguments, reason = "the parts of one volume")]
     pub fn new(
         name: String,
+        size_bytes: u64,
         volume: VolumeUid,
         files: VolumeFiles,
         backing: Arc<Backing>,
@@ -122,6 +125,7 @@ impl Keeper {
         let state = State { checkpoint: Some(Arc::new(checkpoint)), ..State::default() };
         Arc::new(Self {
             name,
+            size_bytes: AtomicU64::new(size_bytes),
             volume,
             files,
             backing,
@@ -132,6 +136,15 @@ impl Keeper {
             state: Mutex::new(state),
             changed: Notify::new(),
         })
+    }
+
+    /// The volume has grown.
+    pub fn set_size(&self, size_bytes: u64) {
+        self.size_bytes.store(size_bytes, Ordering::Relaxed);
+    }
+
+    fn about(&self) -> About<'_> {
+        About { volume_id: &self.name, size_bytes: self.size_bytes.load(Ordering::Relaxed) }
     }
 
     fn state(&self) -> std::sync::MutexGuard<'_, State> {
@@ -341,16 +354,18 @@ impl Keeper {
                 Err(progress) => return progress,
             },
         };
-        let (progress, known) = match commit(&self.backing, self.volume, &manifest, version, &checkpoint, suffix).await
-        {
-            Commit::Written(manifest, version) => (Progress::Made, Some((manifest, version))),
-            Commit::Found(manifest, version) => (Progress::Failed, Some((manifest, version))),
-            Commit::Fenced(reason) => return Progress::Fenced(reason),
-            Commit::Failed(error) => {
-                tracing::warn!(volume = self.name, %error, "cannot write the manifest, trying on");
-                (Progress::Failed, None)
-            }
-        };
+        let (progress, known) =
+            match commit(&self.backing, self.volume, &manifest, version, &checkpoint, suffix, self.about().size_bytes)
+                .await
+            {
+                Commit::Written(manifest, version) => (Progress::Made, Some((manifest, version))),
+                Commit::Found(manifest, version) => (Progress::Failed, Some((manifest, version))),
+                Commit::Fenced(reason) => return Progress::Fenced(reason),
+                Commit::Failed(error) => {
+                    tracing::warn!(volume = self.name, %error, "cannot write the manifest, trying on");
+                    (Progress::Failed, None)
+                }
+            };
         if known.is_some() {
             *self.manifest.lock().unwrap_or_else(PoisonError::into_inner) = known;
         }
@@ -360,7 +375,8 @@ impl Keeper {
     /// The store was away when the volume was opened: take it over now.
     async fn claim(&self) -> Result<(Manifest, Version), Progress> {
         let ours = self.files.writer().map_err(|error| self.claim_failed(&error))?;
-        let claimed = manifest::claim(&self.backing, self.volume, ours, |writer| self.files.put_writer(writer)).await;
+        let record = |epoch| self.files.put_writer(Writer { epoch, incarnation: 0, boot: ours.boot.clone() });
+        let claimed = manifest::claim(&self.backing, self.volume, self.about(), ours.epoch, record).await;
         match claimed {
             Ok(claimed) => {
                 *self.manifest.lock().unwrap_or_else(PoisonError::into_inner) = Some(claimed.clone());

@@ -7,7 +7,6 @@ use crate::backing::Backing;
 use crate::engine::format::{Checkpoint, VolumeUid};
 use crate::engine::log::CompleteSegment;
 use crate::keys::hex;
-use crate::volume::files::Writer;
 use bytes::Bytes;
 use hive_blockd_store::{Condition, StoreError, Version};
 use serde::{Deserialize, Serialize};
@@ -39,6 +38,9 @@ impl From<CompleteSegment> for StoredSegment {
 pub struct Manifest {
     pub version: u32,
     pub epoch: u32,
+    /// What the volume is called, and how large it is.
+    pub volume_id: String,
+    pub size_bytes: u64,
     /// Makes every write of the manifest differ from every other.
     pub nonce: String,
     /// Key of the checkpoint; None while nothing was uploaded.
@@ -77,13 +79,21 @@ pub enum ClaimError {
     Store(#[from] StoreError),
 }
 
-/// Take the volume over under a new epoch. `record` makes the writer durable here before it is claimed there. Errors that are
+/// What a manifest says of the volume itself.
+#[derive(Clone, Copy, Debug)]
+pub struct About<'a> {
+    pub volume_id: &'a str,
+    pub size_bytes: u64,
+}
+
+/// Take the volume over under a new epoch. `record` makes the epoch durable here before it is claimed there. Errors that are
 /// [`StoreError::is_transient`] mean that the store could not be asked.
 pub async fn claim(
     backing: &Backing,
     volume: VolumeUid,
-    ours: Writer,
-    record: impl Fn(Writer) -> Result<(), super::files::FilesError>,
+    about: About<'_>,
+    ours: u32,
+    record: impl Fn(u32) -> Result<(), super::files::FilesError>,
 ) -> Result<(Manifest, Version), ClaimError> {
     let key = manifest_key(volume);
     for _ in 0..MAX_CLAIMS {
@@ -97,18 +107,26 @@ pub async fn claim(
                 (manifest, Condition::Version(version))
             }
             Err(StoreError::NotFound { .. }) => {
-                let empty =
-                    Manifest { version: MANIFEST_VERSION, epoch: 0, nonce: nonce(), map: None, suffix: Vec::new() };
+                let empty = Manifest {
+                    version: MANIFEST_VERSION,
+                    epoch: 0,
+                    volume_id: String::new(),
+                    size_bytes: 0,
+                    nonce: nonce(),
+                    map: None,
+                    suffix: Vec::new(),
+                };
                 (empty, Condition::Absent)
             }
             Err(error) => return Err(error.into()),
         };
-        if current.epoch > ours.epoch {
-            return Err(ClaimError::Foreign { theirs: current.epoch, ours: ours.epoch });
+        if current.epoch > ours {
+            return Err(ClaimError::Foreign { theirs: current.epoch, ours });
         }
-        let epoch = ours.epoch + 1;
-        record(Writer { epoch, incarnation: 0 }).map_err(ClaimError::Record)?;
-        let claimed = Manifest { epoch, nonce: nonce(), ..current };
+        let epoch = ours + 1;
+        record(epoch).map_err(ClaimError::Record)?;
+        let (volume_id, size_bytes) = (about.volume_id.to_owned(), about.size_bytes);
+        let claimed = Manifest { epoch, volume_id, size_bytes, nonce: nonce(), ..current };
         let bytes = serde_json::to_vec(&claimed).map_err(|e| ClaimError::Damaged(key.clone(), e))?;
         match backing.store.put_if(&key, bytes.into(), condition).await {
             Ok(version) => return Ok((claimed, version)),
@@ -138,6 +156,7 @@ pub async fn commit(
     version: Version,
     checkpoint: &Checkpoint,
     suffix: Vec<StoredSegment>,
+    size_bytes: u64,
 ) -> Commit {
     let bytes = checkpoint.encode();
     let digest = ring::digest::digest(&ring::digest::SHA256, &bytes);
@@ -148,7 +167,7 @@ pub async fn commit(
     {
         return Commit::Failed(error);
     }
-    let next = Manifest { nonce: nonce(), map: Some(map), suffix, ..current.clone() };
+    let next = Manifest { nonce: nonce(), map: Some(map), suffix, size_bytes, ..current.clone() };
     let bytes = match serde_json::to_vec(&next) {
         Ok(bytes) => Bytes::from(bytes),
         Err(error) => return Commit::Fenced(error.to_string()),

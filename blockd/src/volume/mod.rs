@@ -4,6 +4,7 @@ pub mod files;
 pub mod keeper;
 pub mod link;
 pub mod manifest;
+pub mod restore;
 
 use crate::backing::Backing;
 use crate::catalogue::VolumeRecord;
@@ -106,7 +107,11 @@ pub fn prepare(
     }
     let guards = guards(&node.key, &checkpoint)?;
     let ours = files.writer()?;
-    let claim = manifest::claim(&node.backing, volume, ours, |writer| files.put_writer(writer));
+    let boot = files::boot();
+    let same_boot = !boot.is_empty() && boot == ours.boot;
+    let writer = |epoch, incarnation| Writer { epoch, incarnation, boot: boot.clone() };
+    let about = manifest::About { volume_id: id, size_bytes: record.size_bytes };
+    let claim = manifest::claim(&node.backing, volume, about, ours.epoch, |epoch| files.put_writer(writer(epoch, 0)));
     let claimed = node.runtime.block_on(async { tokio::time::timeout(CLAIM_TIMEOUT, claim).await });
     let manifest = match claimed {
         Ok(Ok(claimed)) => Some(claimed),
@@ -115,13 +120,13 @@ pub fn prepare(
         Err(_) => None,
     };
     let writer = match &manifest {
-        Some((manifest, _)) => Writer { epoch: manifest.epoch, incarnation: 0 },
+        Some((manifest, _)) => writer(manifest.epoch, 0),
         None => {
             // The claim may have got further than we know.
             let last = files.writer()?;
-            let next = Writer { epoch: last.epoch.max(1), incarnation: last.incarnation + 1 };
+            let next = writer(last.epoch.max(1), last.incarnation + 1);
             tracing::warn!(volume = id, ?next, "the store does not answer: going on under the epoch we have");
-            files.put_writer(next)?;
+            files.put_writer(next.clone())?;
             next
         }
     };
@@ -132,6 +137,7 @@ pub fn prepare(
     let (link, caller) = link::connect(orders, node.backing.clone()).map_err(OpenError::Connect)?;
     let keeper = Keeper::new(
         id.to_owned(),
+        record.size_bytes,
         volume,
         files,
         node.backing.clone(),
@@ -151,6 +157,7 @@ pub fn prepare(
         guards,
         epoch: writer.epoch,
         incarnation: writer.incarnation,
+        same_boot,
         tuning: node.tuning.clone(),
         background: link,
         pins,

@@ -16,6 +16,7 @@ mod hostile;
 mod limits;
 mod load;
 mod objectd;
+mod restore;
 mod snapshots;
 mod store;
 mod volumes;

@@ -56,6 +56,15 @@ pub enum Volume {
         after_help = "Examples:\n  hive volume import disk.qcow2\n  hive volume import disk.raw --name golden --volume golden-disk --encrypted"
     )]
     Import(Import),
+    /// Rebuild a volume of a lost node on this one, from what it had uploaded
+    ///
+    /// The volume is as it was when its manifest was written last: everything up to some moment, nothing behind it. Both nodes need the
+    /// same store and, for an encrypted volume, the same key file. Should the old node live, it can write the volume no more.
+    #[command(after_help = "Example:\n  hive volume restore vol-0123456789abcdef0")]
+    Restore {
+        /// The volume's id on the lost node
+        volume: VolumeId,
+    },
 }
 
 #[derive(Debug, Args)]
@@ -94,6 +103,7 @@ pub fn run(blockd: &Blockd, command: Volume) -> Result<bool> {
         Volume::Check { volume } => return check(blockd, volume),
         Volume::Export { source, file, format, snapshot } => export(blockd, &source, snapshot, &file, format)?,
         Volume::Import(request) => import(blockd, request)?,
+        Volume::Restore { volume } => restore(blockd, volume)?,
     }
     Ok(true)
 }
@@ -201,6 +211,17 @@ fn check(blockd: &Blockd, volume_id: VolumeId) -> Result<bool> {
         say!("  {damage}");
     }
     Ok(report.blocks_damaged == 0)
+}
+
+fn restore(blockd: &Blockd, volume_id: VolumeId) -> Result<()> {
+    let progress = Progress::start(format!("restoring {volume_id}"), || None);
+    let volume = match blockd.ask(&Request::RestoreVolume { volume_id })? {
+        Reply::Volume(volume) => volume,
+        other => return unexpected(&other),
+    };
+    drop(progress);
+    say!("{} of {} is here and can be attached", volume.volume_id, human(volume.size_bytes));
+    Ok(())
 }
 
 /// What `source` names.

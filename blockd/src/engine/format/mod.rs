@@ -4,9 +4,11 @@
 //! A log is a chain of segments of 16 MiB. In the local file each lies in a slot of that size; in the store it is an object, cut
 //! off behind its last block.
 //!
-//!     block 0        segment header: whose it is, its place in the chain, the slot of its successor
-//!     blocks 1-31    index, written when the segment is complete: what lies in each block, and its check
-//!     blocks 32-     groups: one header block, then the blocks it describes, as they were written together
+//! ```text
+//! block 0        segment header: whose it is, its place in the chain, the slot of its successor
+//! blocks 1-31    index, written when the segment is complete: what lies in each block, and its check
+//! blocks 32-     groups: one header block, then the blocks it describes, as they were written together
+//! ```
 //!
 //! A segment without a valid index is read group by group.
 

@@ -61,8 +61,6 @@ pub enum Event {
     CutEnded {
         token: u64,
     },
-    /// Segments up to this one belong to snapshots: emptying them frees nothing in the store.
-    PinnedThrough(Option<u32>),
     /// Answer no more writes until [`Event::Release`]; tell [`Background::holding`].
     Hold {
         token: u64,

@@ -25,8 +25,8 @@ const BUSY_GROUPS: usize = 3;
 /// Leaves fetched at a time for changes that were put off.
 const DEFERRED_AT_A_TIME: usize = 64;
 /// Dead segments that make a checkpoint worth while: so many, or this part of all.
-const MIN_DEAD: usize = 16;
-const DEAD_PART: usize = 4;
+const MIN_DEAD: usize = 32;
+const DEAD_PART: usize = 2;
 /// A volume that has been idle so long is saved, so that its next open has nothing to do.
 const IDLE_SAVE: Duration = Duration::from_secs(5);
 /// Free slots whose room is kept, beside a quarter of those in use.

@@ -23,8 +23,6 @@ const SLACK_BLOCKS: u64 = 4 * SEGMENT_BLOCKS as u64;
 #[derive(Debug, Default)]
 pub(super) struct Cleaner {
     victim: Option<Victim>,
-    /// Segments up to this one are held by snapshots: emptying them frees nothing.
-    pub pinned_through: Option<u32>,
     /// The last look at the segments found a victim.
     more: bool,
     /// Something has changed since.
@@ -98,14 +96,10 @@ impl<B: Background> LogEngine<B> {
             return None;
         }
         let (mut gone, mut best) = (0, None);
-        let pinned = self.cleaner.pinned_through.filter(|_| self.tuning.upload);
         for segment in self.segments.iter().filter(|s| s.owner == 0 && s.complete) {
             if segment.is_dead() || segment.cleaned {
                 gone += u64::from(SEGMENT_BLOCKS);
-            } else if segment.utilisation() <= MAX_UTILISATION
-                && segment.id.seq + YOUNG_SEGMENTS < self.next_seq
-                && pinned.is_none_or(|pinned| segment.id.seq > pinned)
-            {
+            } else if segment.utilisation() <= MAX_UTILISATION && segment.id.seq + YOUNG_SEGMENTS < self.next_seq {
                 let score = self.score(segment);
                 if best.is_none_or(|(best, _)| score > best) {
                     best = Some((score, segment.id.seq));

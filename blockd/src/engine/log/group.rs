@@ -13,10 +13,15 @@ use std::time::Instant;
 
 /// Groups gathered, waiting and being written; bounds the memory of a volume whose disk is slow, at 2 MiB each.
 const MAX_GROUPS: usize = 8;
+/// A group is written in parts of this size, side by side: disks take larger writes no faster.
+const PART_BYTES: usize = 256 << 10;
+/// Bits of a tag that number the part.
+const PART_BITS: u32 = 4;
+const _: () = assert!((1 + MAX_GROUP_BLOCKS) * BLOCK_BYTES <= PART_BYTES << PART_BITS);
 /// Segments that are full but have no index yet; bounds what recovery has to read block by block.
 const MAX_COMPLETING: usize = 4;
-/// Segments that no sync has covered: recovery reads them block by block, which it does at the speed of the disk.
-const MAX_UNSYNCED: u32 = 32;
+/// Segments that no sync has covered: after a power loss recovery reads them block by block, at the speed of the disk.
+const MAX_UNSYNCED: u32 = 256;
 /// Flushes within one segment that show a guest which waits for them: then it pays to write the next slot beforehand.
 const FLUSHES_WORTH_ZEROS: u32 = 32;
 /// Zeros written at a time.
@@ -60,9 +65,25 @@ pub(super) struct Group {
     blocks: usize,
     waiters: Vec<Waiter>,
     state: State,
-    written: u64,
-    iovec: Box<libc::iovec>,
+    /// What it is written in; empty until it is sent.
+    parts: Vec<Part>,
     is_segment_header: bool,
+}
+
+/// One write to the disk.
+#[derive(Debug)]
+struct Part {
+    /// Within the group, in bytes.
+    start: usize,
+    len: usize,
+    written: usize,
+    iovec: Box<libc::iovec>,
+}
+
+impl Part {
+    fn is_written(&self) -> bool {
+        self.written == self.len
+    }
 }
 
 const NO_IOVEC: libc::iovec = libc::iovec { iov_base: std::ptr::null_mut(), iov_len: 0 };
@@ -81,8 +102,7 @@ impl Group {
             blocks: 0,
             waiters: Vec::new(),
             state: State::Closed,
-            written: 0,
-            iovec: Box::new(NO_IOVEC),
+            parts: Vec::new(),
             is_segment_header: false,
         }
     }
@@ -327,45 +347,72 @@ impl<B: Background> LogEngine<B> {
         self.groups.push_back(group);
     }
 
-    /// Hand closed groups to the disk, and the pending one when the disk has nothing better to do.
+    /// Hand closed groups to the disk. The pending one goes along when the disk has little to do, or when it is large: small writes
+    /// gain from being gathered, large ones from going side by side.
     pub(super) fn send_groups(&mut self, io: &mut Io<'_>) {
         if self.held {
             return;
         }
-        let mut writing = self.groups.iter().filter(|group| group.state == State::Writing).count();
-        if writing < self.tuning.groups_in_flight && self.groups.iter().all(|group| group.state != State::Closed) {
-            self.close_group();
+        let under_way = |group: &Group| group.state == State::Writing && !group.is_segment_header;
+        let mut groups = self.groups.iter().filter(|group| under_way(group)).count();
+        if self.groups.iter().all(|group| group.state != State::Closed) {
+            let large = self.pending.as_ref().is_some_and(|group| group.len() >= PART_BYTES);
+            if groups < self.tuning.groups_in_flight || large {
+                self.close_group();
+            }
         }
         for i in 0..self.groups.len() {
-            if writing >= self.tuning.groups_in_flight {
+            if self.groups[i].state != State::Closed {
+                continue;
+            }
+            let large = self.groups[i].len() >= PART_BYTES;
+            if groups >= if large { MAX_GROUPS } else { self.tuning.groups_in_flight } {
                 return;
             }
-            if self.groups[i].state == State::Closed {
-                // A segment's header is small and goes along with the group behind it.
-                writing += usize::from(!self.groups[i].is_segment_header);
-                self.write_group(i, io);
-            }
+            // A segment's header is small and goes along with the group behind it.
+            groups += usize::from(!self.groups[i].is_segment_header);
+            self.write_group(i, io);
         }
     }
 
+    /// Write all of the group that is not written.
     fn write_group(&mut self, i: usize, io: &mut Io<'_>) {
-        let file = self.file_id();
-        let serial = self.first_group + i;
         let group = &mut self.groups[i];
         group.state = State::Writing;
-        let (slot, len) = (group.slot, group.len());
-        let offset = Self::offset_in_slot(slot, group.place.block) + group.written;
-        let buffer = group.cipher.as_mut().unwrap_or(&mut group.plain);
-        let rest = &mut buffer.as_mut_slice()[group.written as usize..len];
-        *group.iovec = libc::iovec { iov_base: rest.as_mut_ptr().cast(), iov_len: rest.len() };
-        self.in_kernel += 1;
-        // SAFETY: the iovec is in a box of its own, and buffer and box stay with the group, unchanged, until `group_ended` has seen
-        // the end of this write.
-        unsafe { io.disk.writev(file, &raw const *group.iovec, 1, offset, tag(Kind::Group, serial)) }
+        let len = group.len();
+        if group.parts.is_empty() {
+            let part = |start: usize| {
+                let len = PART_BYTES.min(len - start);
+                Part { start, len, written: 0, iovec: Box::new(NO_IOVEC) }
+            };
+            group.parts = (0..len).step_by(PART_BYTES).map(part).collect();
+        }
+        let slot = group.slot;
+        for part in 0..group.parts.len() {
+            if !self.groups[i].parts[part].is_written() {
+                self.write_part(i, part, io);
+            }
+        }
         self.allocate_ahead(slot.max(self.next_slot), io);
         if self.next_is_fresh && self.flushes >= FLUSHES_WORTH_ZEROS {
             self.zero_next(io);
         }
+    }
+
+    fn write_part(&mut self, i: usize, number: usize, io: &mut Io<'_>) {
+        let (file, serial) = (self.file_id(), self.first_group + i);
+        let group = &mut self.groups[i];
+        let buffer = group.cipher.as_mut().unwrap_or(&mut group.plain);
+        let part = &mut group.parts[number];
+        let (start, end) = (part.start + part.written, part.start + part.len);
+        let offset = Self::offset_in_slot(group.slot, group.place.block) + start as u64;
+        let rest = &mut buffer.as_mut_slice()[start..end];
+        *part.iovec = libc::iovec { iov_base: rest.as_mut_ptr().cast(), iov_len: rest.len() };
+        self.in_kernel += 1;
+        let tag = tag(Kind::Group, serial << PART_BITS | number);
+        // SAFETY: the iovec is in a box of its own, and buffer and box stay with the group, unchanged, until `group_ended` has seen
+        // the end of this write.
+        unsafe { io.disk.writev(file, &raw const *part.iovec, 1, offset, tag) }
     }
 
     /// Write zeros all over the next slot, so that syncs of what is written there later are cheap.
@@ -399,36 +446,49 @@ impl<B: Background> LogEngine<B> {
         }
     }
 
-    pub(super) fn group_ended(&mut self, serial: usize, result: i32, io: &mut Io<'_>) {
-        // The tag holds the low bits of the serial number.
-        let i = serial.wrapping_sub(self.first_group) & super::INDEX_MASK as usize;
+    pub(super) fn group_ended(&mut self, index: usize, result: i32, io: &mut Io<'_>) {
+        // The tag holds the low bits of the group's serial number.
+        let (serial, number) = (index >> PART_BITS, index & ((1 << PART_BITS) - 1));
+        let i = serial.wrapping_sub(self.first_group) & (super::INDEX_MASK as usize >> PART_BITS);
         let Some(group) = self.groups.get_mut(i) else { return };
+        let Some(part) = group.parts.get_mut(number) else { return };
         match result {
             n if n > 0 => {
-                group.written += n as u64;
-                if (group.written as usize) < group.len() {
-                    return self.write_group(i, io);
+                part.written = (part.written + n as usize).min(part.len);
+                if !part.is_written() {
+                    return self.write_part(i, number, io);
                 }
-                group.state = State::Done;
-                self.sync.unsynced = true;
-                self.release_groups(io);
+                if group.state == State::Writing && group.parts.iter().all(Part::is_written) {
+                    group.state = State::Done;
+                    self.sync.unsynced = true;
+                    self.release_groups(io);
+                }
             }
-            n if matches!(-n, libc::ENOSPC | libc::EDQUOT | libc::ENOMEM | libc::EAGAIN | libc::EINTR) => {
-                group.state = State::Closed;
-                if n == -libc::EINTR {
-                    return;
-                }
+            n if n == -libc::EINTR => self.write_part(i, number, io),
+            n if matches!(-n, libc::ENOSPC | libc::EDQUOT | libc::ENOMEM | libc::EAGAIN) => {
+                // What is not written is written again when there may be room.
+                self.starved.push((serial, number));
                 if !self.held {
                     tracing::warn!(volume = self.name, error = -n, "writes wait for room");
                 }
                 self.held = true;
             }
             n => {
-                // The log has a hole now that nothing behind may be answered over.
+                // The log has a hole now that nothing behind may be answered over. The blocks stay readable from memory.
                 let error = std::io::Error::from_raw_os_error(if n == 0 { libc::EIO } else { -n });
+                group.state = State::Done;
                 self.poison(format!("cannot write to the log: {error}"));
-                group_failed(self, i);
                 self.fail_changes(io);
+            }
+        }
+    }
+
+    /// Try again what there was no room for.
+    pub(super) fn write_starved(&mut self, io: &mut Io<'_>) {
+        for (serial, number) in std::mem::take(&mut self.starved) {
+            let i = serial.wrapping_sub(self.first_group) & (super::INDEX_MASK as usize >> PART_BITS);
+            if i < self.groups.len() && number < self.groups[i].parts.len() {
+                self.write_part(i, number, io);
             }
         }
     }
@@ -456,11 +516,6 @@ impl<B: Background> LogEngine<B> {
     pub(super) fn has_groups_of(&self, seq: u32) -> bool {
         self.groups.iter().chain(&self.pending).any(|group| group.place.seq == seq)
     }
-}
-
-/// Its blocks stay readable from memory.
-fn group_failed<B: Background>(engine: &mut LogEngine<B>, i: usize) {
-    engine.groups[i].state = State::Done;
 }
 
 /// Note in the segment's index what the group brings.

@@ -64,7 +64,7 @@ pub struct Tuning {
 impl Default for Tuning {
     fn default() -> Self {
         Self {
-            groups_in_flight: std::env::var("GIF").ok().and_then(|v| v.parse().ok()).unwrap_or(2),
+            groups_in_flight: 2,
             map_bytes: 256 << 20,
             checkpoint_bytes: 256 << 20,
             upload: false,
@@ -204,8 +204,9 @@ pub struct LogEngine<B: Background> {
     cleaner: clean::Cleaner,
 
     in_kernel: usize,
-    /// Groups wait for room on the disk.
+    /// Groups wait for room on the disk; which parts of them, by the group's serial number.
     held: bool,
+    starved: Vec<(usize, usize)>,
     holding: bool,
     closing: bool,
     poisoned: Option<String>,
@@ -326,7 +327,6 @@ impl<B: Background> LogEngine<B> {
             }
             Event::Cut { token } => self.begin_cut(token, io),
             Event::CutEnded { token } => self.pins.retain(|pinned| *pinned != token),
-            Event::PinnedThrough(seq) => self.cleaner.pinned_through = seq,
             Event::Hold { token } => {
                 self.holding = true;
                 self.background.holding(token);
@@ -450,6 +450,7 @@ impl<B: Background> Engine for LogEngine<B> {
 
     fn retry_held(&mut self, io: &mut Io<'_>) {
         self.held = false;
+        self.write_starved(io);
         self.pump(io);
     }
 

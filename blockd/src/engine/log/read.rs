@@ -175,7 +175,8 @@ impl<B: Background> LogEngine<B> {
     fn issue(&mut self, index: usize, io: &mut Io<'_>) {
         let read = self.reads.get_mut(index);
         let Some(segment) = self.segments.get(read.place.seq) else { return self.read_failed(index, io) };
-        let local = segment.slot.filter(|_| read.attempt < STORE_ATTEMPT || !segment.uploaded);
+        // The store may have it although we do not know: what says so is lost with the power, too.
+        let local = segment.slot.filter(|_| read.attempt < STORE_ATTEMPT);
         let done_blocks = (read.progress / BLOCK) as u16;
         let (mut left, skip) = (u64::from(read.blocks) * BLOCK - read.progress, read.progress);
         let (file, offset) = match local {

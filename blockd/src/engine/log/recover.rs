@@ -36,6 +36,8 @@ pub struct Setup<B> {
     /// Durably recorded as used, and larger than any under which the volume was open before.
     pub epoch: u32,
     pub incarnation: u32,
+    /// The machine has run on since the volume was open last: whatever was written is there, synced or not.
+    pub same_boot: bool,
     pub tuning: Tuning,
     pub background: B,
     /// Snapshots that were under way: see [`super::Event::CutEnded`].
@@ -65,8 +67,20 @@ const READ_BLOCKS: usize = 1 + crate::engine::format::MAX_GROUP_BLOCKS;
 
 impl<B: Background> LogEngine<B> {
     pub fn open(setup: Setup<B>) -> Result<Self, OpenError> {
-        let Setup { name, file, direct, size_bytes, checkpoint, guards, epoch, incarnation, tuning, background, pins } =
-            setup;
+        let Setup {
+            name,
+            file,
+            direct,
+            size_bytes,
+            checkpoint,
+            guards,
+            epoch,
+            incarnation,
+            tuning,
+            background,
+            pins,
+            same_boot,
+        } = setup;
         if guards.len() != checkpoint.owners.len() {
             return Err(OpenError::Mismatch(name, "it names other owners"));
         }
@@ -80,7 +94,7 @@ impl<B: Background> LogEngine<B> {
             segments.add_leaf(home.place.seq, home.blocks);
         }
         let io_error = |e| OpenError::Log(name.clone(), e);
-        let (mut chain, end) = walk(&file, &checkpoint, &guards[0]).map_err(io_error)?;
+        let (mut chain, end) = walk(&file, &checkpoint, &guards[0], same_boot).map_err(io_error)?;
         complete_chain(&file, &mut chain, (epoch, incarnation)).map_err(io_error)?;
 
         let mut engine = Self {
@@ -123,6 +137,7 @@ impl<B: Background> LogEngine<B> {
             cleaner: clean::Cleaner::default(),
             in_kernel: 0,
             held: false,
+            starved: Vec::new(),
             holding: false,
             closing: false,
             poisoned: None,
@@ -259,7 +274,7 @@ fn follow(file: &File, checkpoint: &Checkpoint) -> io::Result<Vec<(SegmentHeader
 }
 
 /// Follow the chain; also where the next segment goes.
-fn walk(file: &File, checkpoint: &Checkpoint, guard: &Guard) -> io::Result<(Vec<Walked>, Tail)> {
+fn walk(file: &File, checkpoint: &Checkpoint, guard: &Guard, same_boot: bool) -> io::Result<(Vec<Walked>, Tail)> {
     let mut chain: Vec<Walked> = Vec::new();
     let tail = checkpoint.tail;
     let headers = follow(file, checkpoint)?;
@@ -290,7 +305,7 @@ fn walk(file: &File, checkpoint: &Checkpoint, guard: &Guard) -> io::Result<(Vec<
                 index.volume == header.volume && index.segment == id && index.sealed == guard.is_sealed()
             });
         }
-        if let Some(found) = index.take_if(|_| id.seq >= synced_through) {
+        if let Some(found) = index.take_if(|_| id.seq >= synced_through && !same_boot) {
             let walked = walk_groups(file, slot, &header, known_whole, guard, &mut buffer)?;
             index = (walked.end == found.end).then_some(found);
             if index.is_none() {

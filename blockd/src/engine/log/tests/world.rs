@@ -242,6 +242,7 @@ pub struct World {
     pub tuning: Tuning,
     key: Option<[u8; 32]>,
     pub failed: usize,
+    same_boot: bool,
 }
 
 const VOLUME: [u8; 16] = *b"volume-of-tests!";
@@ -278,6 +279,7 @@ impl World {
             tuning,
             key: encrypted.then_some([42; 32]),
             failed: 0,
+            same_boot: true,
         };
         world.open();
         world
@@ -295,6 +297,7 @@ impl World {
             guards: vec![Guard::new(self.key.as_ref(), VOLUME)],
             epoch: 1,
             incarnation: self.incarnation,
+            same_boot: self.same_boot,
             tuning: self.tuning.clone(),
             background: SimBackground {
                 shared: self.shared.clone(),
@@ -406,12 +409,6 @@ impl World {
 
     pub fn commit(&mut self) {
         self.with(|engine, io| engine.commit(io));
-    }
-
-    pub fn busy(&self) -> bool {
-        let shared = self.shared.borrow();
-        let background = shared.saving.is_some() || !shared.events.is_empty() || !shared.to_fetch.is_empty();
-        !self.disk.pending.is_empty() || background
     }
 
     /// Let one thing happen. False if there is nothing to.
@@ -526,6 +523,7 @@ impl World {
             }
         }
         self.forget_process();
+        self.same_boot = true;
         let answered = self.model.answered;
         self.reopen_and_check(answered);
     }
@@ -581,6 +579,7 @@ impl World {
             }
         }
         self.forget_process();
+        self.same_boot = false;
         self.file = memfd();
         for (block, bytes) in &image {
             self.file.write_all_at(bytes, block * BLOCK_BYTES as u64).unwrap();
@@ -678,13 +677,6 @@ impl World {
             self.done.push(Completion { token: 0, ok: self.failed == 0 });
         }
         progressed
-    }
-
-    /// Flip bits of the local file where segment `seq` holds data; true if it is local.
-    pub fn damage(&mut self, offset: u64) {
-        let mut byte = [0];
-        self.file.read_exact_at(&mut byte, offset).unwrap();
-        self.file.write_all_at(&[byte[0] ^ 0x55], offset).unwrap();
     }
 
     pub fn expected(&self) -> BTreeMap<u64, u64> {
