@@ -26,14 +26,17 @@ use hive_blockd_api::{
 use hive_blockd_store::ChunkCache;
 use std::collections::{BTreeMap, HashMap, HashSet};
 use std::os::unix::fs::DirBuilderExt;
-use std::path::PathBuf;
+use std::path::{Path, PathBuf};
 use std::sync::atomic::{AtomicU8, AtomicU64, Ordering};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
-use std::time::{Duration, SystemTime, UNIX_EPOCH};
+use std::time::{Duration, Instant, SystemTime, UNIX_EPOCH};
 
 const DIR_MODE: u32 = 0o700;
 /// Threads that wait for the store and the disk on behalf of all volumes.
 const BACKGROUND_THREADS: usize = 2;
+/// How long a dead predecessor's last reads may take to end.
+const PREDECESSOR_TIMEOUT: Duration = Duration::from_secs(30);
+const PREDECESSOR_POLL: Duration = Duration::from_millis(5);
 /// Attached volumes opened at a time when the daemon starts: each may wait for the store for seconds.
 const OPENED_AT_A_TIME: usize = 16;
 
@@ -87,7 +90,7 @@ impl Daemon {
             .enable_all()
             .build()?;
         let store = hive_blockd_store::open(&config.store())?;
-        let cache = ChunkCache::open(&config.state_dir.join("cache"), config.cache_bytes)?;
+        let cache = open_cache(&config.state_dir.join("cache"), config.cache_bytes)?;
         let export_dir = config.run_dir.join("vhost");
         std::fs::DirBuilder::new().recursive(true).mode(DIR_MODE).create(&export_dir)?;
         let node = Node {
@@ -264,6 +267,20 @@ impl Daemon {
 impl std::fmt::Debug for Daemon {
     fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
         f.debug_struct("Daemon").field("state_dir", &self.catalogue.state_dir()).finish_non_exhaustive()
+    }
+}
+
+/// The state directory is ours, so whoever still has the cache is dead: the kernel keeps it until the last read into a guest has
+/// ended.
+fn open_cache(path: &Path, capacity_bytes: u64) -> std::io::Result<Arc<ChunkCache>> {
+    let deadline = Instant::now() + PREDECESSOR_TIMEOUT;
+    loop {
+        match ChunkCache::open(path, capacity_bytes) {
+            Err(e) if e.kind() == std::io::ErrorKind::ResourceBusy && Instant::now() < deadline => {
+                std::thread::sleep(PREDECESSOR_POLL);
+            }
+            opened => return opened,
+        }
     }
 }
 

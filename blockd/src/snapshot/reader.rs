@@ -40,10 +40,9 @@ impl ReadError {
         match self {
             Self::Damaged { .. } | Self::Leaf(_) | Self::Unknown(_) => true,
             // Gone, or shorter than it was.
-            Self::Store(error) => matches!(
-                error,
-                StoreError::NotFound { .. } | StoreError::Damaged { .. } | StoreError::Invalid { .. }
-            ),
+            Self::Store(error) => {
+                matches!(error, StoreError::NotFound { .. } | StoreError::Damaged { .. } | StoreError::Invalid { .. })
+            }
             Self::Cache(_) => false,
         }
     }

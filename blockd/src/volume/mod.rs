@@ -98,9 +98,13 @@ pub fn prepare(
     pins: Vec<u64>,
 ) -> Result<(Prepared, Handle), OpenError> {
     let (file, direct) = files.open_log()?;
-    let checkpoint = files.checkpoint()?;
+    let mut checkpoint = files.checkpoint()?;
     let volume: VolumeUid =
         crate::keys::unhex(&record.uid).filter(|uid| *uid == checkpoint.volume).ok_or(OpenError::Uid)?;
+    // Snapshots brought some of it to the store since it was saved: what is damaged here is read from there.
+    for segment in checkpoint.segments.iter_mut().filter(|s| s.owner == 0 && s.end != 0) {
+        segment.uploaded |= node.backing.is_referenced(SegmentName { owner: volume, id: segment.id });
+    }
     let guards = guards(&node.key, &checkpoint)?;
     let ours = files.writer()?;
     let boot = files::boot();

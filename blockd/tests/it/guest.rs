@@ -101,7 +101,15 @@ fn boot(disks: &[PathBuf]) -> (Child, Console) {
     let mut command = Command::new("qemu-system-x86_64");
     command
         .args(["-accel", "tcg,thread=multi", "-M", "q35", "-cpu", "max", "-smp", "2", "-m", "512M"])
-        .args(["-nodefaults", "-nographic", "-no-reboot", "-serial", "stdio", "-append", "console=ttyS0 quiet panic=-1"])
+        .args([
+            "-nodefaults",
+            "-nographic",
+            "-no-reboot",
+            "-serial",
+            "stdio",
+            "-append",
+            "console=ttyS0 quiet panic=-1",
+        ])
         .args(["-object", "memory-backend-memfd,id=mem,size=512M,share=on", "-numa", "node,memdev=mem"]);
     for (number, socket) in disks.iter().enumerate() {
         command
@@ -173,8 +181,7 @@ fn formatted(daemon: &Daemon, name: &str, mkfs: &[&str]) -> PathBuf {
 fn file_systems_of_a_guest_survive_the_daemons_deaths() {
     let kills = std::env::var("BLOCKD_GUEST_KILLS").map_or(DEFAULT_KILLS, |kills| kills.parse().unwrap());
     let mut daemon = Daemon::start();
-    let disks =
-        [formatted(&daemon, "ext4", &["mkfs.ext4", "-q"]), formatted(&daemon, "xfs", &["mkfs.xfs", "-q"])];
+    let disks = [formatted(&daemon, "ext4", &["mkfs.ext4", "-q"]), formatted(&daemon, "xfs", &["mkfs.xfs", "-q"])];
     let (mut qemu, mut console) = boot(&disks);
     let mut keyboard = qemu.stdin.take().unwrap();
     let _guard = Guard::new(qemu, 2 * GUEST_PATIENCE + Duration::from_secs(4) * kills as u32);

@@ -6,8 +6,8 @@
 mod blocks;
 mod control;
 mod crash;
-mod damage;
 mod daemon;
+mod damage;
 mod driver;
 mod encryption;
 mod frontend;

@@ -296,6 +296,7 @@ fn walk(file: &File, checkpoint: &Checkpoint, guard: &Guard, same_boot: bool) ->
                 break;
             }
         }
+        let known_whole = if id.seq == tail.place.seq { tail.place.block } else { FRONT_BLOCKS };
         let mut index = None;
         let bytes = &mut buffer.as_mut_slice()[..usize::from(INDEX_BLOCKS) * BLOCK_BYTES];
         if read_blocks(file, slot, INDEX_AT, bytes)? {
@@ -305,7 +306,7 @@ fn walk(file: &File, checkpoint: &Checkpoint, guard: &Guard, same_boot: bool) ->
             });
         }
         if let Some(found) = index.take_if(|_| id.seq >= synced_through && !same_boot) {
-            let walked = walk_groups(file, slot, &header, guard, &mut buffer)?;
+            let walked = walk_groups(file, slot, &header, known_whole, guard, &mut buffer)?;
             index = (walked.end == found.end).then_some(found);
             if index.is_none() {
                 chain.push(Walked { header, slot, index: walked, complete: false });
@@ -315,7 +316,7 @@ fn walk(file: &File, checkpoint: &Checkpoint, guard: &Guard, same_boot: bool) ->
         }
         let (index, complete) = match index {
             Some(index) => (index, true),
-            None => (walk_groups(file, slot, &header, guard, &mut buffer)?, false),
+            None => (walk_groups(file, slot, &header, known_whole, guard, &mut buffer)?, false),
         };
         end = behind(&header, index.sealed_by);
         chain.push(Walked { header, slot, index, complete });
@@ -329,11 +330,13 @@ fn behind(header: &SegmentHeader, written_by: (u32, u32)) -> Tail {
     Tail { place, slot: header.next_slot, written_by }
 }
 
-/// The groups of a segment up to the first that is not whole.
+/// The groups of a segment up to the first that is not whole. Those before `known_whole` were synced before the checkpoint was made:
+/// what does not match there was damaged since, which is no end of the log.
 fn walk_groups(
     file: &File,
     slot: u32,
     header: &SegmentHeader,
+    known_whole: u16,
     guard: &Guard,
     buffer: &mut AlignedBuffer,
 ) -> io::Result<Index> {
@@ -369,7 +372,7 @@ fn walk_groups(
             position += 1;
             guard.verify(header.segment, position, identity, *check, block)
         });
-        if !intact {
+        if !intact && at >= known_whole {
             break;
         }
         add_to_index(&mut index, &group);
