@@ -1,6 +1,6 @@
 //! What a volume may do, and what it tells of its size, while it is attached.
 
-use crate::daemon::{Daemon, eventually, volume};
+use crate::daemon::{Daemon, volume};
 use crate::frontend::*;
 use hive_blockd_api::{Limits, Reply, Request};
 use std::time::{Duration, Instant};
