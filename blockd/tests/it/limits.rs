@@ -88,7 +88,7 @@ fn growth_is_seen_while_attached() {
     assert_eq!(disk.run(WRITE, 6 * MIB / 512, DATA, 4096), 1, "beyond the end");
     let resize = Request::ResizeVolume { volume_id: volume("disk"), size_bytes: 8 * MIB };
     assert!(matches!(daemon.ask(&resize), Reply::Volume(v) if v.size_bytes == 8 * MIB));
-    // The connection has ended, so that the frontend asks anew.
+    // The frontend is made to connect again, which is when it asks anew.
     disk.reconnect();
     assert_eq!(capacity(&mut disk), 8 * MIB);
     assert_eq!(disk.write(6 * MIB, &[6; 4096]), 0);

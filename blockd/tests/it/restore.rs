@@ -15,6 +15,8 @@ fn config(shared: &std::path::Path) -> String {
 }
 
 fn await_uploaded(daemon: &Daemon, name: &str) {
+    // What was just written counts from the engine's next look at its metrics on.
+    std::thread::sleep(Duration::from_millis(1500));
     let deadline = Instant::now() + PATIENCE;
     while daemon.metrics().volumes[name].dirty_bytes > 0 {
         assert!(Instant::now() < deadline, "never uploaded: {:?}", daemon.metrics());
