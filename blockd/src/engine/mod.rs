@@ -71,6 +71,9 @@ pub trait Engine {
     /// A batch of submissions has ended: what was gathered may go to the disk.
     fn commit(&mut self, io: &mut Io<'_>);
 
+    /// Something is written only once more has come or a moment has passed: [`Self::commit`] is to be called again soon.
+    fn is_gathering(&self) -> bool;
+
     /// The operation tagged `tag` by this engine has ended with `result`, a negative errno on failure.
     fn complete(&mut self, tag: u64, result: i32, io: &mut Io<'_>);
 

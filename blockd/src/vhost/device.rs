@@ -266,7 +266,7 @@ impl<E: Engine> Device<E> {
                 return;
             }
             self.engine.commit(&mut Io { disk: &mut self.uring, done: &mut self.done });
-            if self.done.is_empty() {
+            if self.done.is_empty() && !self.engine.is_gathering() {
                 self.wait();
             }
             self.reap();
@@ -283,17 +283,17 @@ impl<E: Engine> Device<E> {
 
     /// Take all available requests. True if there were any.
     pub fn fetch(&mut self) -> bool {
-        if self.gated_until.take_if(|until| *until <= Instant::now()).is_none() && self.gated_until.is_some() {
-            return false;
-        }
         let mut progressed = false;
-        for index in 0..self.queues.len() {
-            match self.fetch_queue(index) {
-                Ok(taken) => progressed |= taken,
-                Err(malformed) => self.fault(index, malformed),
+        if self.gated_until.is_none_or(|until| until <= Instant::now()) {
+            self.gated_until = None;
+            for index in 0..self.queues.len() {
+                match self.fetch_queue(index) {
+                    Ok(taken) => progressed |= taken,
+                    Err(malformed) => self.fault(index, malformed),
+                }
             }
         }
-        if progressed {
+        if progressed || self.engine.is_gathering() {
             self.engine.commit(&mut Io { disk: &mut self.uring, done: &mut self.done });
         }
         progressed
@@ -465,7 +465,8 @@ impl<E: Engine> Device<E> {
     /// Whether a round would find something to do; costs no system call.
     pub fn is_ready(&mut self) -> bool {
         let broken = self.broken || self.gated_until.is_some();
-        self.uring.is_ready()
+        self.engine.is_gathering()
+            || self.uring.is_ready()
             || self.queues.iter().any(|queue| {
                 queue.enabled
                     && !broken

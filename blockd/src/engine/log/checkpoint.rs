@@ -24,9 +24,8 @@ const LEAVES_PER_STEP: usize = 16;
 const BUSY_GROUPS: usize = 3;
 /// Leaves fetched at a time for changes that were put off.
 const DEFERRED_AT_A_TIME: usize = 64;
-/// Dead segments that make a checkpoint worth while: so many, or this part of all.
-const MIN_DEAD: usize = 32;
-const DEAD_PART: usize = 2;
+/// Segments that a checkpoint would free which make it worth while: each costs a sync and the replacement of a file.
+const MIN_DEAD: u64 = 16;
 /// A volume that has been idle so long is saved, so that its next open has nothing to do.
 const IDLE_SAVE: Duration = Duration::from_secs(5);
 /// Free slots whose room is kept, beside a quarter of those in use.
@@ -95,14 +94,26 @@ impl<B: Background> LogEngine<B> {
         if self.checkpoint.wanted || self.is_saving() || self.poisoned.is_some() {
             return;
         }
-        let worth = self.map.dirty_leaves() as u64 * LOG_BYTES_PER_LEAF;
-        let dead = self.segments.iter().filter(|s| s.complete && s.is_dead()).count();
-        let enough_dead = dead >= MIN_DEAD.max(self.segments.local_count() as usize / DEAD_PART);
+        let worth = self.checkpoint_worth_bytes();
+        let dead = self.segments.iter().filter(|s| self.is_free_once_saved(s)).count() as u64;
+        let enough_dead = dead * SEGMENT_BYTES >= worth.max(MIN_DEAD * SEGMENT_BYTES);
         let idle = self.map.dirty_leaves() > 0 && self.last_request.elapsed() >= IDLE_SAVE;
         self.checkpoint.wanted = self.suffix_bytes() >= self.tuning.checkpoint_bytes.max(worth)
             || enough_dead
             || self.map.bytes() > self.tuning.map_bytes
             || idle;
+    }
+
+    /// Bytes of log, or of room gained, that pay for a checkpoint now.
+    fn checkpoint_worth_bytes(&self) -> u64 {
+        self.map.dirty_leaves() as u64 * LOG_BYTES_PER_LEAF
+    }
+
+    /// Nothing but a checkpoint that does not know it keeps the segment.
+    fn is_free_once_saved(&self, segment: &Segment) -> bool {
+        // A snapshot under way has not said yet what it needs of the store either.
+        let wanted = self.tuning.upload && segment.owner == 0 && !segment.uploaded;
+        segment.is_dead() && segment.complete && !wanted && self.pins.is_empty()
     }
 
     pub(super) fn want_checkpoint(&mut self) {
@@ -292,12 +303,7 @@ impl<B: Background> LogEngine<B> {
         self.checkpoint.tail = run.tail;
         for saved in run.segments {
             let dead = saved.live == 0 && saved.id.seq < run.tail.place.seq;
-            let free = |s: &Segment| {
-                // A snapshot under way has not said yet what it needs of the store either.
-                let wanted = self.tuning.upload && s.owner == 0 && !s.uploaded;
-                s.is_dead() && s.complete && !wanted && self.pins.is_empty()
-            };
-            if dead && self.segments.get(saved.id.seq).is_some_and(free) {
+            if dead && self.segments.get(saved.id.seq).is_some_and(|s| self.is_free_once_saved(s)) {
                 self.drop_segment(saved.id.seq);
             }
         }

@@ -13,6 +13,8 @@ use std::collections::VecDeque;
 /// Blocks read at a time, and how many such reads and results there are.
 const WINDOW_BLOCKS: u16 = 128;
 const MAX_WINDOWS: usize = 4;
+/// Blocks moved at a time while a guest works: what it writes waits for them.
+const BUSY_MOVES: usize = 8;
 /// Fuller segments are not worth it.
 const MAX_UTILISATION: f64 = 0.95;
 /// Segments this close to the end of the log are left to empty by themselves.
@@ -107,8 +109,10 @@ impl<B: Background> LogEngine<B> {
             }
         }
         if self.segments.own_blocks() - gone <= limit {
-            // What is empty already only waits for a checkpoint.
-            self.want_checkpoint();
+            // What is empty already only waits for a checkpoint, which comes by itself while the log grows.
+            if self.is_idle() {
+                self.want_checkpoint();
+            }
             return None;
         }
         best.map(|(_, seq)| seq)
@@ -149,6 +153,7 @@ impl<B: Background> LogEngine<B> {
 
     fn append_moved(&mut self, io: &mut Io<'_>) {
         let Some(mut victim) = self.cleaner.victim.take() else { return };
+        let mut moves = if self.is_idle() { usize::MAX } else { BUSY_MOVES };
         while let Some(window) = victim.ready.front_mut() {
             let Some(&(block, lba)) = window.blocks.get(window.done) else {
                 victim.ready.pop_front();
@@ -160,10 +165,11 @@ impl<B: Background> LogEngine<B> {
             }
             let start = usize::from(block - window.first) * BLOCK_BYTES;
             let bytes = &window.buffer.as_slice()[start..start + BLOCK_BYTES];
-            if !self.backlog.is_empty() || !self.move_block(lba, Place { seq: victim.seq, block }, bytes) {
+            if moves == 0 || !self.backlog.is_empty() || !self.move_block(lba, Place { seq: victim.seq, block }, bytes) {
                 break;
             }
             window.done += 1;
+            moves -= 1;
         }
         self.cleaner.victim = Some(victim);
     }

@@ -64,10 +64,26 @@ pub(super) struct Group {
     identities: Vec<Identity>,
     blocks: usize,
     waiters: Vec<Waiter>,
+    /// Guests' requests among those who wait.
+    requests: usize,
     state: State,
     /// What it is written in; empty until it is sent.
     parts: Vec<Part>,
     is_segment_header: bool,
+}
+
+/// What is likely to come, and how long it is waited for.
+#[derive(Clone, Copy, Debug)]
+pub(super) struct Gathering {
+    /// Requests answered last.
+    expected: usize,
+    until: Instant,
+}
+
+impl Default for Gathering {
+    fn default() -> Self {
+        Self { expected: 0, until: Instant::now() }
+    }
 }
 
 /// One write to the disk.
@@ -101,6 +117,7 @@ impl Group {
             identities: Vec::new(),
             blocks: 0,
             waiters: Vec::new(),
+            requests: 0,
             state: State::Closed,
             parts: Vec::new(),
             is_segment_header: false,
@@ -163,6 +180,7 @@ impl Group {
             return false;
         }
         self.waiters.push(waiter);
+        self.requests += usize::from(matches!(waiter, Waiter::Job(_)));
         true
     }
 
@@ -347,19 +365,20 @@ impl<B: Background> LogEngine<B> {
         self.groups.push_back(group);
     }
 
-    /// Hand closed groups to the disk. The pending one goes along when the disk has little to do, or when it is large: small writes
-    /// gain from being gathered, large ones from going side by side.
+    /// Hand closed groups to the disk, and the pending one when it has gathered enough: small writes gain from going together,
+    /// large ones from going side by side.
     pub(super) fn send_groups(&mut self, io: &mut Io<'_>) {
         if self.held {
             return;
         }
-        let under_way = |group: &Group| group.state == State::Writing && !group.is_segment_header;
-        let mut groups = self.groups.iter().filter(|group| under_way(group)).count();
-        if self.groups.iter().all(|group| group.state != State::Closed) {
-            let large = self.pending.as_ref().is_some_and(|group| group.len() >= PART_BYTES);
-            if groups < self.tuning.groups_in_flight || large {
-                self.close_group();
-            }
+        let under_way = |group: &&Group| group.state == State::Writing && !group.is_segment_header;
+        let (mut groups, mut requests) = (0, 0);
+        for group in self.groups.iter().filter(under_way) {
+            groups += 1;
+            requests += group.requests;
+        }
+        if self.groups.iter().all(|group| group.state != State::Closed) && self.has_gathered(groups, requests) {
+            self.close_group();
         }
         for i in 0..self.groups.len() {
             if self.groups[i].state != State::Closed {
@@ -373,6 +392,28 @@ impl<B: Background> LogEngine<B> {
             groups += usize::from(!self.groups[i].is_segment_header);
             self.write_group(i, io);
         }
+    }
+
+    /// Whether the pending group is to be written now, while the disk works on `groups` groups of `requests` requests.
+    ///
+    /// Guests follow an answer with their next request. So half as many as were answered last are waited for, for a moment, and
+    /// then the disk writes one half of a guest's requests while the other half is gathered. Closed as soon as the disk is free,
+    /// groups of one request would take turns with groups of all the others.
+    fn has_gathered(&self, groups: usize, requests: usize) -> bool {
+        let Some(pending) = &self.pending else { return false };
+        if pending.len() >= PART_BYTES || self.closing {
+            return true;
+        }
+        match groups {
+            0 => 2 * pending.requests >= self.gathering.expected || Instant::now() >= self.gathering.until,
+            _ => groups < self.tuning.groups_in_flight && pending.requests >= requests,
+        }
+    }
+
+    /// The disk is free, and what is pending waits only for what may come with it: see [`Self::has_gathered`].
+    pub(super) fn is_gathering(&self) -> bool {
+        let is_free = self.groups.iter().all(|group| group.state == State::Done || group.is_segment_header);
+        self.pending.is_some() && is_free && !self.held && self.poisoned.is_none()
     }
 
     /// Write all of the group that is not written.
@@ -495,9 +536,11 @@ impl<B: Background> LogEngine<B> {
 
     /// Tell those who wait for groups that are on the disk with all before them.
     fn release_groups(&mut self, io: &mut Io<'_>) {
+        let mut requests = 0;
         while self.groups.front().is_some_and(|group| group.state == State::Done) && self.poisoned.is_none() {
             let Some(group) = self.groups.pop_front() else { return };
             self.first_group += 1;
+            requests += group.requests;
             for waiter in group.waiters {
                 match waiter {
                     Waiter::Job(job) => self.part_done(job, true, io),
@@ -509,6 +552,9 @@ impl<B: Background> LogEngine<B> {
                     self.buffers.push(buffer);
                 }
             }
+        }
+        if requests > 0 {
+            self.gathering = Gathering { expected: requests, until: Instant::now() + self.tuning.gather };
         }
     }
 

@@ -44,6 +44,8 @@ use std::time::{Duration, Instant};
 pub struct Tuning {
     /// Groups that the disk works on at a time: one is written while the next is gathered.
     pub groups_in_flight: usize,
+    /// How long what was answered is waited for to be followed by more.
+    pub gather: Duration,
     /// Memory for the map before clean leaves are let go.
     pub map_bytes: usize,
     /// The log behind the last checkpoint grows to this before another is made, or further while the map has changed more.
@@ -65,6 +67,7 @@ impl Default for Tuning {
     fn default() -> Self {
         Self {
             groups_in_flight: 2,
+            gather: Duration::from_micros(30),
             map_bytes: 256 << 20,
             checkpoint_bytes: 256 << 20,
             upload: false,
@@ -170,6 +173,7 @@ pub struct LogEngine<B: Background> {
     open: Option<OpenSegment>,
     completing: VecDeque<OpenSegment>,
     pending: Option<Group>,
+    gathering: group::Gathering,
     groups: VecDeque<Group>,
     /// Serial number of the front of `groups`.
     first_group: usize,
@@ -396,6 +400,10 @@ impl<B: Background> Engine for LogEngine<B> {
 
     fn commit(&mut self, io: &mut Io<'_>) {
         self.pump(io);
+    }
+
+    fn is_gathering(&self) -> bool {
+        Self::is_gathering(self)
     }
 
     fn complete(&mut self, tag: u64, result: i32, io: &mut Io<'_>) {

@@ -114,6 +114,7 @@ impl<B: Background> LogEngine<B> {
             open: None,
             completing: VecDeque::new(),
             pending: None,
+            gathering: super::group::Gathering::default(),
             groups: VecDeque::new(),
             first_group: 0,
             buffers: Vec::new(),

@@ -276,7 +276,8 @@ impl World {
             model: Model::default(),
             next_value: 1,
             blocks,
-            tuning,
+            // No clock decides what a seed does.
+            tuning: Tuning { gather: Duration::ZERO, ..tuning },
             key: encrypted.then_some([42; 32]),
             failed: 0,
             same_boot: true,
