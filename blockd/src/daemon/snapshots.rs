@@ -10,6 +10,7 @@ use crate::engine::log::Event;
 use crate::keys::random;
 use crate::snapshot::blocks;
 use crate::snapshot::build::Builder;
+use crate::snapshot::pack::Live;
 use crate::snapshot::reader::Reader;
 use crate::snapshot::{self, StoredSnapshot};
 use crate::volume::Handle;
@@ -237,11 +238,42 @@ impl Daemon {
         let progress = self.lock().snapshots.get(id).map(|entry| entry.progress.clone()).unwrap_or_default();
         let (backing, log) = (&self.node.backing, self.files(volume).log_path());
         let done = self.node.runtime.block_on(async {
-            let map = snapshot::upload(backing, id, &map, &log, keeper, &progress).await?;
+            let live = self.live_of(id, volume, &map, &log).await;
+            let map = snapshot::upload(backing, id, &map, &log, &live, keeper, &progress).await?;
             let about = snapshot::publish(backing, id, &map, Self::about(record)).await?;
             Ok((map, about))
         });
         done.map_err(|e| DaemonError::Snapshot(format!("complete snapshot {id}"), e))
+    }
+
+    /// What has to be uploaded of the volume's segments, as far as it is known; nothing is known of a volume all of which is uploaded.
+    async fn live_of(&self, id: &SnapshotId, volume: &VolumeId, cut: &Checkpoint, log: &Path) -> Live {
+        if self.node.tuning.upload {
+            return Live::default();
+        }
+        let pending: Vec<SnapshotId> = {
+            let known = self.lock();
+            let others = known.snapshots.iter().filter(|(other, entry)| {
+                let record = &entry.record;
+                *other != id
+                    && record.state == SnapshotState::Pending
+                    && record.origin == Origin::Volume(volume.clone())
+            });
+            others.map(|(other, _)| other.clone()).collect()
+        };
+        let found = async {
+            let maps = pending.iter().map(|other| self.snapshot_map(other)).collect::<Result<Vec<_>, _>>();
+            let maps = maps.map_err(|error| format!("{error:?}"))?;
+            let (node, log) = (&self.node, Some(log.to_owned()));
+            let reader = Reader::new(Arc::new(cut.clone()), &node.key, node.backing.clone(), log);
+            let missing: Vec<u32> = snapshot::missing(&node.backing, cut).iter().map(|s| s.id.seq).collect();
+            let mut reader = reader.map_err(|error| error.to_string())?;
+            Live::find(&mut reader, &missing, &maps).await.map_err(|error| error.to_string())
+        };
+        found.await.unwrap_or_else(|error| {
+            tracing::warn!(snapshot = %id, error, "what is live is not known, all is uploaded");
+            Live::default()
+        })
     }
 
     /// Record how it ended; a snapshot that was deleted meanwhile is removed again.

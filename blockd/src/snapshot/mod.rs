@@ -4,6 +4,7 @@
 
 pub mod blocks;
 pub mod build;
+pub mod pack;
 pub mod reader;
 
 use crate::backing::{Backing, Holder, segment_key};
@@ -13,6 +14,7 @@ use crate::volume::keeper::{Keeper, needed_segments, read_slot};
 use bytes::Bytes;
 use hive_blockd_api::{SnapshotId, VolumeId};
 use hive_blockd_store::StoreError;
+use pack::Live;
 use serde::{Deserialize, Serialize};
 use std::path::Path;
 use std::sync::Arc;
@@ -123,22 +125,28 @@ fn stored_bytes(checkpoint: &Checkpoint) -> u64 {
     checkpoint.segments.iter().map(|s| u64::from(s.end) * crate::engine::format::BLOCK_BYTES as u64).sum()
 }
 
-/// Bring what a cut refers to into the store: what is still only in the volume's log first.
+/// The volume's own segments that a cut refers to and the store does not have yet, in order.
+pub fn missing(backing: &Backing, checkpoint: &Checkpoint) -> Vec<SavedSegment> {
+    needed_segments(checkpoint)
+        .into_iter()
+        .filter(|s| s.owner == 0 && !s.uploaded)
+        .filter(|s| !backing.is_referenced(SegmentName { owner: checkpoint.volume, id: s.id }))
+        .collect()
+}
+
+/// Bring what a cut refers to into the store: what is still only in the volume's log first, of which `live` is enough.
 pub async fn upload(
     backing: &Backing,
     id: &SnapshotId,
     checkpoint: &Checkpoint,
     log: &Path,
+    live: &Live,
     keeper: Option<Arc<Keeper>>,
     progress: &AtomicU8,
 ) -> Result<Checkpoint, SnapshotError> {
     let stripped = stripped(checkpoint);
     let holder = Holder::snapshot(id);
-    let missing: Vec<SavedSegment> = needed_segments(checkpoint)
-        .into_iter()
-        .filter(|s| s.owner == 0 && !s.uploaded)
-        .filter(|s| !backing.is_referenced(SegmentName { owner: checkpoint.volume, id: s.id }))
-        .collect();
+    let missing = missing(backing, checkpoint);
     backing.hold(
         holder,
         names(&stripped)
@@ -152,10 +160,11 @@ pub async fn upload(
         let read = tokio::task::spawn_blocking(move || read_slot(&log, slot, end)).await;
         // The volume may have uploaded it meanwhile, and used its place in the log for something else.
         if !backing.is_referenced(name) {
-            let bytes = read
+            let mut bytes = read
                 .unwrap_or_else(|e| Err(std::io::Error::other(e)))
                 .map_err(|source| SnapshotError::Log { seq, source })?;
-            backing.put(&segment_key(name), bytes).await?;
+            live.clear_dead(seq, bytes.as_mut_slice());
+            backing.put(&segment_key(name), Bytes::from_owner(bytes)).await?;
         }
         // For the volume too, even if it is not open to hear of it: the segment must not be removed with this snapshot while the
         // next one already counts on it.

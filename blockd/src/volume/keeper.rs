@@ -234,7 +234,7 @@ impl Keeper {
         let (log, slot, end) = (self.files.log_path(), segment.slot, segment.end);
         let read = tokio::task::spawn_blocking(move || read_slot(&log, slot, end)).await;
         let bytes = match read {
-            Ok(Ok(bytes)) => bytes,
+            Ok(Ok(bytes)) => Bytes::from_owner(bytes),
             Ok(Err(error)) => {
                 return tracing::error!(volume = self.name, segment = ?segment.id, %error, "cannot read a segment to upload it");
             }
@@ -413,7 +413,7 @@ pub fn needed_segments(checkpoint: &Checkpoint) -> Vec<SavedSegment> {
 }
 
 /// The used part of a complete segment in a local log.
-pub fn read_slot(log: &Path, slot: u32, end: u16) -> io::Result<Bytes> {
+pub fn read_slot(log: &Path, slot: u32, end: u16) -> io::Result<AlignedBuffer> {
     let mut options = OpenOptions::new();
     options.read(true);
     // Not through the page cache where that can be avoided: it is read once.
@@ -421,7 +421,7 @@ pub fn read_slot(log: &Path, slot: u32, end: u16) -> io::Result<Bytes> {
     let file = direct.or_else(|_| options.open(log))?;
     let mut buffer = AlignedBuffer::new(usize::from(end) * BLOCK_BYTES);
     file.read_exact_at(buffer.as_mut_slice(), u64::from(slot) * SEGMENT_BYTES)?;
-    Ok(Bytes::from_owner(buffer))
+    Ok(buffer)
 }
 
 /// What is said of an error with all that lies beneath.

@@ -334,6 +334,46 @@ fn a_snapshot_deleted_while_pending_holds_nothing_back() {
     load.verify();
 }
 
+/// The store gets what was live at a cut and no more, and that is enough for everybody who comes later.
+#[test]
+fn what_is_dead_takes_no_room_in_the_store() {
+    use std::os::unix::fs::MetadataExt;
+    for encrypted in [false, true] {
+        let daemon = Daemon::start();
+        let mut load = loaded(&daemon, "disk", encrypted);
+        let mut taken = Vec::new();
+        for i in 0..4 {
+            // One half of the blocks again and again: what is left of the other half lies scattered over old segments.
+            load.stride = if i % 2 == 0 { 37 } else { 38 };
+            load.run(6 * BLOCKS);
+            load.drain();
+            let name = format!("snap-{i}");
+            let bounds = (load.sent.clone(), load.sent.clone());
+            if i == 1 {
+                // Given up, whatever of it is uploaded by then.
+                daemon.begin_snapshots(&[("disk", "given-up")]);
+                daemon.delete_snapshot("given-up");
+            }
+            daemon.begin_snapshots(&[("disk", &name)]);
+            taken.push((name, bounds));
+        }
+        taken.iter().for_each(|(name, _)| drop(daemon.await_snapshot(name)));
+        let segments = crate::daemon::files(&daemon.state().join("store/objects/segments"));
+        let held: u64 = segments.iter().map(|path| path.metadata().unwrap().blocks() * 512).sum();
+        // Four snapshots of at most 4 MiB each, with fronts of segments and leaves; 24 MiB and more was written for each.
+        assert!(held < 40 * MIB, "{} segments take {} MiB", segments.len(), held / MIB);
+        for (name, bounds) in &taken {
+            assert_between(&daemon.export_snapshot(name), bounds);
+            daemon.create(&format!("clone-of-{name}"), BLOCKS * 4096, Some(name));
+        }
+        load.verify();
+        for (name, bounds) in &taken {
+            daemon.delete_snapshot(name);
+            assert_between(&daemon.export_volume(&format!("clone-of-{name}")), bounds);
+        }
+    }
+}
+
 #[test]
 fn an_unfinished_snapshot_says_so() {
     let daemon = Daemon::start();

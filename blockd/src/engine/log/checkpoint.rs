@@ -28,8 +28,9 @@ const DEFERRED_AT_A_TIME: usize = 64;
 const MIN_DEAD: u64 = 16;
 /// A volume that has been idle so long is saved, so that its next open has nothing to do.
 const IDLE_SAVE: Duration = Duration::from_secs(5);
-/// Free slots whose room is kept, beside a quarter of those in use.
+/// Free slots whose room is kept: while a guest works these and a quarter of those in use, else few.
 const MIN_KEPT_SLOTS: usize = 8;
+const IDLE_KEPT_SLOTS: usize = 2;
 
 #[derive(Debug)]
 pub(super) struct Saving {
@@ -322,11 +323,20 @@ impl<B: Background> LogEngine<B> {
     }
 
     /// Free slots beyond what is likely to be written soon need no room.
-    fn give_room_back(&mut self, io: &mut Io<'_>) {
-        let keep = MIN_KEPT_SLOTS.max(self.segments.local_count() as usize / 4);
+    pub(super) fn give_room_back(&mut self, io: &mut Io<'_>) {
+        let keep = self.kept_slots();
         while let Some(slot) = self.segments.punch_slot(keep) {
             self.in_kernel += 1;
             io.disk.punch(self.file_id(), Self::offset_in_slot(slot, 0), SEGMENT_BYTES, tag(Kind::Space, 0));
         }
+    }
+
+    fn kept_slots(&self) -> usize {
+        if self.is_idle() { IDLE_KEPT_SLOTS } else { MIN_KEPT_SLOTS.max(self.segments.local_count() as usize / 4) }
+    }
+
+    /// An idle volume has more room than it needs.
+    pub(super) fn has_room_to_give(&self) -> bool {
+        self.segments.free_slots() > IDLE_KEPT_SLOTS
     }
 }

@@ -165,7 +165,8 @@ impl<B: Background> LogEngine<B> {
             }
             let start = usize::from(block - window.first) * BLOCK_BYTES;
             let bytes = &window.buffer.as_slice()[start..start + BLOCK_BYTES];
-            if moves == 0 || !self.backlog.is_empty() || !self.move_block(lba, Place { seq: victim.seq, block }, bytes) {
+            if moves == 0 || !self.backlog.is_empty() || !self.move_block(lba, Place { seq: victim.seq, block }, bytes)
+            {
                 break;
             }
             window.done += 1;

@@ -444,6 +444,7 @@ impl<B: Background> Engine for LogEngine<B> {
         let saving = &self.checkpoint;
         self.map.evict(self.tuning.map_bytes, |index| saving.is_saving(index));
         if self.is_idle() {
+            self.give_room_back(io);
             self.buffers.clear();
             if self.zeroing == 0 {
                 self.zeros = None;
@@ -478,7 +479,12 @@ impl<B: Background> Engine for LogEngine<B> {
         let unfinished = self.tuning.upload && (self.open.is_some() || !self.completing.is_empty());
         let unsaved = self.map.dirty_leaves() > 0 || self.is_saving();
         self.poisoned.is_none()
-            && (unfinished || unsaved || !self.buffers.is_empty() || self.zeros.is_some() || self.cleaner.is_due())
+            && (unfinished
+                || unsaved
+                || self.has_room_to_give()
+                || !self.buffers.is_empty()
+                || self.zeros.is_some()
+                || self.cleaner.is_due())
     }
 
     fn pressure(&self) -> Pressure {

@@ -162,6 +162,11 @@ impl Segments {
         self.free_slots.push(slot);
     }
 
+    /// Free slots that still have room.
+    pub fn free_slots(&self) -> usize {
+        self.free_slots.len()
+    }
+
     /// A free slot whose room may be given back, if there are more than `keep`. It is used again when no other is left.
     pub fn punch_slot(&mut self, keep: usize) -> Option<u32> {
         let slot = (self.free_slots.len() > keep).then(|| self.free_slots.swap_remove(0))?;

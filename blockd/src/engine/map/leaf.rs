@@ -79,8 +79,10 @@ impl Leaf {
     }
 
     pub fn get(&self, block: u16) -> Option<Place> {
-        let (_, place) = self.find(block);
-        place
+        match self {
+            Self::Runs(_) => self.find(block).1,
+            Self::Flat(entries) => unpack(entries[usize::from(block)]),
+        }
     }
 
     /// Where `block` lies, and how many blocks from there on go on alike: consecutively, or nowhere.

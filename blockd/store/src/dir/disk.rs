@@ -10,7 +10,7 @@ use sha2::{Digest, Sha256};
 use std::{
     collections::HashSet,
     fs::{self, DirBuilder, File, TryLockError},
-    io::{self, Read, Write},
+    io::{self, Read},
     os::unix::fs::{DirBuilderExt, FileExt},
     path::{Path, PathBuf},
     sync::{Arc, Mutex, PoisonError},
@@ -18,6 +18,8 @@ use std::{
 
 /// Locks that keys share by hash: enough that the manifests of a node's volumes rarely wait for each other's sync.
 pub(super) const STRIPES: usize = 64;
+/// The smallest hole that file systems make.
+const PAGE_BYTES: usize = 4096;
 /// Directories remembered as durable. Beyond it they are forgotten, and synced once more when next used.
 const MAX_KNOWN_DIRECTORIES: usize = 65_536;
 /// Segments hold tenants' data: nobody but the daemon looks into the directories.
@@ -81,6 +83,21 @@ fn ensure_directory(path: &Path) -> io::Result<()> {
 }
 
 /// What is missing while an object is written is no answer about the object.
+/// Write `data` to the empty `file`, but for whole pages of zeros: what reads as zeros needs no room.
+fn write_sparsely(file: &File, data: &[u8]) -> io::Result<()> {
+    let is_zero = |page: &&[u8]| page.iter().all(|byte| *byte == 0);
+    let mut pages = data.chunks(PAGE_BYTES).peekable();
+    let mut at = 0;
+    while pages.peek().is_some() {
+        let skipped: usize = std::iter::from_fn(|| pages.next_if(is_zero)).map(<[u8]>::len).sum();
+        at += skipped;
+        let len: usize = std::iter::from_fn(|| pages.next_if(|page| !is_zero(page))).map(<[u8]>::len).sum();
+        file.write_all_at(&data[at..at + len], at as u64)?;
+        at += len;
+    }
+    file.set_len(data.len() as u64)
+}
+
 fn unavailable_if_missing(attempt: &Attempt, error: io::Error) -> StoreError {
     match error.kind() {
         io::ErrorKind::NotFound => StoreError::Unavailable { attempt: attempt.clone(), source: Arc::new(error) },
@@ -187,10 +204,10 @@ impl Disk {
         let wants_version = attempt.operation == Operation::PutIf;
         let path = self.temporary.join(format!("{:016x}", self.names.next()));
         let write = || {
-            let mut file = File::create_new(&path)?;
+            let file = File::create_new(&path)?;
             let staged =
                 Staged { path: path.clone(), version: wants_version.then(|| version_of(data)), published: false };
-            file.write_all(data)?;
+            write_sparsely(&file, data)?;
             file.sync_all()?;
             Ok(staged)
         };
