@@ -20,3 +20,4 @@ mod restore;
 mod snapshots;
 mod store;
 mod volumes;
+mod watch;
