@@ -30,6 +30,7 @@ use std::path::{Path, PathBuf};
 use std::sync::atomic::{AtomicU8, AtomicU64, Ordering};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::time::{Duration, Instant, SystemTime, UNIX_EPOCH};
+use tokio::sync::Semaphore;
 
 const DIR_MODE: u32 = 0o700;
 /// Threads that wait for the store and the disk on behalf of all volumes.
@@ -39,6 +40,10 @@ const PREDECESSOR_TIMEOUT: Duration = Duration::from_secs(30);
 const PREDECESSOR_POLL: Duration = Duration::from_millis(5);
 /// Attached volumes opened at a time when the daemon starts: each may wait for the store for seconds.
 const OPENED_AT_A_TIME: usize = 16;
+
+/// Snapshots brought to their ends at a time. Each takes a thread for as long as the store is away; checkpoints need threads of the
+/// same pool, which has 512.
+const COMPLETED_AT_A_TIME: usize = 64;
 
 /// An open volume.
 #[derive(Debug)]
@@ -53,6 +58,8 @@ struct SnapshotEntry {
     progress: Arc<AtomicU8>,
     /// Pins what it needs in its volume's log while it is pending.
     token: u64,
+    /// Somebody is bringing it to its end, and will see if it is deleted meanwhile.
+    under_way: bool,
 }
 
 /// Everything the daemon knows.
@@ -65,6 +72,8 @@ struct Known {
     statuses: BTreeMap<VolumeId, Arc<VolumeStatus>>,
     /// Deleted, but still in the store: their names are not free, and they are not found there again.
     removing: HashSet<SnapshotId>,
+    /// Imports that are just being made known to the store.
+    publishing: HashSet<SnapshotId>,
 }
 
 /// The running daemon.
@@ -75,6 +84,8 @@ pub struct Daemon {
     known: Mutex<Known>,
     node: Node,
     tokens: AtomicU64,
+    /// Turns of snapshots to be brought to their ends.
+    completing: Semaphore,
     /// Of snapshots read block by block lately.
     readers: Mutex<HashMap<SnapshotId, Arc<Mutex<Reader>>>>,
     runtime: Mutex<Option<tokio::runtime::Runtime>>,
@@ -107,6 +118,7 @@ impl Daemon {
             known: Mutex::default(),
             node,
             tokens: AtomicU64::new(1),
+            completing: Semaphore::new(COMPLETED_AT_A_TIME),
             readers: Mutex::default(),
             runtime: Mutex::new(Some(runtime)),
         });
@@ -170,13 +182,20 @@ impl Daemon {
 
     fn entry(&self, record: SnapshotRecord) -> SnapshotEntry {
         let progress = if record.state == SnapshotState::Completed { 100 } else { 0 };
-        SnapshotEntry { record, progress: Arc::new(AtomicU8::new(progress)), token: self.next_token() }
+        SnapshotEntry {
+            record,
+            progress: Arc::new(AtomicU8::new(progress)),
+            token: self.next_token(),
+            under_way: false,
+        }
     }
 
     fn next_token(&self) -> u64 {
         self.tokens.fetch_add(1, Ordering::Relaxed)
     }
 
+    /// Not from a task of the runtime: who has the lock may wait for what the runtime's few threads bring about, a cut that is saved or
+    /// the end of a timeout, and with all of them waiting for the lock nothing would ever go on.
     fn lock(&self) -> MutexGuard<'_, Known> {
         self.known.lock().unwrap_or_else(PoisonError::into_inner)
     }

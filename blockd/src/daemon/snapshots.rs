@@ -59,6 +59,9 @@ impl Daemon {
             None if known.removing.contains(id) => {
                 Err(DaemonError::InUse(format!("a deleted snapshot {id} is still being removed from the store")))
             }
+            None if known.publishing.contains(id) => {
+                Err(DaemonError::InUse(format!("snapshot {id} is just being made")))
+            }
             None => Ok(None),
             Some(entry) if entry.record.origin == *origin => Ok(Some(Self::show(id, entry))),
             Some(_) => Err(DaemonError::Exists(format!("snapshot {id}"))),
@@ -202,17 +205,29 @@ impl Daemon {
     /// Bring a pending snapshot to its end, in the background.
     pub(super) fn resume(self: &Arc<Self>, id: &SnapshotId) {
         let (daemon, id) = (self.clone(), id.clone());
-        self.node.runtime.spawn_blocking(move || {
-            let found = daemon.lock().snapshots.get(&id).map(|entry| (entry.record.clone(), entry.token));
-            let Some((record, token)) = found.filter(|(r, _)| r.state == SnapshotState::Pending) else { return };
-            let result = match &record.origin {
-                Origin::Volume(volume) => daemon.complete_cut(&id, volume, &record),
-                Origin::Copy(source) => daemon.build_copy(&id, source, &record),
-                Origin::Blocks(parent) => daemon.build_blocks(&id, parent.as_ref(), &record),
-                Origin::Import(_) | Origin::Store => return,
-            };
-            daemon.end(&id, token, record, result);
+        self.node.runtime.spawn(async move {
+            // It fails only when the semaphore is closed, which it never is.
+            let _turn = daemon.completing.acquire().await;
+            let blocking = daemon.clone();
+            drop(tokio::task::spawn_blocking(move || blocking.bring_to_end(&id)).await);
         });
+    }
+
+    fn bring_to_end(self: &Arc<Self>, id: &SnapshotId) {
+        let (record, token) = {
+            let mut known = self.lock();
+            let pending = known.snapshots.get_mut(id).filter(|entry| entry.record.state == SnapshotState::Pending);
+            let Some(entry) = pending else { return };
+            entry.under_way = true;
+            (entry.record.clone(), entry.token)
+        };
+        let result = match &record.origin {
+            Origin::Volume(volume) => self.complete_cut(id, volume, &record),
+            Origin::Copy(source) => self.build_copy(id, source, &record),
+            Origin::Blocks(parent) => self.build_blocks(id, parent.as_ref(), &record),
+            Origin::Import(_) | Origin::Store => return,
+        };
+        self.end(id, token, record, result);
     }
 
     fn about(record: &SnapshotRecord) -> StoredSnapshot {
@@ -283,6 +298,7 @@ impl Daemon {
             self.remove(Removal { subject: Subject::Snapshot(id.clone()), segments: Vec::new() });
             return;
         };
+        entry.under_way = false;
         match recorded.and_then(|record| self.catalogue.put_snapshot(id, &record).map(|()| record)) {
             Ok(record) => {
                 if record.state == SnapshotState::Completed {
@@ -301,7 +317,7 @@ impl Daemon {
     pub(super) fn delete_snapshot(self: &Arc<Self>, id: &SnapshotId) -> Result<Reply, DaemonError> {
         let mut known = self.lock();
         let Some(entry) = known.snapshots.get(id) else { return Ok(Reply::Done) };
-        let under_way = entry.record.state == SnapshotState::Pending && entry.record.sealed;
+        let (under_way, token, volume) = (entry.under_way, entry.token, entry.record.volume_id.clone());
         let segments =
             self.snapshot_map(id).map_or_else(|_| Vec::new(), |map| snapshot::names(&snapshot::stripped(&map)));
         let removal = Removal { subject: Subject::Snapshot(id.clone()), segments };
@@ -309,9 +325,12 @@ impl Daemon {
         self.catalogue.delete_snapshot(id).map_err(|e| DaemonError::Record("delete the snapshot", e))?;
         known.snapshots.remove(id);
         known.removing.insert(id.clone());
+        if let Some(open) = volume.filter(|_| !under_way).and_then(|volume| known.open.get(&volume)) {
+            open.handle.caller.call(Event::CutEnded { token });
+        }
         drop(known);
         self.readers.lock().unwrap_or_else(std::sync::PoisonError::into_inner).remove(id);
-        // Else whoever completes it removes it.
+        // Else whoever brings it to its end removes it.
         if !under_way {
             self.remove(removal);
         }
@@ -413,8 +432,13 @@ impl Daemon {
         if let Some(snapshot) = Self::existing(&known, &id, &origin)? {
             return Ok(Reply::Snapshot(snapshot));
         }
+        // However long the store is away, others go on; the name is ours by now.
+        known.publishing.insert(id.clone());
+        drop(known);
         let published =
             self.node.runtime.block_on(snapshot::publish(&self.node.backing, &id, &map, Self::about(&record)));
+        let mut known = self.lock();
+        known.publishing.remove(&id);
         let about = published.map_err(|e| DaemonError::Snapshot(format!("complete snapshot {id}"), e))?;
         let saved = self.catalogue.put_snapshot_map(&id, &map.encode());
         saved.map_err(|e| DaemonError::Record("keep the snapshot", e))?;

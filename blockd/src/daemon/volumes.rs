@@ -284,7 +284,7 @@ impl Daemon {
             alone.volumes.insert(id.clone(), find_volume(&known, id)?.clone());
             for (snapshot, entry) in &known.snapshots {
                 let (record, token) = (entry.record.clone(), entry.token);
-                let copy = super::SnapshotEntry { record, token, progress: entry.progress.clone() };
+                let copy = super::SnapshotEntry { record, token, progress: entry.progress.clone(), under_way: false };
                 alone.snapshots.insert(snapshot.clone(), copy);
             }
         }

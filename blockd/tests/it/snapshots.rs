@@ -264,6 +264,21 @@ fn what_is_deleted_leaves_nothing_in_the_store() {
 }
 
 #[test]
+fn snapshots_that_are_being_removed_hold_nobody_up() {
+    let daemon = Daemon::start();
+    daemon.create("disk", MIB, None);
+    for round in 0..6 {
+        let names: Vec<String> = (0..12).map(|i| format!("image-{round}-{i}")).collect();
+        names.iter().for_each(|name| daemon.import(name, &[7; 40_000]));
+        names.iter().for_each(|name| daemon.delete_snapshot(name));
+        // Their removal ends in the background while the volume is opened, cut and closed.
+        for _ in 0..4 {
+            assert_eq!(daemon.export_volume("disk"), vec![0; MIB as usize]);
+        }
+    }
+}
+
+#[test]
 fn deletions_survive_the_daemons_death() {
     let mut daemon = Daemon::start();
     let mut load = loaded(&daemon, "disk", false);
@@ -325,11 +340,15 @@ fn a_snapshot_deleted_while_pending_holds_nothing_back() {
         daemon.begin_snapshots(&[("disk", &name)]);
         daemon.delete_snapshot(&name);
     }
-    // 400 MiB, over and over the same 4 MiB: what is dead must become free.
-    load.run(102_400);
-    load.drain();
-    let allocated = daemon.describe("disk").allocated_bytes;
-    assert!(allocated < 640 * MIB, "the log of {} MiB has {} MiB", BLOCKS * 4096 / MIB, allocated / MIB);
+    // Over and over the same 4 MiB: what is dead must become free. Held back, the log would have all that was written, and a header
+    // for every few blocks.
+    let mut written = 0;
+    eventually("the log is half of what was written", || {
+        load.run(2048);
+        load.drain();
+        written += 2048 * 4096;
+        2 * daemon.describe("disk").allocated_bytes < written
+    });
     assert_eq!(daemon.ask(&Request::ListSnapshots), Reply::Snapshots(Vec::new()));
     load.verify();
 }
