@@ -176,6 +176,15 @@ impl Daemon {
         assert!(matches!(reply, Reply::Snapshot(_)), "{reply:?}");
     }
 
+    /// The same, unless the name is still taken by a deleted one.
+    pub fn import_or_refused(&self, name: &str, bytes: &[u8]) -> bool {
+        let path = self.dir.path().join(format!("{name}.img"));
+        std::fs::write(&path, bytes).unwrap();
+        let reply = self.ask(&Request::ImportSnapshot { snapshot_id: snapshot(name), path, encrypted: false });
+        assert!(matches!(reply, Reply::Snapshot(_) | Reply::Error { kind: ErrorKind::InUse, .. }), "{reply:?}");
+        matches!(reply, Reply::Snapshot(_))
+    }
+
     /// A snapshot of one volume; completed when this returns.
     pub fn take_snapshot(&self, of: &str, name: &str) {
         let new = NewSnapshot { volume_id: volume(of), snapshot_id: snapshot(name) };
