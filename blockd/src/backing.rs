@@ -184,19 +184,6 @@ impl Backing {
     pub async fn put(&self, key: &str, data: Bytes) -> Result<(), StoreError> {
         self.patiently(key, || self.store.put(key, data.clone())).await
     }
-
-    /// Remove segments that nobody refers to; those that cannot be removed now are left behind.
-    pub async fn discard(&self, names: Vec<SegmentName>) {
-        for name in names {
-            if self.is_referenced(name) {
-                continue;
-            }
-            let key = segment_key(name);
-            if let Err(error) = self.store.delete(&key).await {
-                tracing::warn!(key, %error, "cannot remove a segment that nobody refers to");
-            }
-        }
-    }
 }
 
 /// See [`Backing::occupy`].

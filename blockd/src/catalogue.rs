@@ -4,11 +4,12 @@
 //! ```text
 //! STATE/volumes/ID.json      record              STATE/volumes/ID/      log, checkpoint, writer (see `volume::files`)
 //! STATE/snapshots/ID.json    record              STATE/snapshots/ID.map its checkpoint; ID.raw while blocks are put
+//! STATE/snapshots/ID.batch   records that are being made together: all of them exist
 //! STATE/lock                                     STATE/cache            what was fetched from the store
 //! STATE/removals/NAME        what is still to be removed from the store
 //! ```
 
-use hive_blockd_api::{Limits, SnapshotId, SnapshotState, VolumeId};
+use hive_blockd_api::{Limits, SnapshotId, SnapshotState, StoreName, VolumeId};
 use rustix::fs::FlockOperation;
 use serde::de::DeserializeOwned;
 use serde::{Deserialize, Serialize};
@@ -61,6 +62,8 @@ pub enum Origin {
     Volume(VolumeId),
     Import(PathBuf),
     Copy(SnapshotId),
+    /// A copy of one in another region's store.
+    PeerCopy(StoreName, SnapshotId),
     /// Written block by block, on top of a parent.
     Blocks(Option<SnapshotId>),
     /// Found in the store, made by another node.
@@ -141,6 +144,7 @@ impl Catalogue {
         }
         let lock = lock(&state_dir.join("lock"))?;
         let catalogue = Self { state_dir: state_dir.to_owned(), volumes_dir, snapshots_dir, removals_dir, _lock: lock };
+        catalogue.finish_batches()?;
         for dir in [&catalogue.volumes_dir, &catalogue.snapshots_dir] {
             remove_leftovers(dir)?;
         }
@@ -206,6 +210,50 @@ impl Catalogue {
 
     pub fn put_snapshot(&self, id: &SnapshotId, record: &SnapshotRecord) -> Result<(), StoreError> {
         write_record(&self.snapshots_dir, id, record)
+    }
+
+    /// New records, all or none of them, whenever we die.
+    pub fn put_new_snapshots(&self, records: &BTreeMap<SnapshotId, SnapshotRecord>) -> Result<(), StoreError> {
+        let Some(first) = records.keys().next() else { return Ok(()) };
+        if let (1, Some(record)) = (records.len(), records.get(first)) {
+            return self.put_snapshot(first, record);
+        }
+        let path = self.snapshots_dir.join(format!("{first}.batch"));
+        let bytes = serde_json::to_vec(records).map_err(|e| StoreError::Record(path.clone(), e))?;
+        replace_file(&path, &bytes)?;
+        let written = self.write_batch(&path, records);
+        if written.is_err() {
+            // If the batch cannot be removed now, the next start finishes it: they exist then, as if asked for by somebody else.
+            remove(&path).and_then(|()| sync_dir(&self.snapshots_dir))?;
+            for id in records.keys() {
+                remove(&self.snapshots_dir.join(format!("{id}.json")))?;
+            }
+        }
+        written
+    }
+
+    fn write_batch(&self, path: &Path, records: &BTreeMap<SnapshotId, SnapshotRecord>) -> Result<(), StoreError> {
+        for (id, record) in records {
+            if !self.snapshots_dir.join(format!("{id}.json")).exists() {
+                self.put_snapshot(id, record)?;
+            }
+        }
+        // Gone for good before anybody may delete one of them: it must not come back.
+        remove(path)?;
+        sync_dir(&self.snapshots_dir)
+    }
+
+    /// Write the records that a predecessor's end has left unwritten.
+    fn finish_batches(&self) -> Result<(), StoreError> {
+        for path in paths(&self.snapshots_dir)? {
+            if path.extension() == Some(OsStr::new("batch")) {
+                let bytes = std::fs::read(&path).context("read", &path)?;
+                let records = serde_json::from_slice(&bytes).map_err(|e| StoreError::Record(path.clone(), e))?;
+                tracing::info!(path = %path.display(), "finishing snapshots that are made together");
+                self.write_batch(&path, &records)?;
+            }
+        }
+        Ok(())
     }
 
     /// Atomically and durably.
@@ -328,4 +376,63 @@ fn remove_leftovers(dir: &Path) -> Result<(), StoreError> {
         }
     }
     sync_dir(dir)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn record(volume: &str) -> SnapshotRecord {
+        SnapshotRecord {
+            version: VERSION,
+            state: SnapshotState::Pending,
+            fault: None,
+            origin: Origin::Volume(volume.parse().unwrap()),
+            size_bytes: 4096,
+            volume_id: Some(volume.parse().unwrap()),
+            encrypted: false,
+            created_unix_s: 7,
+            stored_bytes: 0,
+            sealed: true,
+        }
+    }
+
+    #[test]
+    fn records_made_together_exist_all_or_not_at_all() {
+        let dir = tempfile::tempdir().unwrap();
+        let records: BTreeMap<SnapshotId, _> =
+            [("snap-a", "vol-a"), ("snap-b", "vol-b")].map(|(id, of)| (id.parse().unwrap(), record(of))).into();
+        let catalogue = Catalogue::open(dir.path()).unwrap();
+        catalogue.put_new_snapshots(&records).unwrap();
+        assert_eq!(catalogue.snapshots().unwrap(), records);
+        // Killed when the first of them was written, with the maps of both there.
+        for id in records.keys() {
+            catalogue.put_snapshot_map(id, b"map").unwrap();
+        }
+        let batch = dir.path().join("snapshots/snap-a.batch");
+        std::fs::write(&batch, serde_json::to_vec(&records).unwrap()).unwrap();
+        std::fs::remove_file(dir.path().join("snapshots/snap-b.json")).unwrap();
+        drop(catalogue);
+        let catalogue = Catalogue::open(dir.path()).unwrap();
+        assert_eq!(catalogue.snapshots().unwrap(), records);
+        assert!(!batch.exists() && records.keys().all(|id| catalogue.snapshot_map(id).exists()));
+        // What is deleted later does not come back.
+        catalogue.delete_snapshot(&"snap-a".parse().unwrap()).unwrap();
+        drop(catalogue);
+        assert_eq!(Catalogue::open(dir.path()).unwrap().snapshots().unwrap().len(), 1);
+    }
+
+    #[test]
+    fn records_that_cannot_all_be_written_are_not_written_at_all() {
+        let dir = tempfile::tempdir().unwrap();
+        let records: BTreeMap<SnapshotId, _> =
+            [("snap-a", "vol-a"), ("snap-b", "vol-b")].map(|(id, of)| (id.parse().unwrap(), record(of))).into();
+        let catalogue = Catalogue::open(dir.path()).unwrap();
+        // In the way of the second.
+        std::fs::create_dir(dir.path().join("snapshots/snap-b.json.tmp")).unwrap();
+        catalogue.put_new_snapshots(&records).unwrap_err();
+        assert_eq!(catalogue.snapshots().unwrap(), BTreeMap::new());
+        drop(catalogue);
+        assert_eq!(Catalogue::open(dir.path()).unwrap().snapshots().unwrap(), BTreeMap::new());
+    }
 }

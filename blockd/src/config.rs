@@ -1,6 +1,7 @@
 //! The daemon's configuration file.
 
 use crate::engine::log::Tuning;
+use hive_blockd_api::StoreName;
 use hive_blockd_store::{DirConfig, StoreConfig};
 use serde::{Deserialize, Serialize};
 use std::path::{Path, PathBuf};
@@ -47,6 +48,24 @@ pub struct Config {
     /// With uploads: how old a write may become before its segment is uploaded although it is not full.
     #[serde(default = "default_rpo_seconds")]
     pub rpo_seconds: u64,
+    /// How often every segment is read and verified, here and in the store; 0: never.
+    #[serde(default = "default_scrub_interval_days")]
+    pub scrub_interval_days: u32,
+    /// How fast that goes at most.
+    #[serde(default = "default_scrub_mib_per_second")]
+    pub scrub_mib_per_second: u32,
+    /// Stores of other regions that snapshots may be copied from; nothing is ever written to them.
+    #[serde(default)]
+    pub peer_stores: Vec<PeerStore>,
+}
+
+/// One of `[[peer_stores]]`: a name, and what `[store]` says.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct PeerStore {
+    /// 1 to 64 of a-z, 0-9 and '-', beginning with a letter: the region's, as EC2's callers name it.
+    pub name: String,
+    #[serde(flatten)]
+    pub store: StoreConfig,
 }
 
 /// Longer polling would take a core from the guests for nothing.
@@ -74,6 +93,15 @@ fn default_keep_local_bytes() -> u64 {
 
 fn default_rpo_seconds() -> u64 {
     30
+}
+
+fn default_scrub_interval_days() -> u32 {
+    30
+}
+
+/// 40 TiB in 30 days.
+fn default_scrub_mib_per_second() -> u32 {
+    16
 }
 
 /// The smallest cache: what reads of many volumes pin at a time must fit.
@@ -111,6 +139,15 @@ impl Config {
         }
         if config.rpo_seconds == 0 {
             return refuse("rpo_seconds must be at least 1".into());
+        }
+        let mut names = std::collections::HashSet::new();
+        for peer in &config.peer_stores {
+            if peer.name.parse::<StoreName>().is_err() || !names.insert(&peer.name) {
+                return refuse(format!("peer_stores: {:?} is no name, or there are two of it", peer.name));
+            }
+        }
+        if config.scrub_mib_per_second == 0 {
+            return refuse("scrub_mib_per_second must be at least 1".into());
         }
         if config.poll_us > MAX_POLL_US {
             return refuse(format!("poll_us must be at most {MAX_POLL_US}"));
@@ -167,6 +204,20 @@ mod tests {
         assert_eq!(config.poll(), Duration::from_micros(50));
         let printed = toml::to_string(&config).unwrap();
         assert_eq!(load(&printed).unwrap(), config);
+    }
+
+    #[test]
+    fn stores_of_other_regions_are_named() {
+        let text = "state_dir = '/s'\nrun_dir = '/r'\n[[peer_stores]]\nname = 'us-east-9'\nkind = 'dir'\npath = '/p'\n\
+                    [[peer_stores]]\nname = 'eu-1'\nkind = 's3'\nendpoint = 'https://s3'\nregion = 'eu-1'\nbucket = 'b'\n\
+                    credentials_file = '/c'\n";
+        let config = load(text).unwrap();
+        assert_eq!(config.peer_stores[0].store, StoreConfig::Dir(DirConfig { path: "/p".into() }));
+        assert!(matches!(&config.peer_stores[1].store, StoreConfig::S3(s3) if s3.bucket == "b"));
+        assert_eq!(load(&toml::to_string(&config).unwrap()).unwrap(), config);
+        assert!(load(&text.replace("eu-1'\nkind", "us-east-9'\nkind")).unwrap_err().contains("two of it"));
+        assert!(load(&text.replace("us-east-9", "../x")).unwrap_err().contains("no name"));
+        assert!(load(&text.replace("path = '/p'", "path = '/p'\nbucket = 'b'")).unwrap_err().contains("bucket"));
     }
 
     #[test]

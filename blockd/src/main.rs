@@ -10,8 +10,8 @@ use tracing_subscriber::EnvFilter;
 ///     echo '{"method":"list-volumes"}' | socat - UNIX:/run/hive/blockd/control.sock
 ///
 /// Configuration (TOML): state_dir, run_dir (required), control_socket, poll_us, [store], upload, key_file, cache_bytes, map_bytes,
-/// dirty_quota_bytes, keep_local_bytes, rpo_seconds; --print-config shows them all. Attached volumes are served again after a
-/// restart or a crash. SIGTERM drains, flushes and closes them. RUST_LOG sets what is logged (default: info).
+/// dirty_quota_bytes, keep_local_bytes, rpo_seconds, scrub_interval_days, scrub_mib_per_second,
+/// [[peer_stores]]; --print-config shows them all. Attached volumes are served again after a restart or a crash. SIGTERM drains, flushes and closes them. RUST_LOG sets what is logged (default: info).
 #[derive(Parser)]
 #[command(version, verbatim_doc_comment)]
 struct Arguments {

@@ -42,7 +42,8 @@ pub struct VolumeStatus {
     faulty: AtomicBool,
     fault: Mutex<Option<String>>,
     limits: Mutex<Limits>,
-    log: Mutex<LogMetrics>,
+    /// And how many bytes the guest had written by then.
+    log: Mutex<(LogMetrics, u64)>,
 }
 
 impl VolumeStatus {
@@ -74,13 +75,20 @@ impl VolumeStatus {
     }
 
     pub fn set_log(&self, metrics: LogMetrics) {
-        *self.log.lock().unwrap_or_else(PoisonError::into_inner) = metrics;
+        *self.log.lock().unwrap_or_else(PoisonError::into_inner) = (metrics, self.counters.write_bytes.get());
     }
 
     pub fn log(&self) -> LogMetrics {
-        *self.log.lock().unwrap_or_else(PoisonError::into_inner)
+        self.log.lock().unwrap_or_else(PoisonError::into_inner).0
     }
 
+    /// What the engine said last that the store does not have, and all that was written since.
+    pub fn dirty_bytes(&self) -> u64 {
+        let (log, written) = *self.log.lock().unwrap_or_else(PoisonError::into_inner);
+        log.dirty_bytes + self.counters.write_bytes.get().saturating_sub(written)
+    }
+
+    /// All but what is not in the store, which is not the engine's alone to say.
     pub fn metrics(&self) -> VolumeMetrics {
         let (c, log) = (&self.counters, self.log());
         VolumeMetrics {
@@ -93,13 +101,12 @@ impl VolumeStatus {
             errors: c.errors.get(),
             resubmitted: c.resubmitted.get(),
             throttled: c.throttled.get(),
-            dirty_bytes: log.dirty_bytes,
-            rpo_seconds: log.oldest_dirty.map_or(0, |at| at.elapsed().as_secs()),
             remote_reads: log.remote_reads,
             cache_hits: log.cache_hits,
             map_bytes: log.map_bytes,
             moved_blocks: log.moved_blocks,
             damaged_blocks: log.damaged_blocks,
+            ..VolumeMetrics::default()
         }
     }
 }

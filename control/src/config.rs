@@ -36,6 +36,10 @@ pub struct Config {
     pub zone: String,
     /// The root account; owner of the images that the operator imports.
     pub account: AccountId,
+    /// Regions that the root account may copy snapshots from: each is the name of one of the nodes' blockds' `[[peer_stores]]`. Who owns
+    /// a snapshot there is not known here, so nobody else may.
+    #[serde(default)]
+    pub peer_regions: BTreeSet<String>,
     /// `[[credential]]` entries that the iam role puts into the credentials bucket.
     #[serde(default)]
     pub credentials_file: Option<PathBuf>,
@@ -136,6 +140,10 @@ impl Config {
         let zone_fits =
             is_name(&self.zone) && self.zone.starts_with(&self.region) && self.zone.len() > self.region.len();
         require(zone_fits, "zone", self.zone.clone(), "the region's name and a letter, as in us-east-1a")?;
+        for peer in &self.peer_regions {
+            let fits = is_name(peer) && peer.starts_with(|c: char| c.is_ascii_lowercase()) && *peer != self.region;
+            require(fits, "peer_regions", peer.clone(), "names of other regions, 1 to 64 of a-z, 0-9 and '-'")?;
+        }
         require(!self.roles.is_empty(), "roles", "[]".into(), "name at least one")?;
         let concurrency = self.max_concurrent_requests;
         require(concurrency > 0, "max_concurrent_requests", concurrency.to_string(), "must be at least 1")?;

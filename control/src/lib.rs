@@ -52,7 +52,12 @@ pub async fn run(config: Config) -> anyhow::Result<()> {
     .await
     .context("cannot use the bus")?;
     let stores = Stores::nats(&bus, config.replicas);
-    let place = Place { region: config.region.clone(), zone: config.zone.clone() };
+    let place = Place {
+        region: config.region.clone(),
+        zone: config.zone.clone(),
+        account: config.account.clone(),
+        peer_regions: config.peer_regions.clone(),
+    };
 
     let seeding = tokio::spawn(seed::keep_seeding(bus.clone(), stores.clone(), config.clone()));
     let agent = match &config.node {

@@ -30,6 +30,11 @@ pub const MAX_SNAPSHOT_VOLUMES: usize = 128;
 #[serde(try_from = "String", into = "String")]
 pub struct VolumeId(String);
 
+/// Name of another region's store in the daemon's configuration, in [`VolumeId`]'s alphabet.
+#[derive(Clone, Debug, PartialEq, Eq, Hash, PartialOrd, Ord, Serialize, Deserialize)]
+#[serde(try_from = "String", into = "String")]
+pub struct StoreName(String);
+
 /// Name of a snapshot, in [`VolumeId`]'s alphabet.
 #[derive(Clone, Debug, PartialEq, Eq, Hash, PartialOrd, Ord, Serialize, Deserialize)]
 #[serde(try_from = "String", into = "String")]
@@ -79,6 +84,7 @@ macro_rules! name {
 }
 name!(VolumeId);
 name!(SnapshotId);
+name!(StoreName);
 
 /// What a volume may do, enforced by token buckets when requests are taken from the guest's rings (EBS gp3's meaning: a request
 /// counts once for each 256 KiB or part of it). None: not limited.
@@ -180,9 +186,13 @@ pub enum Request {
     DeleteSnapshot {
         snapshot_id: SnapshotId,
     },
-    /// A full copy that shares nothing with its source. Answers at once with state pending.
+    /// A full copy that shares nothing with its source. Answers at once with state pending. What is encrypted stays so, under a key
+    /// of the copy's own; the node must have the key that the source is kept under.
     CopySnapshot {
         source_snapshot_id: SnapshotId,
+        /// The store of another region where the source is; None: ours.
+        #[serde(default)]
+        source_store: Option<StoreName>,
         snapshot_id: SnapshotId,
         #[serde(default)]
         encrypted: bool,
@@ -292,6 +302,14 @@ pub struct Volume {
     pub fault: Option<String>,
     /// Bytes of this node's disk that the volume's log takes.
     pub allocated_bytes: u64,
+    /// Where segments are uploaded: bytes that would be lost with this node, attached or not, and the age of the oldest.
+    #[serde(default)]
+    pub dirty_bytes: u64,
+    #[serde(default)]
+    pub rpo_seconds: u64,
+    /// Blocks that scrubbing found damaged, here or in the store.
+    #[serde(default)]
+    pub damaged_blocks: u64,
 }
 
 /// As EC2's DescribeVolumeStatus tells it.
@@ -299,9 +317,10 @@ pub struct Volume {
 #[serde(rename_all = "kebab-case")]
 pub enum VolumeHealth {
     Ok,
-    /// Served, but slowed or waiting: the store cannot be reached or does not keep up, or the disk is full.
+    /// Served, but slowed or waiting: the store cannot be reached or does not keep up, or the disk is full; or one of two copies of
+    /// something is damaged.
     Degraded,
-    /// Writes are refused, or the guest's ring was malformed and the device stopped.
+    /// Writes are refused, or the guest's ring was malformed and the device stopped, or some of the data is lost.
     Impaired,
 }
 
@@ -331,6 +350,9 @@ pub struct Snapshot {
     pub created_unix_s: u64,
     /// Bytes of the store that it refers to, shared ones included.
     pub stored_bytes: u64,
+    /// Blocks that scrubbing found damaged.
+    #[serde(default)]
+    pub damaged_blocks: u64,
 }
 
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
@@ -371,6 +393,22 @@ pub struct CheckReport {
 #[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
 pub struct Metrics {
     pub volumes: std::collections::BTreeMap<String, VolumeMetrics>,
+    #[serde(default)]
+    pub scrub: ScrubMetrics,
+}
+
+/// The passes in which all segments are verified.
+#[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(default)]
+pub struct ScrubMetrics {
+    /// When the last pass began, in seconds since 1970, and whether it is still under way.
+    pub pass_unix_s: u64,
+    pub is_under_way: bool,
+    /// Verified since the daemon started.
+    pub segments: u64,
+    pub read_bytes: u64,
+    /// Known to be damaged now.
+    pub damaged_blocks: u64,
 }
 
 #[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
@@ -386,9 +424,9 @@ pub struct VolumeMetrics {
     pub resubmitted: u64,
     /// Requests that waited for a token of the volume's limits.
     pub throttled: u64,
-    /// Written by the guest and not yet in the store.
+    /// Written by the guest, and lost with this node: not in the store, or not in the manifest that a volume is rebuilt from.
     pub dirty_bytes: u64,
-    /// Age of the oldest write that is not yet in the store: what a loss of this node would lose.
+    /// Age of the oldest of it.
     pub rpo_seconds: u64,
     /// Reads of blocks that were not on this node, and those of them that the cache had.
     pub remote_reads: u64,

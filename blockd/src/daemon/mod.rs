@@ -1,7 +1,10 @@
 //! The catalogue of volumes and snapshots, and the exports that keep it true. One lock orders all changes; no I/O path takes it.
 
+mod copy;
 mod error;
 mod removals;
+mod scrub;
+mod settle;
 mod snapshots;
 mod transfer;
 mod volumes;
@@ -21,7 +24,8 @@ use crate::volume::files::VolumeFiles;
 use crate::volume::keeper::Waiters;
 use crate::volume::{Handle, Node, stored_names};
 use hive_blockd_api::{
-    BLOCK_SIZE_BYTES, MAX_VOLUME_SIZE_BYTES, Metrics, Reply, Request, SnapshotId, SnapshotState, VolumeId,
+    BLOCK_SIZE_BYTES, MAX_VOLUME_SIZE_BYTES, Metrics, Reply, Request, SnapshotId, SnapshotState, StoreName, VolumeId,
+    VolumeMetrics,
 };
 use hive_blockd_store::ChunkCache;
 use std::collections::{BTreeMap, HashMap, HashSet};
@@ -30,6 +34,7 @@ use std::path::{Path, PathBuf};
 use std::sync::atomic::{AtomicU8, AtomicU64, Ordering};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::time::{Duration, Instant, SystemTime, UNIX_EPOCH};
+use tokio::sync::{Notify, Semaphore};
 
 const DIR_MODE: u32 = 0o700;
 /// Threads that wait for the store and the disk on behalf of all volumes.
@@ -40,11 +45,22 @@ const PREDECESSOR_POLL: Duration = Duration::from_millis(5);
 /// Attached volumes opened at a time when the daemon starts: each may wait for the store for seconds.
 const OPENED_AT_A_TIME: usize = 16;
 
+/// Snapshots brought to their ends at a time. Each takes a thread for as long as the store is away; checkpoints need threads of the
+/// same pool, which has 512.
+const COMPLETED_AT_A_TIME: usize = 64;
+
 /// An open volume.
 #[derive(Debug)]
 struct Open {
     export: Export,
     handle: Handle,
+}
+
+impl Open {
+    /// For a guest, not for ourselves.
+    fn is_attached(&self) -> bool {
+        self.export.socket().is_some()
+    }
 }
 
 #[derive(Debug)]
@@ -53,6 +69,10 @@ struct SnapshotEntry {
     progress: Arc<AtomicU8>,
     /// Pins what it needs in its volume's log while it is pending.
     token: u64,
+    /// Somebody is bringing it to its end, and will see if it is deleted meanwhile.
+    under_way: bool,
+    /// Told when it is.
+    deleted: Arc<Notify>,
 }
 
 /// Everything the daemon knows.
@@ -65,6 +85,12 @@ struct Known {
     statuses: BTreeMap<VolumeId, Arc<VolumeStatus>>,
     /// Deleted, but still in the store: their names are not free, and they are not found there again.
     removing: HashSet<SnapshotId>,
+    /// Imports that are just being made known to the store.
+    publishing: HashSet<SnapshotId>,
+    /// Detached volumes of which the store does not have all: how much it lacks, and since when.
+    unsettled: BTreeMap<VolumeId, (u64, Instant)>,
+    /// Who reads volumes' logs outside of their engines: nothing that was cut with the token is freed meanwhile.
+    reading: Vec<(VolumeId, u64)>,
 }
 
 /// The running daemon.
@@ -74,7 +100,14 @@ pub struct Daemon {
     poll: Duration,
     known: Mutex<Known>,
     node: Node,
+    /// The stores of other regions.
+    peers: BTreeMap<StoreName, Arc<Backing>>,
     tokens: AtomicU64,
+    /// Turns of snapshots to be brought to their ends.
+    completing: Semaphore,
+    /// Turns of detached volumes to be brought to the store.
+    settling: Semaphore,
+    scrub: scrub::Scrub,
     /// Of snapshots read block by block lately.
     readers: Mutex<HashMap<SnapshotId, Arc<Mutex<Reader>>>>,
     runtime: Mutex<Option<tokio::runtime::Runtime>>,
@@ -91,6 +124,11 @@ impl Daemon {
             .build()?;
         let store = hive_blockd_store::open(&config.store())?;
         let cache = open_cache(&config.state_dir.join("cache"), config.cache_bytes)?;
+        let mut peers = BTreeMap::new();
+        for peer in &config.peer_stores {
+            let store = hive_blockd_store::open(&peer.store)?;
+            peers.insert(peer.name.parse::<StoreName>()?, Arc::new(Backing::new(store, cache.clone())));
+        }
         let export_dir = config.run_dir.join("vhost");
         std::fs::DirBuilder::new().recursive(true).mode(DIR_MODE).create(&export_dir)?;
         let node = Node {
@@ -106,14 +144,20 @@ impl Daemon {
             poll: config.poll(),
             known: Mutex::default(),
             node,
+            peers,
             tokens: AtomicU64::new(1),
+            completing: Semaphore::new(COMPLETED_AT_A_TIME),
+            settling: Semaphore::new(settle::SETTLED_AT_A_TIME),
+            scrub: scrub::Scrub::open(config),
             readers: Mutex::default(),
             runtime: Mutex::new(Some(runtime)),
         });
         let removals = daemon.load()?;
         daemon.serve_attached();
         daemon.resume_snapshots();
+        daemon.settle_all();
         removals.into_iter().for_each(|removal| daemon.remove(removal));
+        daemon.start_scrubbing();
         Ok(daemon)
     }
 
@@ -125,7 +169,8 @@ impl Daemon {
             let Some(uid) = unhex(&record.uid) else { continue };
             match self.files(id).checkpoint() {
                 Ok(checkpoint) => {
-                    self.node.backing.hold(Holder::volume(uid), stored_names(&checkpoint));
+                    let held = stored_names(&checkpoint).into_iter().chain(self.files(id).dropped());
+                    self.node.backing.hold(Holder::volume(uid), held);
                     checkpoints.insert(uid, checkpoint);
                 }
                 Err(error) => tracing::error!(volume = %id, %error, "cannot read the volume's checkpoint"),
@@ -170,13 +215,21 @@ impl Daemon {
 
     fn entry(&self, record: SnapshotRecord) -> SnapshotEntry {
         let progress = if record.state == SnapshotState::Completed { 100 } else { 0 };
-        SnapshotEntry { record, progress: Arc::new(AtomicU8::new(progress)), token: self.next_token() }
+        SnapshotEntry {
+            record,
+            progress: Arc::new(AtomicU8::new(progress)),
+            token: self.next_token(),
+            under_way: false,
+            deleted: Arc::default(),
+        }
     }
 
     fn next_token(&self) -> u64 {
         self.tokens.fetch_add(1, Ordering::Relaxed)
     }
 
+    /// Not from a task of the runtime: who has the lock may wait for what the runtime's few threads bring about, a cut that is saved or
+    /// the end of a timeout, and with all of them waiting for the lock nothing would ever go on.
     fn lock(&self) -> MutexGuard<'_, Known> {
         self.known.lock().unwrap_or_else(PoisonError::into_inner)
     }
@@ -223,8 +276,8 @@ impl Daemon {
             Request::DescribeSnapshot { snapshot_id } => self.describe_snapshot(&snapshot_id),
             Request::ListSnapshots => Ok(self.list_snapshots()),
             Request::DeleteSnapshot { snapshot_id } => self.delete_snapshot(&snapshot_id),
-            Request::CopySnapshot { source_snapshot_id, snapshot_id, encrypted } => {
-                self.copy_snapshot(source_snapshot_id, snapshot_id, encrypted)
+            Request::CopySnapshot { source_snapshot_id, source_store, snapshot_id, encrypted } => {
+                self.copy_snapshot(source_snapshot_id, source_store, snapshot_id, encrypted)
             }
             Request::StartSnapshot { snapshot_id, size_bytes, parent_snapshot_id, encrypted } => {
                 self.start_snapshot(snapshot_id, size_bytes, parent_snapshot_id, encrypted)
@@ -243,8 +296,14 @@ impl Daemon {
             Request::CheckVolume { volume_id } => self.check_volume(&volume_id),
             Request::ExportVolume { source, path } => self.export(&source, &path),
             Request::Metrics => {
-                let volumes = self.lock().statuses.iter().map(|(id, s)| (id.to_string(), s.metrics())).collect();
-                Ok(Reply::Metrics(Metrics { volumes }))
+                let known = self.lock();
+                let metrics = |(id, status): (&VolumeId, &Arc<VolumeStatus>)| {
+                    let (dirty_bytes, since) = self.dirty(&known, id);
+                    let rpo_seconds = since.map_or(0, |since| since.elapsed().as_secs());
+                    (id.to_string(), VolumeMetrics { dirty_bytes, rpo_seconds, ..status.metrics() })
+                };
+                let volumes = known.statuses.iter().map(metrics).collect();
+                Ok(Reply::Metrics(Metrics { volumes, scrub: self.scrub.metrics() }))
             }
         }
     }

@@ -109,17 +109,20 @@ impl Daemon {
         let daemon = self.clone();
         self.node.runtime.spawn(async move {
             match daemon.carry_out(&removal).await {
-                Ok(()) => {
-                    daemon.forget_removal(&removal);
-                    if let Subject::Snapshot(id) = &removal.subject {
-                        daemon.lock().removing.remove(id);
-                    }
-                }
+                // Not on this thread: see `Daemon::lock`.
+                Ok(()) => drop(tokio::task::spawn_blocking(move || daemon.removed(&removal)).await),
                 Err(error) => {
                     tracing::error!(removal = removal.name(), %error, "cannot remove, trying again at the next start");
                 }
             }
         });
+    }
+
+    fn removed(&self, removal: &Removal) {
+        self.forget_removal(removal);
+        if let Subject::Snapshot(id) = &removal.subject {
+            self.lock().removing.remove(id);
+        }
     }
 
     async fn carry_out(&self, removal: &Removal) -> Result<(), StoreError> {

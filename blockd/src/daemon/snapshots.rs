@@ -17,6 +17,7 @@ use crate::volume::Handle;
 use hive_blockd_api::{
     BLOCK_SIZE_BYTES, MAX_SNAPSHOT_VOLUMES, NewSnapshot, Reply, Snapshot, SnapshotId, SnapshotState, VolumeId,
 };
+use std::collections::BTreeMap;
 use std::fs::OpenOptions;
 use std::os::unix::fs::OpenOptionsExt;
 use std::path::Path;
@@ -29,7 +30,7 @@ const HOLD_TIMEOUT: Duration = Duration::from_secs(2);
 const CUT_TIMEOUT: Duration = Duration::from_secs(60);
 
 impl Daemon {
-    fn show(id: &SnapshotId, entry: &SnapshotEntry) -> Snapshot {
+    pub(super) fn show(&self, id: &SnapshotId, entry: &SnapshotEntry) -> Snapshot {
         let record = &entry.record;
         Snapshot {
             snapshot_id: id.clone(),
@@ -41,32 +42,41 @@ impl Daemon {
             encrypted: record.encrypted,
             created_unix_s: record.created_unix_s,
             stored_bytes: record.stored_bytes,
+            damaged_blocks: self.scrub.of_snapshot(id).blocks,
         }
     }
 
     pub(super) fn describe_snapshot(&self, id: &SnapshotId) -> Result<Reply, DaemonError> {
         let known = self.lock();
         let entry = known.snapshots.get(id).ok_or_else(|| no_snapshot(id))?;
-        Ok(Reply::Snapshot(Self::show(id, entry)))
+        Ok(Reply::Snapshot(self.show(id, entry)))
     }
 
     pub(super) fn list_snapshots(&self) -> Reply {
-        Reply::Snapshots(self.lock().snapshots.iter().map(|(id, entry)| Self::show(id, entry)).collect())
+        Reply::Snapshots(self.lock().snapshots.iter().map(|(id, entry)| self.show(id, entry)).collect())
     }
 
     /// Whether the snapshot exists already, made in the same way.
-    fn existing(known: &Known, id: &SnapshotId, origin: &Origin) -> Result<Option<Snapshot>, DaemonError> {
+    pub(super) fn existing(
+        &self,
+        known: &Known,
+        id: &SnapshotId,
+        origin: &Origin,
+    ) -> Result<Option<Snapshot>, DaemonError> {
         match known.snapshots.get(id) {
             None if known.removing.contains(id) => {
                 Err(DaemonError::InUse(format!("a deleted snapshot {id} is still being removed from the store")))
             }
+            None if known.publishing.contains(id) => {
+                Err(DaemonError::InUse(format!("snapshot {id} is just being made")))
+            }
             None => Ok(None),
-            Some(entry) if entry.record.origin == *origin => Ok(Some(Self::show(id, entry))),
+            Some(entry) if entry.record.origin == *origin => Ok(Some(self.show(id, entry))),
             Some(_) => Err(DaemonError::Exists(format!("snapshot {id}"))),
         }
     }
 
-    fn remember(&self, known: &mut Known, id: &SnapshotId, entry: SnapshotEntry) -> Result<(), DaemonError> {
+    pub(super) fn remember(&self, known: &mut Known, id: &SnapshotId, entry: SnapshotEntry) -> Result<(), DaemonError> {
         let recorded = self.catalogue.put_snapshot(id, &entry.record);
         recorded.map_err(|e| DaemonError::Record("record the snapshot", e))?;
         known.snapshots.insert(id.clone(), entry);
@@ -92,7 +102,7 @@ impl Daemon {
                 )));
             }
             volumes.push(volume_id.clone());
-            existing.extend(Self::existing(&known, snapshot_id, &Origin::Volume(volume_id.clone()))?);
+            existing.extend(self.existing(&known, snapshot_id, &Origin::Volume(volume_id.clone()))?);
         }
         if existing.len() == wanted.len() {
             return Ok(Reply::Snapshots(existing));
@@ -102,14 +112,38 @@ impl Daemon {
         }
         let tokens: Vec<u64> = volumes.iter().map(|_| self.next_token()).collect();
         let maps = self.with_open(&mut known, &volumes, |handles| self.cut(handles, &tokens))?;
+        let kept = self.keep_cuts(&mut known, wanted, &maps, &tokens);
+        if kept.is_err() {
+            // Nobody wants what the cuts pin in the logs.
+            for (open, token) in volumes.iter().zip(tokens).filter_map(|(id, token)| Some((known.open.get(id)?, token)))
+            {
+                open.handle.caller.call(Event::CutEnded { token });
+            }
+        }
+        drop(known);
+        let shown = kept?;
+        for new in wanted {
+            self.resume(&new.snapshot_id);
+        }
+        Ok(Reply::Snapshots(shown))
+    }
+
+    /// Make snapshots of cuts: all of them, or none.
+    fn keep_cuts(
+        &self,
+        known: &mut Known,
+        wanted: &[NewSnapshot],
+        maps: &[Vec<u8>],
+        tokens: &[u64],
+    ) -> Result<Vec<Snapshot>, DaemonError> {
         let created_unix_s = now_unix_s();
-        for (new, map) in wanted.iter().zip(&maps) {
+        for (new, map) in wanted.iter().zip(maps) {
             let saved = self.catalogue.put_snapshot_map(&new.snapshot_id, map);
             saved.map_err(|e| DaemonError::Record("keep the snapshot", e))?;
         }
-        let mut shown = Vec::new();
-        for (new, token) in wanted.iter().zip(tokens) {
-            let volume = find_volume(&known, &new.volume_id)?;
+        let mut records = BTreeMap::new();
+        for new in wanted {
+            let volume = find_volume(known, &new.volume_id)?;
             let record = SnapshotRecord {
                 version: VERSION,
                 state: SnapshotState::Pending,
@@ -122,15 +156,17 @@ impl Daemon {
                 stored_bytes: 0,
                 sealed: true,
             };
-            let entry = SnapshotEntry { token, ..self.entry(record) };
-            shown.push(Self::show(&new.snapshot_id, &entry));
-            self.remember(&mut known, &new.snapshot_id, entry)?;
+            records.insert(new.snapshot_id.clone(), record);
         }
-        drop(known);
-        for new in wanted {
-            self.resume(&new.snapshot_id);
+        self.catalogue.put_new_snapshots(&records).map_err(|e| DaemonError::Record("record the snapshots", e))?;
+        let mut shown = Vec::new();
+        for (new, token) in wanted.iter().zip(tokens) {
+            let Some(record) = records.remove(&new.snapshot_id) else { continue };
+            let entry = SnapshotEntry { token: *token, ..self.entry(record) };
+            shown.push(self.show(&new.snapshot_id, &entry));
+            known.snapshots.insert(new.snapshot_id.clone(), entry);
         }
-        Ok(Reply::Snapshots(shown))
+        Ok(shown)
     }
 
     /// One instant for all: with several volumes nothing is written anywhere while the cuts are made.
@@ -203,20 +239,33 @@ impl Daemon {
     /// Bring a pending snapshot to its end, in the background.
     pub(super) fn resume(self: &Arc<Self>, id: &SnapshotId) {
         let (daemon, id) = (self.clone(), id.clone());
-        self.node.runtime.spawn_blocking(move || {
-            let found = daemon.lock().snapshots.get(&id).map(|entry| (entry.record.clone(), entry.token));
-            let Some((record, token)) = found.filter(|(r, _)| r.state == SnapshotState::Pending) else { return };
-            let result = match &record.origin {
-                Origin::Volume(volume) => daemon.complete_cut(&id, volume, &record),
-                Origin::Copy(source) => daemon.build_copy(&id, source, &record),
-                Origin::Blocks(parent) => daemon.build_blocks(&id, parent.as_ref(), &record),
-                Origin::Import(_) | Origin::Store => return,
-            };
-            daemon.end(&id, token, record, result);
+        self.node.runtime.spawn(async move {
+            // It fails only when the semaphore is closed, which it never is.
+            let _turn = daemon.completing.acquire().await;
+            let blocking = daemon.clone();
+            drop(tokio::task::spawn_blocking(move || blocking.bring_to_end(&id)).await);
         });
     }
 
-    fn about(record: &SnapshotRecord) -> StoredSnapshot {
+    fn bring_to_end(self: &Arc<Self>, id: &SnapshotId) {
+        let (record, token) = {
+            let mut known = self.lock();
+            let pending = known.snapshots.get_mut(id).filter(|entry| entry.record.state == SnapshotState::Pending);
+            let Some(entry) = pending else { return };
+            entry.under_way = true;
+            (entry.record.clone(), entry.token)
+        };
+        let result = match &record.origin {
+            Origin::Volume(volume) => self.complete_cut(id, volume, &record),
+            Origin::Copy(source) => self.build_copy(id, source, &record),
+            Origin::PeerCopy(store, source) => self.build_peer_copy(id, store, source, &record),
+            Origin::Blocks(parent) => self.build_blocks(id, parent.as_ref(), &record),
+            Origin::Import(_) | Origin::Store => return,
+        };
+        self.end(id, token, record, result);
+    }
+
+    pub(super) fn about(record: &SnapshotRecord) -> StoredSnapshot {
         StoredSnapshot {
             version: 0,
             size_bytes: record.size_bytes,
@@ -285,7 +334,7 @@ impl Daemon {
         result: Result<(Checkpoint, StoredSnapshot), DaemonError>,
     ) {
         let builder = match (&result, &record.origin) {
-            (Ok((map, _)), Origin::Copy(_) | Origin::Blocks(_)) => Some(map.volume),
+            (Ok((map, _)), Origin::Copy(_) | Origin::PeerCopy(..) | Origin::Blocks(_)) => Some(map.volume),
             _ => None,
         };
         let recorded = match result {
@@ -315,6 +364,7 @@ impl Daemon {
             self.remove(Removal { subject: Subject::Snapshot(id.clone()), segments: Vec::new() });
             return;
         };
+        entry.under_way = false;
         match recorded.and_then(|record| self.catalogue.put_snapshot(id, &record).map(|()| record)) {
             Ok(record) => {
                 if record.state == SnapshotState::Completed {
@@ -333,7 +383,8 @@ impl Daemon {
     pub(super) fn delete_snapshot(self: &Arc<Self>, id: &SnapshotId) -> Result<Reply, DaemonError> {
         let mut known = self.lock();
         let Some(entry) = known.snapshots.get(id) else { return Ok(Reply::Done) };
-        let under_way = entry.record.state == SnapshotState::Pending && entry.record.sealed;
+        let (under_way, token, volume) = (entry.under_way, entry.token, entry.record.volume_id.clone());
+        let deleted = entry.deleted.clone();
         let segments =
             self.snapshot_map(id).map_or_else(|_| Vec::new(), |map| snapshot::names(&snapshot::stripped(&map)));
         let removal = Removal { subject: Subject::Snapshot(id.clone()), segments };
@@ -341,9 +392,14 @@ impl Daemon {
         self.catalogue.delete_snapshot(id).map_err(|e| DaemonError::Record("delete the snapshot", e))?;
         known.snapshots.remove(id);
         known.removing.insert(id.clone());
+        // Not before it is gone: who hears of it looks.
+        deleted.notify_one();
+        if let Some(open) = volume.filter(|_| !under_way).and_then(|volume| known.open.get(&volume)) {
+            open.handle.caller.call(Event::CutEnded { token });
+        }
         drop(known);
         self.readers.lock().unwrap_or_else(std::sync::PoisonError::into_inner).remove(id);
-        // Else whoever completes it removes it.
+        // Else whoever brings it to its end removes it.
         if !under_way {
             self.remove(removal);
         }
@@ -410,7 +466,7 @@ impl Daemon {
             return Err(DaemonError::Invalid(format!("the file's path must be absolute, not {}", path.display())));
         }
         let origin = Origin::Import(path.to_owned());
-        if let Some(snapshot) = Self::existing(&self.lock(), &id, &origin)? {
+        if let Some(snapshot) = self.existing(&self.lock(), &id, &origin)? {
             return Ok(Reply::Snapshot(snapshot));
         }
         let path_error = |e| DaemonError::Path(path.to_owned(), e);
@@ -442,68 +498,24 @@ impl Daemon {
         });
         let map = map.map_err(|e| DaemonError::Copy(format!("import {}", path.display()), e))?;
         let mut known = self.lock();
-        if let Some(snapshot) = Self::existing(&known, &id, &origin)? {
+        if let Some(snapshot) = self.existing(&known, &id, &origin)? {
             return Ok(Reply::Snapshot(snapshot));
         }
+        // However long the store is away, others go on; the name is ours by now.
+        known.publishing.insert(id.clone());
+        drop(known);
         let published =
             self.node.runtime.block_on(snapshot::publish(&self.node.backing, &id, &map, Self::about(&record)));
+        let mut known = self.lock();
+        known.publishing.remove(&id);
         let about = published.map_err(|e| DaemonError::Snapshot(format!("complete snapshot {id}"), e))?;
         let saved = self.catalogue.put_snapshot_map(&id, &map.encode());
         saved.map_err(|e| DaemonError::Record("keep the snapshot", e))?;
         let entry = self.entry(SnapshotRecord { stored_bytes: about.stored_bytes, ..record });
-        let shown = Self::show(&id, &entry);
+        let shown = self.show(&id, &entry);
         self.remember(&mut known, &id, entry)?;
         self.builder_succeeded(map.volume);
         Ok(Reply::Snapshot(shown))
-    }
-
-    pub(super) fn copy_snapshot(
-        self: &Arc<Self>,
-        source: SnapshotId,
-        id: SnapshotId,
-        encrypted: bool,
-    ) -> Result<Reply, DaemonError> {
-        self.adopt_snapshot(&source)?;
-        let mut known = self.lock();
-        let origin = Origin::Copy(source.clone());
-        if let Some(snapshot) = Self::existing(&known, &id, &origin)? {
-            return Ok(Reply::Snapshot(snapshot));
-        }
-        let from = &known.snapshots.get(&source).ok_or_else(|| no_snapshot(&source))?.record;
-        if from.state != SnapshotState::Completed {
-            return Err(DaemonError::InUse(format!("snapshot {source} is not completed yet")));
-        }
-        let record = SnapshotRecord {
-            state: SnapshotState::Pending,
-            origin,
-            encrypted: encrypted || from.encrypted,
-            created_unix_s: now_unix_s(),
-            stored_bytes: 0,
-            volume_id: None,
-            ..from.clone()
-        };
-        let entry = self.entry(record);
-        let shown = Self::show(&id, &entry);
-        self.remember(&mut known, &id, entry)?;
-        drop(known);
-        self.resume(&id);
-        Ok(Reply::Snapshot(shown))
-    }
-
-    fn build_copy(
-        &self,
-        id: &SnapshotId,
-        source: &SnapshotId,
-        record: &SnapshotRecord,
-    ) -> Result<(Checkpoint, StoredSnapshot), DaemonError> {
-        let mut reader = self.new_reader(source)?;
-        let mut builder = self.builder(id, record.encrypted, None)?;
-        let map = self.node.runtime.block_on(async {
-            blocks::copy(&mut builder, &mut reader, record.size_bytes).await?;
-            Ok(builder.finish().await?)
-        });
-        let map = map.map_err(|e| DaemonError::Copy(format!("copy snapshot {source}"), e))?;
-        self.publish_built(id, map, record)
     }
 
     pub(super) fn publish_built(

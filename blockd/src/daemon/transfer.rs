@@ -203,7 +203,7 @@ impl Daemon {
         let mut base = parent.map(|parent| self.new_reader(parent)).transpose()?;
         let map = base.as_ref().map(|base| base.checkpoint().clone());
         let mut builder = self.builder(id, record.encrypted, map)?;
-        let map = self.node.runtime.block_on(async {
+        let map = self.until_deleted(id, async {
             blocks::import(&mut builder, base.as_mut(), &file, record.size_bytes).await?;
             Ok(builder.finish().await?)
         });
@@ -211,32 +211,38 @@ impl Daemon {
         self.publish_built(id, map, record)
     }
 
-    /// Do `f` with a reader of the volume as it is now. Nothing that it needs is freed meanwhile.
-    fn with_volume_reader<R>(
+    /// Do `f` with a reader of the volume as it is now. Nothing that it needs is freed meanwhile, whoever attaches the volume.
+    pub(super) fn with_volume_reader<R>(
         &self,
         id: &VolumeId,
         f: impl FnOnce(&mut Reader, u64) -> Result<R, DaemonError>,
     ) -> Result<R, DaemonError> {
         let token = self.next_token();
-        let cut = |daemon: &Self| {
-            let mut known = daemon.lock();
-            let size_bytes = find_volume(&known, id)?.size_bytes;
-            let ids = [id.clone()];
-            let map = daemon
-                .with_open(&mut known, &ids, |handles| Ok((daemon.cut_one(handles, token)?, handles.first().cloned())));
-            map.map(|(map, handle)| (map, handle, size_bytes))
+        let cut = {
+            let mut known = self.lock();
+            let record = find_volume(&known, id)?.clone();
+            known.reading.push((id.clone(), token));
+            let map = self.with_open(&mut known, std::slice::from_ref(id), |handles| self.cut_one(handles, token));
+            map.map(|map| (map, record))
         };
-        let (map, handle, size_bytes) = cut(self)?;
-        let decoded = Checkpoint::decode(&map).map_err(std::io::Error::other);
-        let log = self.files(id).log_path();
-        let result = decoded.map_err(|e| DaemonError::Path(log.clone(), e)).and_then(|map| {
+        let result = cut.and_then(|(map, record)| {
+            let log = self.files(id).log_path();
+            let map = Checkpoint::decode(&map).map_err(|e| DaemonError::Path(log.clone(), std::io::Error::other(e)))?;
             let reader = Reader::new(Arc::new(map), &self.node.key, self.node.backing.clone(), Some(log));
             let mut reader = reader.map_err(|e| DaemonError::Key(format!("unlock volume {id}"), e))?;
-            f(&mut reader, size_bytes)
+            let result = f(&mut reader, record.size_bytes)?;
+            // Whatever was found then is not to be believed.
+            if self.lock().volumes.get(id).is_none_or(|now| now.uid != record.uid) {
+                return Err(DaemonError::NotFound(format!("volume {id} any more: it was deleted meanwhile")));
+            }
+            Ok(result)
         });
-        if let Some(handle) = handle {
-            handle.caller.call(Event::CutEnded { token });
+        let mut known = self.lock();
+        known.reading.retain(|(_, reading)| *reading != token);
+        if let Some(open) = known.open.get(id) {
+            open.handle.caller.call(Event::CutEnded { token });
         }
+        drop(known);
         result
     }
 

@@ -15,7 +15,7 @@ use crate::volume::restore;
 use hive_blockd_api::{Limits, MAX_QUEUES, Reply, SnapshotId, SnapshotState, Volume, VolumeHealth, VolumeId};
 use std::sync::Arc;
 use std::sync::atomic::Ordering;
-use std::time::Duration;
+use std::time::{Duration, Instant};
 
 /// Longest path of a Unix socket, its terminator not counted.
 const MAX_SOCKET_PATH_BYTES: usize = 107;
@@ -35,16 +35,20 @@ impl Daemon {
         let waiting = status.is_some_and(|s| s.log().waiting);
         let away = self.node.tuning.upload && self.node.backing.is_away();
         // The store's client tries for a while before it says that it cannot reach it.
-        let late = status.and_then(|s| s.log().oldest_dirty).map(|at| at.elapsed());
+        let (dirty_bytes, dirty_since) = self.dirty(known, id);
+        let late = status.and(dirty_since).map(|at| at.elapsed());
         let behind = late.is_some_and(|late| late > 2 * self.node.tuning.complete_after + UPLOAD_TIME);
+        let damage = self.scrub.of_volume(id, &record.uid);
         let (health, fault) = match fault {
             Some(fault) => (VolumeHealth::Impaired, Some(fault)),
             None if record.attachment.is_some() && export.is_none() => {
                 (VolumeHealth::Impaired, Some("the volume could not be opened; the daemon's log says why".into()))
             }
+            None if damage.lost => (VolumeHealth::Impaired, Some(damage.what)),
             None if waiting => (VolumeHealth::Degraded, Some("writes wait for room".into())),
             None if away => (VolumeHealth::Degraded, Some("the store cannot be reached".into())),
             None if behind => (VolumeHealth::Degraded, Some("the store does not keep up".into())),
+            None if damage.blocks > 0 => (VolumeHealth::Degraded, Some(damage.what)),
             None => (VolumeHealth::Ok, None),
         };
         Ok(Volume {
@@ -57,6 +61,9 @@ impl Daemon {
             connected: status.is_some_and(|s| s.connected.load(Ordering::Relaxed)),
             health,
             fault,
+            damaged_blocks: damage.blocks,
+            dirty_bytes,
+            rpo_seconds: dirty_since.map_or(0, |since| since.elapsed().as_secs()),
             allocated_bytes: self
                 .catalogue
                 .allocated_bytes(id)
@@ -148,12 +155,17 @@ impl Daemon {
             return Err(DaemonError::InUse(format!("snapshot {snapshot} of volume {id} is not completed yet")));
         }
         let uid = unhex(&record.uid);
+        // Being settled.
+        if let Some(open) = known.open.remove(id) {
+            open.export.stop().map_err(|e| DaemonError::Stop(id.clone(), e))?;
+        }
         let files = self.files(id);
         let removal = uid.map(|uid| {
             // Without its files it was never in the store under an epoch that we know: then nothing but its own name counts.
             let epoch = files.writer().map_or(u32::MAX, |writer| writer.epoch);
-            let inherited = files.checkpoint().map_or_else(|_| Vec::new(), |map| volume::stored_names(&map));
-            Removal { subject: Subject::Volume(uid, epoch), segments: inherited }
+            let mut segments = files.checkpoint().map_or_else(|_| Vec::new(), |map| volume::stored_names(&map));
+            segments.extend(files.dropped());
+            Removal { subject: Subject::Volume(uid, epoch), segments }
         });
         if let Some(removal) = &removal {
             self.note_removal(removal)?;
@@ -161,6 +173,7 @@ impl Daemon {
         self.catalogue.delete_volume(id).map_err(|e| DaemonError::Record("delete the volume", e))?;
         known.volumes.remove(id);
         known.statuses.remove(id);
+        known.unsettled.remove(id);
         drop(known);
         // The log and its key are gone: what is left in the store of an encrypted volume is ciphertext.
         if let (Some(uid), Some(mut removal)) = (uid, removal) {
@@ -261,6 +274,13 @@ impl Daemon {
                 known.volumes.insert(id.clone(), record);
             }
         }
+        if let Some(open) = known.open.remove(id) {
+            if open.is_attached() {
+                known.open.insert(id.clone(), open);
+            } else if let Err(error) = open.export.stop() {
+                tracing::error!(volume = %id, %error, "volume did not end cleanly");
+            }
+        }
         if !known.open.contains_key(id) {
             match self.open(&mut known, id, true) {
                 Ok(open) => drop(known.open.insert(id.clone(), open)),
@@ -284,7 +304,8 @@ impl Daemon {
             alone.volumes.insert(id.clone(), find_volume(&known, id)?.clone());
             for (snapshot, entry) in &known.snapshots {
                 let (record, token) = (entry.record.clone(), entry.token);
-                let copy = super::SnapshotEntry { record, token, progress: entry.progress.clone() };
+                let (progress, deleted) = (entry.progress.clone(), entry.deleted.clone());
+                let copy = super::SnapshotEntry { record, token, progress, under_way: false, deleted };
                 alone.snapshots.insert(snapshot.clone(), copy);
             }
         }
@@ -306,6 +327,7 @@ impl Daemon {
             .values()
             .filter(|e| e.record.state == SnapshotState::Pending && e.record.volume_id.as_ref() == Some(id))
             .map(|entry| entry.token)
+            .chain(known.reading.iter().filter(|(volume, _)| volume == id).map(|(_, token)| *token))
             .collect();
         let open_error = |e| DaemonError::Open(id.clone(), e);
         let (prepared, handle) =
@@ -335,13 +357,21 @@ impl Daemon {
         Ok(())
     }
 
-    pub(super) fn detach_volume(&self, id: &VolumeId) -> Result<Reply, DaemonError> {
+    pub(super) fn detach_volume(self: &Arc<Self>, id: &VolumeId) -> Result<Reply, DaemonError> {
         let mut known = self.lock();
         if find_volume(&known, id)?.attachment.is_some() {
+            let (dirty_bytes, since) = self.dirty(&known, id);
             // The export first: should we die in between, it is served again, and asked again this ends well.
             let stopped = known.open.remove(id).map_or(Ok(()), |open| open.export.stop());
             self.forget_attachment(&mut known, id)?;
+            if self.node.tuning.upload {
+                known.unsettled.insert(id.clone(), (dirty_bytes, since.unwrap_or_else(Instant::now)));
+            }
+            drop(known);
             stopped.map_err(|e| DaemonError::Stop(id.clone(), e))?;
+            if self.node.tuning.upload {
+                self.settle(id.clone());
+            }
         }
         Ok(Reply::Done)
     }

@@ -28,6 +28,10 @@ pub enum CopyError {
     Store(#[from] StoreError),
     #[error("cannot read or write the file")]
     File(#[from] io::Error),
+    #[error("cannot find the source")]
+    Source(#[source] Box<super::SnapshotError>),
+    #[error("it was deleted meanwhile")]
+    Deleted,
 }
 
 fn holds_data(leaf: &Leaf, unit: u32) -> bool {
@@ -272,12 +276,18 @@ fn read_to_end_at(file: &File, bytes: &mut [u8], offset: u64) -> io::Result<()> 
     Ok(())
 }
 
-/// Copy everything that a reader sees.
-pub async fn copy(builder: &mut Builder, reader: &mut Reader, size_bytes: u64) -> Result<(), CopyError> {
+/// Copy everything that a reader sees; `progress` is told of blocks that are copied.
+pub async fn copy(
+    builder: &mut Builder,
+    reader: &mut Reader,
+    size_bytes: u64,
+    mut progress: impl FnMut(u32),
+) -> Result<(), CopyError> {
     each_run(reader, size_bytes, async |lba, bytes: &[u8]| {
         for (i, block) in bytes.chunks_exact(BLOCK_BYTES).enumerate() {
             builder.push(lba + i as u32, block).await?;
         }
+        progress((bytes.len() / BLOCK_BYTES) as u32);
         Ok::<_, CopyError>(())
     })
     .await

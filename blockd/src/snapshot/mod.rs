@@ -6,6 +6,7 @@ pub mod blocks;
 pub mod build;
 pub mod pack;
 pub mod reader;
+pub mod verify;
 
 use crate::backing::{Backing, Holder, segment_key};
 use crate::engine::format::{Checkpoint, FRONT_BLOCKS, Owner, Place, SavedSegment, Tail, VolumeUid, WrappedKey};
@@ -191,6 +192,18 @@ pub async fn publish(
     let bytes = serde_json::to_vec(&about).map_err(|_| SnapshotError::Damaged(id.clone()))?;
     backing.put(&manifest_key(id), Bytes::from(bytes)).await?;
     Ok(about)
+}
+
+/// [`find`], however long the store is away.
+pub async fn find_patiently(
+    backing: &Backing,
+    id: &SnapshotId,
+) -> Result<Option<(StoredSnapshot, Checkpoint)>, SnapshotError> {
+    let look = async || match find(backing, id).await {
+        Err(SnapshotError::Store(error)) => Err(error),
+        found => Ok(found),
+    };
+    backing.patiently(&manifest_key(id), look).await?
 }
 
 /// A snapshot that another node has made, if there is one.

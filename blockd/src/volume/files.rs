@@ -1,7 +1,10 @@
-//! The files of one volume: `log`, `checkpoint`, and `writer`, which says who may have written last.
+//! The files of one volume: `log`, `checkpoint`, and `writer`, which says who may have written last; and, where segments are uploaded,
+//! `dropped`, those that the store may let go of, and `settled`, the writer whose last write is in the store.
 
+use crate::backing::{parse_segment_key, segment_key};
 use crate::catalogue::{StoreError, replace_file};
 use crate::engine::format::{Checkpoint, CheckpointError};
+use crate::engine::log::SegmentName;
 use rustix::fs::{AtFlags, FlockOperation, OFlags, StatxFlags};
 use rustix::io::Errno;
 use serde::{Deserialize, Serialize};
@@ -96,6 +99,33 @@ impl VolumeFiles {
     pub fn put_writer(&self, writer: Writer) -> Result<(), FilesError> {
         let bytes = serde_json::to_vec(&writer).map_err(|e| FilesError::Writer(self.dir.join("writer"), e))?;
         Ok(replace_file(&self.dir.join("writer"), &bytes)?)
+    }
+
+    /// Segments that the volume refers to no more and that may still be in the store, as noted last.
+    pub fn dropped(&self) -> Vec<SegmentName> {
+        // Not there: nothing was noted. What is damaged is at worst left behind.
+        let text = std::fs::read_to_string(self.dir.join("dropped")).unwrap_or_default();
+        text.lines().filter_map(parse_segment_key).collect()
+    }
+
+    pub fn put_dropped(&self, names: impl IntoIterator<Item = SegmentName>) -> Result<(), FilesError> {
+        let text: String = names.into_iter().map(|name| segment_key(name) + "\n").collect();
+        Ok(replace_file(&self.dir.join("dropped"), text.as_bytes())?)
+    }
+
+    /// Whether all that was ever written is in the store.
+    pub fn is_settled(&self) -> bool {
+        let Ok(writer) = self.writer() else { return false };
+        let settled = std::fs::read(self.dir.join("settled")).unwrap_or_default();
+        // Nobody has ever written.
+        writer == Writer::default() || serde_json::from_slice(&settled).is_ok_and(|settled: Writer| settled == writer)
+    }
+
+    /// All that was written until now is in the store, and nobody writes now.
+    pub fn put_settled(&self) -> Result<(), FilesError> {
+        let path = self.dir.join("settled");
+        let bytes = serde_json::to_vec(&self.writer()?).map_err(|e| FilesError::Writer(path.clone(), e))?;
+        Ok(replace_file(&path, &bytes)?)
     }
 
     /// The log, ours alone; true if for O_DIRECT.

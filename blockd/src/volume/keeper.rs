@@ -11,7 +11,7 @@ use crate::engine::log::{CompleteSegment, Event, SegmentName};
 use bytes::Bytes;
 use hive_blockd_store::{StoreError, Version};
 use rustix::fs::OFlags;
-use std::collections::{BTreeMap, HashMap};
+use std::collections::{BTreeMap, HashMap, HashSet};
 use std::fs::OpenOptions;
 use std::io;
 use std::os::unix::fs::{FileExt, OpenOptionsExt};
@@ -20,7 +20,7 @@ use std::sync::atomic::{AtomicU64, Ordering};
 use std::sync::{Arc, Mutex, PoisonError};
 use std::time::{Duration, Instant};
 use tokio::sync::mpsc::UnboundedReceiver;
-use tokio::sync::{Notify, Semaphore, oneshot};
+use tokio::sync::{Notify, Semaphore, oneshot, watch};
 use tokio::task::JoinSet;
 
 /// Segments of one volume on their way to the store at a time.
@@ -94,6 +94,20 @@ pub struct Keeper {
     size_bytes: AtomicU64,
     state: Mutex<State>,
     changed: Notify,
+    /// There are segments to remove from the store.
+    freed: Notify,
+    /// What the file says is to be removed.
+    noting: tokio::sync::Mutex<HashSet<SegmentName>>,
+    reached: watch::Sender<Reached>,
+}
+
+/// How far the volume is in the store.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub struct Reached {
+    /// See [`Manifest::covers`].
+    pub covers: u32,
+    /// It will not get any further: the engine is gone, or may not write any more.
+    pub ended: bool,
 }
 
 #[derive(Debug, Default)]
@@ -102,7 +116,11 @@ struct State {
     segments: BTreeMap<u32, (CompleteSegment, bool)>,
     checkpoint: Option<Arc<Checkpoint>>,
     /// Not referred to here any more, but perhaps by the manifest in the store.
-    dropped: Vec<SegmentName>,
+    dropped: HashSet<SegmentName>,
+    /// Referred to by nobody any more, and perhaps still in the store.
+    free: HashSet<SegmentName>,
+    /// Since when the manifest lacks something that the store has.
+    uncommitted_since: Option<Instant>,
     /// Bytes that the store took, and since when they are counted.
     drained: u64,
     drained_since: Option<Instant>,
@@ -122,7 +140,13 @@ impl Keeper {
         manifest: Option<(Manifest, Version)>,
         checkpoint: Checkpoint,
     ) -> Arc<Self> {
-        let state = State { checkpoint: Some(Arc::new(checkpoint)), ..State::default() };
+        let noted = files.dropped();
+        let has: HashSet<_> = super::stored_names(&checkpoint).into_iter().collect();
+        let dropped: HashSet<_> = noted.iter().copied().filter(|name| !has.contains(name)).collect();
+        // Until the manifest in the store does without them.
+        backing.hold(Holder::volume(volume), dropped.iter().copied());
+        let covers = manifest.as_ref().map_or(0, |(manifest, _)| manifest.covers);
+        let state = State { checkpoint: Some(Arc::new(checkpoint)), dropped, ..State::default() };
         Arc::new(Self {
             name,
             size_bytes: AtomicU64::new(size_bytes),
@@ -135,7 +159,23 @@ impl Keeper {
             manifest: Mutex::new(manifest),
             state: Mutex::new(state),
             changed: Notify::new(),
+            freed: Notify::new(),
+            noting: tokio::sync::Mutex::new(noted.into_iter().collect()),
+            reached: watch::Sender::new(Reached { covers, ended: false }),
         })
+    }
+
+    /// How far the volume is in the store, now and from now on.
+    pub fn reached(&self) -> watch::Receiver<Reached> {
+        self.reached.subscribe()
+    }
+
+    /// Bytes that are in the store and not yet in the manifest, without which they are lost with this node, and since when.
+    pub fn uncommitted(&self) -> (u64, Option<Instant>) {
+        let (state, covers) = (self.state(), self.reached.borrow().covers);
+        let uncommitted = state.segments.range(covers..).filter(|(_, (_, uploaded))| *uploaded && self.upload);
+        let bytes = uncommitted.map(|(_, (segment, _))| u64::from(segment.end) * BLOCK_BYTES as u64).sum();
+        (bytes, state.uncommitted_since.filter(|_| bytes > 0))
     }
 
     /// The volume has grown.
@@ -157,6 +197,9 @@ impl Keeper {
         let uploads = Arc::new(Semaphore::new(UPLOADS));
         let mut uploading = JoinSet::new();
         let committer = tokio::spawn(self.clone().keep_committed());
+        let remover = tokio::spawn(self.clone().keep_removing());
+        // What a predecessor left to be done.
+        self.changed.notify_one();
         while let Some(order) = orders.recv().await {
             match order {
                 Order::Save { bytes, cuts } => drop(tokio::spawn(self.clone().save(bytes, cuts))),
@@ -179,6 +222,10 @@ impl Keeper {
             }
         }
         committer.abort();
+        remover.abort();
+        // Neither does anything for us any more when others are told so.
+        drop((committer.await, remover.await));
+        self.reached.send_modify(|reached| reached.ended = true);
         uploads.close();
         let end = async { while uploading.join_next().await.is_some() {} };
         if tokio::time::timeout(LAST_UPLOADS, end).await.is_err() {
@@ -257,6 +304,7 @@ impl Keeper {
             if !std::mem::replace(uploaded, true) {
                 self.backing.hold(Holder::volume(self.volume), [name]);
             }
+            state.uncommitted_since.get_or_insert_with(Instant::now);
             state.drained += len;
             let since = *state.drained_since.get_or_insert_with(Instant::now);
             let passed = since.elapsed();
@@ -285,21 +333,21 @@ impl Keeper {
             state.segments.remove(&name.id.seq);
         }
         // Perhaps in the store although nobody told us: it was uploaded for a snapshot while the volume was not open.
-        state.dropped.push(name);
+        state.dropped.insert(name);
         drop(state);
         self.changed.notify_one();
     }
 
-    /// Keep the manifest true, and then remove what it does not refer to any more.
+    /// Keep the manifest true, and then let the store go of what it does not refer to any more.
     async fn keep_committed(self: Arc<Self>) {
-        let mut dropped = Vec::new();
         loop {
             self.changed.notified().await;
             if self.upload {
                 tokio::time::sleep(COMMIT_INTERVAL).await;
             }
             // In this order: what is dropped here is not in the checkpoint that is committed.
-            dropped.append(&mut self.state().dropped);
+            let dropped = self.state().dropped.clone();
+            self.note_dropped().await;
             if self.upload {
                 match self.commit().await {
                     Progress::Made => {}
@@ -311,12 +359,58 @@ impl Keeper {
                     }
                     Progress::Fenced(reason) => {
                         self.caller.call(Event::Fenced(reason));
+                        self.reached.send_modify(|reached| reached.ended = true);
                         return;
                     }
                 }
             }
-            let free = self.backing.release(Holder::volume(self.volume), std::mem::take(&mut dropped));
-            self.backing.discard(free).await;
+            let free = self.backing.release(Holder::volume(self.volume), dropped.iter().copied());
+            {
+                let mut state = self.state();
+                state.dropped.retain(|name| !dropped.contains(name));
+                state.free.extend(free);
+            }
+            self.freed.notify_one();
+        }
+    }
+
+    /// Remove what nobody refers to from the store, however long that takes. The commits do not wait for it.
+    async fn keep_removing(self: Arc<Self>) {
+        loop {
+            self.freed.notified().await;
+            loop {
+                let next = self.state().free.iter().next().copied();
+                let Some(name) = next else { break };
+                if !self.backing.is_referenced(name) {
+                    let key = segment_key(name);
+                    let removed = self.backing.patiently(&key, || self.backing.store.delete(&key)).await;
+                    if let Err(error) = removed {
+                        tracing::error!(volume = self.name, key, %error, "cannot remove a segment that nobody refers to");
+                    }
+                }
+                self.state().free.remove(&name);
+            }
+            self.note_dropped().await;
+        }
+    }
+
+    /// Make durable what is to be removed from the store, if that has changed: whoever opens the volume next goes on with it.
+    async fn note_dropped(&self) {
+        let mut noted = self.noting.lock().await;
+        let names: HashSet<SegmentName> = {
+            let state = self.state();
+            // Others were never in the store.
+            let held = state.dropped.iter().filter(|name| self.backing.is_referenced(**name));
+            held.chain(&state.free).copied().collect()
+        };
+        if *noted == names {
+            return;
+        }
+        let (files, put) = (self.files.clone(), names.clone());
+        match tokio::task::spawn_blocking(move || files.put_dropped(put)).await {
+            Ok(Ok(())) => *noted = names,
+            Ok(Err(error)) => tracing::warn!(volume = self.name, %error, "cannot note what is to be removed"),
+            Err(_) => {}
         }
     }
 
@@ -366,7 +460,14 @@ impl Keeper {
                     (Progress::Failed, None)
                 }
             };
-        if known.is_some() {
+        if let Some((manifest, _)) = &known {
+            let covers = manifest.covers;
+            self.reached.send_modify(|reached| reached.covers = covers);
+            let mut state = self.state();
+            if !state.segments.range(covers..).any(|(_, (_, uploaded))| *uploaded) {
+                state.uncommitted_since = None;
+            }
+            drop(state);
             *self.manifest.lock().unwrap_or_else(PoisonError::into_inner) = known;
         }
         progress
@@ -408,19 +509,25 @@ enum Progress {
 
 /// The segments that a checkpoint cannot do without: those with data of the map or leaves of it.
 pub fn needed_segments(checkpoint: &Checkpoint) -> Vec<SavedSegment> {
-    let homes: std::collections::HashSet<u32> = checkpoint.homes.iter().map(|(_, home)| home.place.seq).collect();
+    let homes: HashSet<u32> = checkpoint.homes.iter().map(|(_, home)| home.place.seq).collect();
     checkpoint.segments.iter().filter(|s| s.live > 0 || homes.contains(&s.id.seq)).copied().collect()
 }
 
 /// The used part of a complete segment in a local log.
 pub fn read_slot(log: &Path, slot: u32, end: u16) -> io::Result<AlignedBuffer> {
+    read_slot_part(log, slot, 0, end)
+}
+
+/// Blocks of a segment in a local log.
+pub fn read_slot_part(log: &Path, slot: u32, block: u16, blocks: u16) -> io::Result<AlignedBuffer> {
     let mut options = OpenOptions::new();
     options.read(true);
     // Not through the page cache where that can be avoided: it is read once.
     let direct = options.clone().custom_flags(OFlags::DIRECT.bits() as i32).open(log);
     let file = direct.or_else(|_| options.open(log))?;
-    let mut buffer = AlignedBuffer::new(usize::from(end) * BLOCK_BYTES);
-    file.read_exact_at(buffer.as_mut_slice(), u64::from(slot) * SEGMENT_BYTES)?;
+    let mut buffer = AlignedBuffer::new(usize::from(blocks) * BLOCK_BYTES);
+    let offset = u64::from(slot) * SEGMENT_BYTES + u64::from(block) * BLOCK_BYTES as u64;
+    file.read_exact_at(buffer.as_mut_slice(), offset)?;
     Ok(buffer)
 }
 
@@ -433,4 +540,88 @@ pub fn say(error: &StoreError) -> String {
         source = error.source();
     }
     text
+}
+
+#[cfg(test)]
+mod tests {
+    use super::super::link::{self, Link};
+    use super::*;
+    use crate::engine::check::SegmentId;
+    use hive_blockd_store::faulty::{FaultyStore, Outage};
+    use hive_blockd_store::{ChunkCache, DirStore, ObjectStore};
+
+    const VOLUME: VolumeUid = [7; 16];
+    const PATIENCE: Duration = Duration::from_secs(60);
+
+    struct Node {
+        dir: tempfile::TempDir,
+        store: Arc<FaultyStore>,
+    }
+
+    impl Node {
+        fn files(&self) -> VolumeFiles {
+            VolumeFiles::new(self.dir.path().join("volume"))
+        }
+
+        /// A daemon's start, and its keeper of the volume; it lives as long as the runtime that it is started on.
+        fn keeper(&self) -> (Arc<Keeper>, Link) {
+            let cache = ChunkCache::open(&self.dir.path().join("cache"), 1 << 20).unwrap();
+            let backing = Arc::new(Backing::new(self.store.clone(), cache));
+            let (orders, receiver) = tokio::sync::mpsc::unbounded_channel();
+            let (link, caller) = link::connect(orders, backing.clone()).unwrap();
+            let checkpoint = self.files().checkpoint().unwrap();
+            let waiters = Arc::default();
+            let (name, files) = ("disk".to_owned(), self.files());
+            let keeper = Keeper::new(name, 4096, VOLUME, files, backing, caller, waiters, false, None, checkpoint);
+            tokio::spawn(keeper.clone().run(receiver));
+            (keeper, link)
+        }
+    }
+
+    async fn eventually(what: &str, mut holds: impl AsyncFnMut() -> bool) {
+        let deadline = Instant::now() + PATIENCE;
+        while !holds().await {
+            assert!(Instant::now() < deadline, "never: {what}");
+            tokio::time::sleep(Duration::from_millis(5)).await;
+        }
+    }
+
+    /// As a daemon has one; ending it ends all that it does.
+    fn runtime() -> tokio::runtime::Runtime {
+        tokio::runtime::Builder::new_multi_thread().worker_threads(2).enable_all().build().unwrap()
+    }
+
+    #[test]
+    fn what_cannot_be_removed_now_is_removed_later_also_by_a_successor() {
+        let dir = tempfile::tempdir().unwrap();
+        let inner = DirStore::open(&dir.path().join("store")).unwrap();
+        let node = Node { store: FaultyStore::new(Arc::new(inner), 1), dir };
+        node.files().create(&Checkpoint::empty(VOLUME, None)).unwrap();
+        let name = |seq| SegmentName { owner: VOLUME, id: SegmentId { epoch: 1, incarnation: 0, seq } };
+        let keys: Vec<String> = (1..=3).map(|seq| segment_key(name(seq))).collect();
+        let killed = runtime();
+        killed.block_on(async {
+            for key in &keys {
+                node.store.put(key, Bytes::from_static(b"segment")).await.unwrap();
+            }
+            let (keeper, _link) = node.keeper();
+            keeper.backing.hold(Holder::volume(VOLUME), (1..=3).map(name));
+            // Somebody else needs it still.
+            let snapshot = Holder::snapshot(&"snap".parse().unwrap());
+            keeper.backing.hold(snapshot, [name(3)]);
+            node.store.set_outage(Outage::Refusing);
+            (1..=3).for_each(|seq| keeper.forget(name(seq)));
+            let files = node.files();
+            eventually("those to remove are noted", async || files.dropped().len() == 2).await;
+        });
+        killed.shutdown_background();
+        node.store.set_outage(Outage::None);
+        let (all, files) = (node.store.inner().clone(), node.files());
+        runtime().block_on(async {
+            assert_eq!(all.list("segments/").await.unwrap().len(), 3, "the outage kept them");
+            let (_keeper, _link) = node.keeper();
+            eventually("they are removed", async || all.list("segments/").await.unwrap() == keys[2..]).await;
+            eventually("nothing is noted any more", async || files.dropped().is_empty()).await;
+        });
+    }
 }

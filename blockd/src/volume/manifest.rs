@@ -47,6 +47,9 @@ pub struct Manifest {
     pub map: Option<String>,
     /// The log behind the checkpoint, in order.
     pub suffix: Vec<StoredSegment>,
+    /// All segments before this number are in it, or hold nothing any more that the volume needs.
+    #[serde(default)]
+    pub covers: u32,
 }
 
 pub fn manifest_key(volume: VolumeUid) -> String {
@@ -115,6 +118,7 @@ pub async fn claim(
                     nonce: nonce(),
                     map: None,
                     suffix: Vec::new(),
+                    covers: 0,
                 };
                 (empty, Condition::Absent)
             }
@@ -167,7 +171,8 @@ pub async fn commit(
     {
         return Commit::Failed(error);
     }
-    let next = Manifest { nonce: nonce(), map: Some(map), suffix, size_bytes, ..current.clone() };
+    let covers = suffix.last().map_or(checkpoint.tail.place.seq, |last| last.seq.saturating_add(1));
+    let next = Manifest { nonce: nonce(), map: Some(map), suffix, covers, size_bytes, ..current.clone() };
     let bytes = match serde_json::to_vec(&next) {
         Ok(bytes) => Bytes::from(bytes),
         Err(error) => return Commit::Fenced(error.to_string()),

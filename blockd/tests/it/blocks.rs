@@ -77,7 +77,7 @@ fn a_raw_file_comes_back_as_it_went_in() {
         assert!(daemon.export_volume(&clone)[..expected.len()] == expected);
         let copy = format!("copy-of-{name}");
         let (source_snapshot_id, snapshot_id) = (snapshot(name), snapshot(&copy));
-        let copied = Request::CopySnapshot { source_snapshot_id, snapshot_id, encrypted: true };
+        let copied = Request::CopySnapshot { source_snapshot_id, source_store: None, snapshot_id, encrypted: true };
         assert!(matches!(daemon.ask(&copied), Reply::Snapshot(_)));
         assert!(daemon.await_snapshot(&copy).encrypted);
         daemon.delete_volume(&clone);

@@ -1,5 +1,6 @@
 //! Starts, kills and asks the real `blockd`.
 
+use crate::watch::{TEST_PATIENCE, Watch, show_stacks};
 use hive_blockd_api::{
     CheckReport, ErrorKind, ExportSource, Limits, Metrics, NewSnapshot, Reply, Request, Snapshot, SnapshotId,
     SnapshotState, Volume, VolumeId,
@@ -8,18 +9,22 @@ use std::collections::BTreeMap;
 use std::io::{BufRead, BufReader, Write};
 use std::os::unix::net::UnixStream;
 use std::path::{Path, PathBuf};
-use std::process::{Child, Command, Stdio};
+use std::process::{Child, Command, ExitStatus, Stdio};
 use std::sync::atomic::{AtomicU32, Ordering};
 use std::time::{Duration, Instant};
 
 /// How long anything may take that should be quick; a limit for broken code, not a measurement. A busy machine's disk has been seen to
 /// do nothing for 20 seconds.
 pub const PATIENCE: Duration = Duration::from_secs(60);
+/// How long one reply may take: a snapshot alone may wait for the disk for a minute, an export or a check moves gigabytes.
+const REPLY_PATIENCE: Duration = Duration::from_secs(240);
 
 /// A daemon with directories of its own, killed when dropped.
 pub struct Daemon {
     pub dir: tempfile::TempDir,
     child: Child,
+    /// How long the test may take.
+    pub watch: Watch,
 }
 
 pub fn volume(name: &str) -> VolumeId {
@@ -84,8 +89,9 @@ impl Daemon {
     pub fn start_with(dir: tempfile::TempDir, more: &str) -> Self {
         let text = format!("state_dir = '{0}/state'\nrun_dir = '{0}/run'\n{more}", dir.path().display());
         std::fs::write(dir.path().join("blockd.toml"), text).unwrap();
+        let watch = Watch::test(TEST_PATIENCE);
         let child = spawn(dir.path());
-        let daemon = Self { dir, child };
+        let daemon = Self { dir, child, watch };
         daemon.connect();
         daemon
     }
@@ -103,10 +109,16 @@ impl Daemon {
 
     pub fn ask_line(&self, line: &str) -> Reply {
         let mut stream = self.connect();
+        stream.set_read_timeout(Some(REPLY_PATIENCE)).unwrap();
+        stream.set_write_timeout(Some(REPLY_PATIENCE)).unwrap();
         stream.write_all(line.as_bytes()).unwrap();
         stream.write_all(b"\n").unwrap();
         let mut reply = String::new();
-        BufReader::new(stream).read_line(&mut reply).unwrap();
+        if let Err(error) = BufReader::new(stream).read_line(&mut reply) {
+            let asked = line.get(..200).unwrap_or(line);
+            show_stacks(&format!("no reply to {asked}"));
+            panic!("no reply to {asked}: {error}");
+        }
         serde_json::from_str(&reply).unwrap()
     }
 
@@ -162,6 +174,15 @@ impl Daemon {
         std::fs::write(&path, bytes).unwrap();
         let reply = self.ask(&Request::ImportSnapshot { snapshot_id: snapshot(name), path, encrypted: false });
         assert!(matches!(reply, Reply::Snapshot(_)), "{reply:?}");
+    }
+
+    /// The same, unless the name is still taken by a deleted one.
+    pub fn import_or_refused(&self, name: &str, bytes: &[u8]) -> bool {
+        let path = self.dir.path().join(format!("{name}.img"));
+        std::fs::write(&path, bytes).unwrap();
+        let reply = self.ask(&Request::ImportSnapshot { snapshot_id: snapshot(name), path, encrypted: false });
+        assert!(matches!(reply, Reply::Snapshot(_) | Reply::Error { kind: ErrorKind::InUse, .. }), "{reply:?}");
+        matches!(reply, Reply::Snapshot(_))
     }
 
     /// A snapshot of one volume; completed when this returns.
@@ -270,14 +291,28 @@ impl Daemon {
     /// SIGKILL.
     pub fn kill(&mut self) {
         self.child.kill().unwrap();
-        self.child.wait().unwrap();
+        self.await_end("the end of a killed daemon");
+    }
+
+    fn await_end(&mut self, what: &str) -> ExitStatus {
+        let deadline = Instant::now() + REPLY_PATIENCE;
+        loop {
+            if let Some(status) = self.child.try_wait().unwrap() {
+                return status;
+            }
+            if Instant::now() > deadline {
+                show_stacks(what);
+                panic!("never: {what}");
+            }
+            std::thread::sleep(Duration::from_millis(1));
+        }
     }
 
     /// SIGTERM; true if it ended well.
     pub fn terminate(&mut self) -> bool {
         let status = Command::new("kill").arg(self.child.id().to_string()).status().unwrap();
         assert!(status.success());
-        self.child.wait().unwrap().success()
+        self.await_end("the end of a daemon that was asked to").success()
     }
 
     pub fn restart(&mut self) {

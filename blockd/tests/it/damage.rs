@@ -12,14 +12,14 @@ use std::time::{Duration, Instant};
 
 const MIB: u64 = 1 << 20;
 
-fn fill(disk: &mut Frontend, blocks: u64, version: u32) {
+pub fn fill(disk: &mut Frontend, blocks: u64, version: u32) {
     for block in 0..blocks {
         assert_eq!(disk.write(block * 4096, &block_bytes(block, version)), 0);
     }
     assert_eq!(disk.run(FLUSH, 0, 0, 0), 0);
 }
 
-fn flip(path: &Path, offset: u64) {
+pub fn flip(path: &Path, offset: u64) {
     let file = File::options().read(true).write(true).open(path).unwrap();
     let mut byte = [0];
     file.read_exact_at(&mut byte, offset).unwrap();
@@ -27,7 +27,7 @@ fn flip(path: &Path, offset: u64) {
 }
 
 /// Where a block of the file holds these bytes.
-fn find(path: &Path, block: &[u8]) -> u64 {
+pub fn find(path: &Path, block: &[u8]) -> u64 {
     let bytes = std::fs::read(path).unwrap();
     let found = bytes.chunks(4096).position(|chunk| chunk == block);
     found.unwrap() as u64 * 4096
@@ -38,7 +38,7 @@ fn try_read(disk: &mut Frontend, block: u64) -> u8 {
     disk.run(READ, block * 8, DATA, 4096)
 }
 
-fn log(daemon: &Daemon, name: &str) -> PathBuf {
+pub fn log(daemon: &Daemon, name: &str) -> PathBuf {
     daemon.state().join(format!("volumes/{name}/log"))
 }
 

@@ -49,8 +49,12 @@ fn nothing_of_an_encrypted_volume_is_seen_outside() {
     assert_eq!(clone.write(8 * MIB, &marked(1)), 0);
     daemon.take_snapshot("clone", "snap-of-clone");
     assert!(daemon.describe_snapshot("snap-of-clone").encrypted);
-    let copy =
-        Request::CopySnapshot { source_snapshot_id: snapshot("snap"), snapshot_id: snapshot("copy"), encrypted: false };
+    let copy = Request::CopySnapshot {
+        source_snapshot_id: snapshot("snap"),
+        source_store: None,
+        snapshot_id: snapshot("copy"),
+        encrypted: false,
+    };
     assert!(matches!(daemon.ask(&copy), Reply::Snapshot(_)));
     assert!(daemon.await_snapshot("copy").encrypted, "a copy of an encrypted snapshot is encrypted");
     assert_eq!(marker_files(&daemon), Vec::<std::path::PathBuf>::new());

@@ -2,9 +2,12 @@
 //! whatever they like into the rings.
 
 use crate::daemon::PATIENCE;
+use crate::watch::Watch;
 use rustix::event::{PollFd, PollFlags, poll};
 use std::fs::File;
+use std::net::Shutdown;
 use std::os::fd::AsRawFd;
+use std::os::unix::net::UnixStream;
 use std::path::{Path, PathBuf};
 use std::sync::atomic::{Ordering, fence};
 use std::time::{Duration, Instant};
@@ -53,6 +56,9 @@ struct Queue {
     used: u16,
 }
 
+/// How long all messages of one connection may take: less than [`PATIENCE`], so that one that hangs may be tried again.
+const CONNECT_PATIENCE: Duration = Duration::from_secs(50);
+
 pub struct Frontend {
     socket: PathBuf,
     features: u64,
@@ -82,23 +88,42 @@ impl Frontend {
         frontend
     }
 
-    /// Connect (again), as a VMM does: everything is said anew, and the inflight region is handed back.
+    /// Connect (again), as a VMM does: everything is said anew, and the inflight region is handed back. Until all of it is said the
+    /// daemon may die, or be a dead one whose socket the kernel has not cleared away yet: then it begins again.
     pub fn reconnect(&mut self) {
         self.connection = None;
         let deadline = Instant::now() + PATIENCE;
-        // A dead daemon's socket may take the connection for a moment before the kernel has cleared it away.
-        let mut connection = loop {
-            match self.begin() {
-                Ok(connection) => break connection,
-                Err(e) if Instant::now() > deadline => panic!("cannot connect: {e}"),
-                Err(_) => std::thread::sleep(Duration::from_millis(2)),
+        loop {
+            match self.try_connect() {
+                Ok(connection) => break self.connection = Some(connection),
+                Err(e) => assert!(Instant::now() < deadline, "cannot connect to {}: {e}", self.socket.display()),
             }
-        };
-        let (inflight, file) = self.inflight.get_or_insert_with(|| {
+            std::thread::sleep(Duration::from_millis(2));
+        }
+    }
+
+    fn try_connect(&mut self) -> vhost::Result<Connection> {
+        let socket = UnixStream::connect(&self.socket).map_err(vhost::vhost_user::Error::SocketConnect)?;
+        // The client waits for its replies for ever, whatever the socket's timeout.
+        let ours = socket.try_clone().map_err(vhost::vhost_user::Error::SocketError)?;
+        let what = format!("connecting to {}", self.socket.display());
+        let _watch = Watch::new(what, CONNECT_PATIENCE, move || drop(ours.shutdown(Shutdown::Both)));
+        let mut connection = Connection::from_stream(socket, self.queues.len() as u64);
+        connection.set_owner()?;
+        let offered = connection.get_features()?;
+        assert_eq!(self.features & !offered, 0, "the device offers {offered:#x}");
+        let protocol = connection.get_protocol_features()?;
+        connection.set_protocol_features(protocol)?;
+        assert!(protocol.contains(VhostUserProtocolFeatures::INFLIGHT_SHMFD));
+        connection.set_hdr_flags(VhostUserHeaderFlag::NEED_REPLY);
+        connection.set_features(self.features)?;
+        if self.inflight.is_none() {
             let ask = VhostUserInflight::new(0, 0, self.queues.len() as u16, QUEUE_SIZE);
-            connection.get_inflight_fd(&ask).unwrap()
-        });
-        connection.set_inflight_fd(inflight, file.as_raw_fd()).unwrap();
+            self.inflight = Some(connection.get_inflight_fd(&ask)?);
+        }
+        if let Some((inflight, file)) = &self.inflight {
+            connection.set_inflight_fd(inflight, file.as_raw_fd())?;
+        }
         let region = VhostUserMemoryRegionInfo {
             guest_phys_addr: GUEST_BASE,
             memory_size: MEMORY_BYTES as u64,
@@ -106,11 +131,11 @@ impl Frontend {
             mmap_offset: 0,
             mmap_handle: self.file.as_raw_fd(),
         };
-        connection.set_mem_table(&[region]).unwrap();
+        connection.set_mem_table(&[region])?;
         for (index, queue) in self.queues.iter().enumerate() {
             let base = self.memory.as_ptr() as u64 + index as u64 * RING_STRIDE;
-            connection.set_vring_num(index, QUEUE_SIZE).unwrap();
-            connection.set_vring_base(index, 0).unwrap();
+            connection.set_vring_num(index, QUEUE_SIZE)?;
+            connection.set_vring_base(index, 0)?;
             let addresses = VringConfigData {
                 queue_max_size: QUEUE_SIZE,
                 queue_size: QUEUE_SIZE,
@@ -120,24 +145,11 @@ impl Frontend {
                 avail_ring_addr: base + AVAILABLE,
                 log_addr: None,
             };
-            connection.set_vring_addr(index, &addresses).unwrap();
-            connection.set_vring_kick(index, &queue.kick).unwrap();
-            connection.set_vring_call(index, &queue.call).unwrap();
-            connection.set_vring_enable(index, true).unwrap();
+            connection.set_vring_addr(index, &addresses)?;
+            connection.set_vring_kick(index, &queue.kick)?;
+            connection.set_vring_call(index, &queue.call)?;
+            connection.set_vring_enable(index, true)?;
         }
-        self.connection = Some(connection);
-    }
-
-    fn begin(&self) -> vhost::Result<Connection> {
-        let mut connection = Connection::connect(&self.socket, self.queues.len() as u64)?;
-        connection.set_owner()?;
-        let offered = connection.get_features()?;
-        assert_eq!(self.features & !offered, 0, "the device offers {offered:#x}");
-        let protocol = connection.get_protocol_features()?;
-        connection.set_protocol_features(protocol)?;
-        assert!(protocol.contains(VhostUserProtocolFeatures::INFLIGHT_SHMFD));
-        connection.set_hdr_flags(VhostUserHeaderFlag::NEED_REPLY);
-        connection.set_features(self.features)?;
         Ok(connection)
     }
 

@@ -2,6 +2,7 @@
 //! and again. `BLOCKD_GUEST_KILLS` says how often.
 
 use crate::daemon::Daemon;
+use crate::watch::{TEST_PATIENCE, Watch};
 use std::io::{BufRead, BufReader, Write};
 use std::path::{Path, PathBuf};
 use std::process::{Child, ChildStdout, Command, Stdio};
@@ -180,11 +181,13 @@ fn formatted(daemon: &Daemon, name: &str, mkfs: &[&str]) -> PathBuf {
 #[test]
 fn file_systems_of_a_guest_survive_the_daemons_deaths() {
     let kills = std::env::var("BLOCKD_GUEST_KILLS").map_or(DEFAULT_KILLS, |kills| kills.parse().unwrap());
+    let patience = 2 * GUEST_PATIENCE + Duration::from_secs(4) * kills as u32;
     let mut daemon = Daemon::start();
+    daemon.watch = Watch::test(TEST_PATIENCE + patience);
     let disks = [formatted(&daemon, "ext4", &["mkfs.ext4", "-q"]), formatted(&daemon, "xfs", &["mkfs.xfs", "-q"])];
     let (mut qemu, mut console) = boot(&disks);
     let mut keyboard = qemu.stdin.take().unwrap();
-    let _guard = Guard::new(qemu, 2 * GUEST_PATIENCE + Duration::from_secs(4) * kills as u32);
+    let _guard = Guard::new(qemu, patience);
     console.until("GUEST ready");
     for kill in 0..kills {
         let deadline = Instant::now() + GUEST_PATIENCE;

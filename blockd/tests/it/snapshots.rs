@@ -4,6 +4,7 @@ use crate::daemon::{Daemon, error_kind, eventually, snapshot, volume};
 use crate::frontend::*;
 use crate::load::{Load, block_bytes, version_of, versions};
 use hive_blockd_api::{ErrorKind, Limits, NewSnapshot, Reply, Request, SnapshotState};
+use std::io::Write;
 use std::time::Duration;
 
 const MIB: u64 = 1 << 20;
@@ -226,8 +227,12 @@ fn what_is_deleted_leaves_nothing_in_the_store() {
     daemon.take_snapshot("disk", "two");
     daemon.create("clone", BLOCKS * 4096, Some("two"));
     daemon.create("machine", MIB, Some("image"));
-    let copy =
-        Request::CopySnapshot { source_snapshot_id: snapshot("one"), snapshot_id: snapshot("copy"), encrypted: false };
+    let copy = Request::CopySnapshot {
+        source_snapshot_id: snapshot("one"),
+        source_store: None,
+        snapshot_id: snapshot("copy"),
+        encrypted: false,
+    };
     assert!(matches!(daemon.ask(&copy), Reply::Snapshot(_)));
     daemon.await_snapshot("copy");
     // Pending ones too, and one whose daemon dies.
@@ -261,6 +266,21 @@ fn what_is_deleted_leaves_nothing_in_the_store() {
     assert_eq!(daemon.export_volume("clone"), kept);
     gone(&daemon, "clone");
     daemon.await_empty_store();
+}
+
+#[test]
+fn snapshots_that_are_being_removed_hold_nobody_up() {
+    let daemon = Daemon::start();
+    daemon.create("disk", MIB, None);
+    for round in 0..6 {
+        let names: Vec<String> = (0..12).map(|i| format!("image-{round}-{i}")).collect();
+        names.iter().for_each(|name| daemon.import(name, &[7; 40_000]));
+        names.iter().for_each(|name| daemon.delete_snapshot(name));
+        // Their removal ends in the background while the volume is opened, cut and closed.
+        for _ in 0..4 {
+            assert_eq!(daemon.export_volume("disk"), vec![0; MIB as usize]);
+        }
+    }
 }
 
 #[test]
@@ -325,11 +345,15 @@ fn a_snapshot_deleted_while_pending_holds_nothing_back() {
         daemon.begin_snapshots(&[("disk", &name)]);
         daemon.delete_snapshot(&name);
     }
-    // 400 MiB, over and over the same 4 MiB: what is dead must become free.
-    load.run(102_400);
-    load.drain();
-    let allocated = daemon.describe("disk").allocated_bytes;
-    assert!(allocated < 640 * MIB, "the log of {} MiB has {} MiB", BLOCKS * 4096 / MIB, allocated / MIB);
+    // Over and over the same 4 MiB: what is dead must become free. Held back, the log would have all that was written, and a header
+    // for every few blocks.
+    let mut written = 0;
+    eventually("the log is half of what was written", || {
+        load.run(2048);
+        load.drain();
+        written += 2048 * 4096;
+        2 * daemon.describe("disk").allocated_bytes < written
+    });
     assert_eq!(daemon.ask(&Request::ListSnapshots), Reply::Snapshots(Vec::new()));
     load.verify();
 }
@@ -391,4 +415,80 @@ fn an_unfinished_snapshot_says_so() {
     let other = NewSnapshot { volume_id: volume("other"), snapshot_id: snapshot("snap") };
     let reply = daemon.ask(&Request::CreateSnapshots { snapshots: vec![other] });
     assert_eq!(error_kind(&reply), Some(ErrorKind::Exists));
+}
+
+#[test]
+fn snapshots_of_several_volumes_exist_together_whenever_the_daemon_dies() {
+    let mut daemon = Daemon::start();
+    let volumes: Vec<String> = (0..8).map(|i| format!("disk-{i}")).collect();
+    for name in &volumes {
+        daemon.create(name, MIB, None);
+        daemon.attach(name, 1);
+    }
+    let (mut none, mut all) = (0, 0);
+    for round in 0..24u64 {
+        let new = |name: &String| NewSnapshot {
+            volume_id: volume(name),
+            snapshot_id: snapshot(&format!("snap-{round}-of-{name}")),
+        };
+        let request = Request::CreateSnapshots { snapshots: volumes.iter().map(new).collect() };
+        let mut stream = daemon.connect();
+        writeln!(stream, "{}", serde_json::to_string(&request).unwrap()).unwrap();
+        std::thread::sleep(Duration::from_millis(round * 2));
+        daemon.kill_and_restart();
+        let Reply::Snapshots(found) = daemon.ask(&Request::ListSnapshots) else { panic!("no list") };
+        let prefix = format!("snap-{round}-of-");
+        match found.iter().filter(|snapshot| snapshot.snapshot_id.as_ref().starts_with(&prefix)).count() {
+            0 => none += 1,
+            8 => all += 1,
+            some => panic!("round {round}: {some} of 8 snapshots exist"),
+        }
+        // Whatever came of it, asked again all exist.
+        let reply = daemon.ask(&request);
+        assert!(matches!(&reply, Reply::Snapshots(s) if s.len() == 8), "round {round}: {reply:?}");
+    }
+    eprintln!("killed before {none} times, after {all} times");
+    for name in volumes {
+        daemon.await_snapshot(&format!("snap-0-of-{name}"));
+    }
+}
+
+#[test]
+fn a_volume_may_be_attached_while_it_is_read() {
+    let daemon = Daemon::start();
+    let mut load = loaded(&daemon, "disk", false);
+    for round in 0..8 {
+        load.run(2000);
+        load.drain();
+        daemon.detach("disk");
+        let expected = load.sent.clone();
+        std::thread::scope(|scope| {
+            // They begin while nobody has it attached.
+            let readers: Vec<_> = (0..3).map(|_| scope.spawn(|| daemon.check("disk"))).collect();
+            std::thread::sleep(Duration::from_millis(2 * round));
+            let socket = daemon.attach("disk", 1);
+            let mut disk = Frontend::connect(&socket, 1, F_FLUSH | EVENT_IDX);
+            // All of it anew, and snapshots, which save maps without what is dead: its place would be used again.
+            for pass in 0..4u32 {
+                for block in (0..BLOCKS).step_by(16) {
+                    let bytes: Vec<u8> = (block..block + 16)
+                        .flat_map(|block| block_bytes(block, expected[block as usize] + pass))
+                        .collect();
+                    assert_eq!(disk.write(block * 4096, &bytes), 0);
+                }
+                daemon.take_snapshot("disk", &format!("snap-{round}-{pass}"));
+                daemon.delete_snapshot(&format!("snap-{round}-{pass}"));
+            }
+            for reader in readers {
+                let report = reader.join().unwrap();
+                assert_eq!((report.blocks_damaged, report.damage), (0, Vec::new()), "round {round}");
+            }
+            load.disk = disk;
+        });
+        load.sent.iter_mut().zip(&mut load.answered).for_each(|(sent, answered)| {
+            *sent += 3;
+            *answered = *sent;
+        });
+        load.verify();
+    }
 }

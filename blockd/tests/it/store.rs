@@ -2,7 +2,7 @@
 
 use crate::daemon::{Daemon, eventually, volume};
 use crate::frontend::*;
-use crate::load::Load;
+use crate::load::{Load, versions};
 use crate::objectd::Objectd;
 use hive_blockd::engine::format::Checkpoint;
 use hive_blockd::snapshot::names;
@@ -236,4 +236,53 @@ fn of_two_daemons_with_one_volume_the_later_one_writes() {
     assert_eq!(theirs.run(FLUSH, 0, 0, 0), 0);
     eventually("the new owner's manifest", || committed(&objectd).is_some_and(|m| m["epoch"].as_u64() > Some(2)));
     assert_eq!(third.check("disk").blocks_damaged, 0);
+}
+
+#[test]
+fn what_a_detached_volume_has_alone_goes_to_the_store() {
+    let mut objectd = Objectd::start();
+    let shared = tempfile::tempdir().unwrap();
+    // No segment is uploaded for its age.
+    let more = format!("rpo_seconds = 100000\nkey_file = '{}/key'", shared.path().display());
+    let mut daemon = start(&objectd, &more);
+    let mut load = loaded(&daemon);
+    load.run(700);
+    load.drain();
+    assert!(daemon.describe("disk").dirty_bytes >= 700 * 4096, "{:?}", daemon.describe("disk"));
+    daemon.detach("disk");
+    eventually("the first is settled", || daemon.describe("disk").dirty_bytes == 0);
+    // What a volume is rebuilt from has all of it.
+    let other = start(&objectd, &more);
+    let restored = other.ask(&Request::RestoreVolume { volume_id: volume("disk") });
+    assert!(matches!(restored, Reply::Volume(_)), "{restored:?}");
+    assert_eq!(versions(&other.export_volume("disk")), load.sent);
+    drop(other);
+
+    // While the store is away the volume may be attached and detached as ever, and says what would be lost.
+    let socket = daemon.attach("disk", 1);
+    load.disk = Frontend::connect(&socket, 1, F_FLUSH | EVENT_IDX);
+    objectd.kill();
+    load.run(300);
+    load.drain();
+    daemon.detach("disk");
+    for _ in 0..3 {
+        assert!(daemon.describe("disk").dirty_bytes >= 300 * 4096, "{:?}", daemon.describe("disk"));
+        let socket = daemon.attach("disk", 1);
+        load.disk = Frontend::connect(&socket, 1, F_FLUSH | EVENT_IDX);
+        load.run(100);
+        load.verify();
+        daemon.detach("disk");
+    }
+    // Nor does the daemon's end make it forget.
+    daemon.kill_and_restart();
+    daemon.connect();
+    assert!(daemon.describe("disk").dirty_bytes >= 300 * 4096, "{:?}", daemon.describe("disk"));
+    objectd.resume();
+    eventually("all is settled", || daemon.describe("disk").dirty_bytes == 0);
+    daemon.kill_and_restart();
+    daemon.connect();
+    assert_eq!(daemon.describe("disk").dirty_bytes, 0, "settled for good");
+    let socket = daemon.attach("disk", 1);
+    load.disk = Frontend::connect(&socket, 1, F_FLUSH | EVENT_IDX);
+    load.verify();
 }

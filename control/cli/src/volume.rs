@@ -141,7 +141,6 @@ fn list(blockd: &Blockd) -> Result<()> {
         Reply::Volumes(volumes) => volumes,
         other => return unexpected(&other),
     };
-    let metrics = metrics(blockd)?;
     say!(
         "{:<22} {:>10} {:>10} {:<9} {:<9} {:>10} {:>5}",
         "VOLUME",
@@ -154,7 +153,6 @@ fn list(blockd: &Blockd) -> Result<()> {
     );
     for volume in volumes {
         let id = volume.volume_id.to_string();
-        let counted = metrics.volumes.get(&id).cloned().unwrap_or_default();
         let attached = match (&volume.socket, volume.connected) {
             (Some(_), true) => "in use",
             (Some(_), false) => "waiting",
@@ -165,8 +163,8 @@ fn list(blockd: &Blockd) -> Result<()> {
             human(volume.size_bytes),
             human(volume.allocated_bytes),
             health(&volume),
-            human(counted.dirty_bytes),
-            counted.rpo_seconds
+            human(volume.dirty_bytes),
+            volume.rpo_seconds
         );
     }
     Ok(())
@@ -186,6 +184,7 @@ fn inspect(blockd: &Blockd, volume_id: VolumeId) -> Result<()> {
     say!("IOPS limit        {}", limit(volume.limits.iops.map(u64::from)));
     say!("throughput limit  {}", volume.limits.throughput_bytes_per_s.map_or("none".into(), |b| human(b) + "/s"));
     say!("on this disk      {}", human(volume.allocated_bytes));
+    say!("not in the store  {}, the oldest for {} s", human(volume.dirty_bytes), volume.rpo_seconds);
     say!("socket            {}", volume.socket.as_ref().map_or("not attached".into(), |s| s.display().to_string()));
     let Some(counted) = metrics(blockd)?.volumes.remove(volume.volume_id.as_ref()) else { return Ok(()) };
     say!("since blockd started:");
@@ -193,7 +192,6 @@ fn inspect(blockd: &Blockd, volume_id: VolumeId) -> Result<()> {
     say!("  writes          {} ({})", counted.writes, human(counted.write_bytes));
     say!("  flushes         {}, discards {}, errors {}", counted.flushes, counted.discards, counted.errors);
     say!("  throttled       {}", counted.throttled);
-    say!("  not in store    {}, the oldest for {} s", human(counted.dirty_bytes), counted.rpo_seconds);
     say!("  remote reads    {}, {} of them from the cache", counted.remote_reads, counted.cache_hits);
     say!("  damaged blocks  {}", counted.damaged_blocks);
     Ok(())

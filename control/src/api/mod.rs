@@ -25,8 +25,9 @@ use crate::store::Stores;
 use hive_bus::Bus;
 use hive_types::Principal;
 use hive_types::error::Resource;
-use hive_types::id::MalformedId;
+use hive_types::id::{AccountId, MalformedId};
 use jiff::Timestamp;
+use std::collections::BTreeSet;
 use std::str::FromStr;
 
 /// What the handlers work with.
@@ -43,6 +44,10 @@ pub struct Api {
 pub struct Place {
     pub region: String,
     pub zone: String,
+    /// The root account.
+    pub account: AccountId,
+    /// Other regions whose snapshots the nodes' blockds can read.
+    pub peer_regions: BTreeSet<String>,
 }
 
 impl Place {

@@ -59,6 +59,7 @@ pub(crate) fn is_passed_on(request: &blockd::Request) -> bool {
         request,
         blockd::Request::DescribeVolume { .. }
             | blockd::Request::StartSnapshot { .. }
+            | blockd::Request::CopySnapshot { .. }
             | blockd::Request::ListSnapshotBlocks { .. }
             | blockd::Request::ListChangedBlocks { .. }
             | blockd::Request::GetSnapshotBlock { .. }

@@ -53,6 +53,10 @@ fn snapshot_name(id: &str) -> Result<blockd::SnapshotId, BackendError> {
     id.parse().map_err(|blockd::BadName(name)| BackendError::BadName(name))
 }
 
+fn store_name(region: &str) -> Result<blockd::StoreName, BackendError> {
+    region.parse().map_err(|blockd::BadName(name)| BackendError::BadName(name))
+}
+
 /// The request for snapshots of one instant.
 pub fn take(snapshots: &[(VolumeId, SnapshotId)]) -> Result<blockd::Request, BackendError> {
     let new = snapshots.iter().map(|(volume, snapshot)| {
@@ -128,9 +132,17 @@ impl Blockd {
         self.ask(format!("take {what}"), &take(snapshots)?, REQUEST_TIMEOUT).await.map(drop)
     }
 
-    pub async fn copy_snapshot(&self, source: &str, id: &str, encrypted: bool) -> Result<(), BackendError> {
+    /// `region`: whose store the source is in; None: ours.
+    pub async fn copy_snapshot(
+        &self,
+        source: &str,
+        region: Option<&str>,
+        id: &str,
+        encrypted: bool,
+    ) -> Result<(), BackendError> {
         let request = blockd::Request::CopySnapshot {
             source_snapshot_id: snapshot_name(source)?,
+            source_store: region.map(store_name).transpose()?,
             snapshot_id: snapshot_name(id)?,
             encrypted,
         };

@@ -60,6 +60,7 @@ async fn follow(node: &Node, snapshot: &SnapshotRecord, found: &blockd::Snapshot
                 snapshot.state = SnapshotState::Completed;
                 snapshot.progress_percent = 100;
                 snapshot.size_gib = snapshot.size_gib.max(size_gib);
+                snapshot.encrypted |= found.encrypted;
                 snapshot.completed_at = Some(Timestamp::now());
             })
             .await
@@ -92,13 +93,8 @@ async fn follow(node: &Node, snapshot: &SnapshotRecord, found: &blockd::Snapshot
 async fn absent(node: &Node, snapshot: &SnapshotRecord) -> Result<Step, StepError> {
     let id = &snapshot.snapshot_id;
     match &snapshot.origin {
-        Origin::Copy(source) => {
-            match node.blockd.copy_snapshot(source.as_str(), id.as_str(), snapshot.encrypted).await {
-                Ok(()) => Ok(Step::Again(POLL)),
-                Err(error) if error.is_final() => fail(node, snapshot, &error.to_string()).await,
-                Err(error) => Err(error.into()),
-            }
-        }
+        Origin::Copy(source) => copy(node, snapshot, source.as_str(), None).await,
+        Origin::RegionCopy { region, source } => copy(node, snapshot, source.as_str(), Some(region.as_str())).await,
         _ if since(snapshot.created_at) < CALL_GRACE => Ok(Step::Again(POLL)),
         Origin::Instance(instance) => {
             if is_imaged(node, snapshot, instance).await? {
@@ -113,6 +109,14 @@ async fn absent(node: &Node, snapshot: &SnapshotRecord) -> Result<Step, StepErro
         Origin::Import | Origin::Volume | Origin::Blocks { .. } => {
             fail(node, snapshot, "The call that takes the snapshot was cut off.").await
         }
+    }
+}
+
+async fn copy(node: &Node, snapshot: &SnapshotRecord, source: &str, region: Option<&str>) -> Result<Step, StepError> {
+    match node.blockd.copy_snapshot(source, region, snapshot.snapshot_id.as_str(), snapshot.encrypted).await {
+        Ok(()) => Ok(Step::Again(POLL)),
+        Err(error) if error.is_final() => fail(node, snapshot, &error.to_string()).await,
+        Err(error) => Err(error.into()),
     }
 }
 

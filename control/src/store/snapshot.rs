@@ -75,6 +75,11 @@ pub enum Origin {
     /// Taken when the instance has powered off, for an image of it.
     Instance(InstanceId),
     Copy(SnapshotId),
+    /// Of a snapshot in another region's store.
+    RegionCopy {
+        region: String,
+        source: SnapshotId,
+    },
     /// Written block by block; given up when nothing is written for so long. `is_completing`: its writer is done.
     Blocks {
         timeout_minutes: u32,

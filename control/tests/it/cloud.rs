@@ -27,7 +27,8 @@ pub struct Cloud {
 
 pub fn config() -> Config {
     toml::from_str(&format!(
-        "nats_url = \"nats://127.0.0.1:4222\"\nregion = \"us-east-1\"\nzone = \"us-east-1a\"\naccount = \"{ACCOUNT}\"\n"
+        "nats_url = \"nats://127.0.0.1:4222\"\nregion = \"us-east-1\"\nzone = \"us-east-1a\"\naccount = \"{ACCOUNT}\"\n\
+         peer_regions = [\"us-east-9\"]\n"
     ))
     .expect("a configuration")
 }
@@ -44,7 +45,12 @@ impl Cloud {
             heartbeat_at: Timestamp::now(),
         };
         stores.nodes.create("node-1", &node).await.expect("a node");
-        let place = Place { region: "us-east-1".into(), zone: "us-east-1a".into() };
+        let place = Place {
+            region: "us-east-1".into(),
+            zone: "us-east-1a".into(),
+            account: ACCOUNT.parse().expect("an account"),
+            peer_regions: ["us-east-9".to_owned()].into(),
+        };
         let api = Arc::new(Api { stores: stores.clone(), place, bus: None });
         let (image_id, snapshot_id) = add_image(&stores).await;
         Self { stores, api, routes: Routes::of(&Role::ALL.into()), image_id, snapshot_id }

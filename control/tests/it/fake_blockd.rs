@@ -17,6 +17,8 @@ use tokio::net::UnixListener;
 pub struct State {
     pub volumes: BTreeMap<String, Volume>,
     pub snapshots: BTreeMap<String, Held>,
+    /// Of the other region's store.
+    pub far_snapshots: BTreeMap<String, Held>,
     /// Refuse the next snapshots with this.
     pub refuse_snapshots: Option<ErrorKind>,
     /// Answer nothing but I/O errors.
@@ -85,6 +87,9 @@ fn volume(
         health: VolumeHealth::Ok,
         fault: None,
         allocated_bytes: 0,
+        dirty_bytes: 0,
+        rpo_seconds: 0,
+        damaged_blocks: 0,
     }
 }
 
@@ -93,6 +98,13 @@ impl State {
     pub fn import(&mut self, id: &str, size_bytes: u64) {
         let held = self.hold(id.parse().expect("a name"), size_bytes, None, false);
         held.snapshot.state = SnapshotState::Completed;
+    }
+
+    /// A completed snapshot of the other region.
+    pub fn import_far(&mut self, id: &str, size_bytes: u64, encrypted: bool) {
+        let mut far = Self::default();
+        far.hold(id.parse().expect("a name"), size_bytes, None, encrypted).snapshot.state = SnapshotState::Completed;
+        self.far_snapshots.append(&mut far.snapshots);
     }
 
     fn hold(&mut self, id: SnapshotId, size_bytes: u64, volume_id: Option<VolumeId>, encrypted: bool) -> &mut Held {
@@ -106,6 +118,7 @@ impl State {
             encrypted,
             created_unix_s: 0,
             stored_bytes: 0,
+            damaged_blocks: 0,
         };
         let held = || Held { snapshot, blocks: BTreeMap::new(), parent: None, is_open: false };
         self.snapshots.entry(id.to_string()).or_insert_with(held)
@@ -187,13 +200,16 @@ impl State {
                 self.snapshots.remove(snapshot_id.as_ref());
                 Reply::Done
             }
-            Request::CopySnapshot { source_snapshot_id, snapshot_id, encrypted } => {
-                let Some(source) = self.snapshots.get(source_snapshot_id.as_ref()) else {
+            Request::CopySnapshot { source_snapshot_id, source_store, snapshot_id, encrypted } => {
+                let stores = if source_store.is_some() { &self.far_snapshots } else { &self.snapshots };
+                let Some(source) = stores.get(source_snapshot_id.as_ref()) else {
                     return error(ErrorKind::NotFound);
                 };
                 let (size, blocks) = (source.snapshot.size_bytes, source.blocks.clone());
-                self.hold(snapshot_id, size, None, encrypted).blocks = blocks;
-                Reply::Done
+                let encrypted = encrypted || source.snapshot.encrypted;
+                let held = self.hold(snapshot_id, size, None, encrypted);
+                held.blocks = blocks;
+                Reply::Snapshot(held.snapshot.clone())
             }
             Request::StartSnapshot { snapshot_id, size_bytes, parent_snapshot_id, encrypted } => {
                 let parent = parent_snapshot_id.map(|id| id.to_string());

@@ -382,3 +382,33 @@ async fn press_button(region: &Region, instance: &str) {
     stream.write_all(b"{\"method\":\"power-button\"}\n").await.expect("pressed");
     stream.read_to_end(&mut Vec::new()).await.expect("answered");
 }
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn snapshots_come_from_another_region() {
+    let region = Region::start().await;
+    let (plain, sealed) = ("snap-0123456789abcdef0", "snap-0123456789abcdef1");
+    for (id, encrypted) in [(plain, false), (sealed, true)] {
+        region.blockd.lock().expect("state").import_far(id, 5 << 30, encrypted);
+    }
+    for (id, encrypted) in [(plain, false), (sealed, true)] {
+        let copy = json!({"SourceRegion": "us-east-9", "SourceSnapshotId": id, "Description": "from afar"});
+        let copied = text(&region.ok("CopySnapshot", copy).await["SnapshotId"]);
+        let seen = region.wait_snapshot(&copied, "completed").await;
+        assert_eq!((&seen["VolumeSize"], &seen["Encrypted"]), (&json!(5), &json!(encrypted)));
+        assert_eq!((seen["KmsKeyId"].is_string(), &seen["Description"]), (encrypted, &json!("from afar")));
+        let clone = region.volume(json!({"SnapshotId": copied})).await;
+        assert_eq!(region.blockd.lock().expect("state").volumes[&clone].size_bytes, 5 << 30);
+    }
+    let count = || async {
+        let seen = region.ok("DescribeSnapshots", json!({"OwnerIds": ["self"]})).await;
+        seen["Snapshots"].as_array().map_or(0, Vec::len)
+    };
+    let before = count().await;
+    let absent = json!({"SourceRegion": "us-east-9", "SourceSnapshotId": "snap-0123456789abcdef2"});
+    let refused = region.call("CopySnapshot", absent).await.expect_err("absent");
+    assert!(matches!(refused, ApiError::NotFound { resource: Resource::Snapshot, .. }), "{refused:?}");
+    let unknown = json!({"SourceRegion": "eu-west-1", "SourceSnapshotId": plain});
+    let refused = region.call("CopySnapshot", unknown).await.expect_err("unknown");
+    assert!(matches!(refused, ApiError::InvalidParameterValue { .. }), "{refused:?}");
+    assert_eq!(count().await, before, "no refused call leaves a snapshot");
+}

@@ -93,7 +93,7 @@ pub async fn take(api: &Api, call: &Call, wanted: &[Wanted]) -> Result<Vec<Snaps
 }
 
 /// Takes back records that nothing has come of.
-async fn forget(api: &Api, records: &[SnapshotRecord]) -> Result<(), Error> {
+pub(super) async fn forget(api: &Api, records: &[SnapshotRecord]) -> Result<(), Error> {
     let gone = records.iter().map(|record| {
         let is_pending = |found: &SnapshotRecord| Ok::<_, Error>(found.state == SnapshotState::Pending);
         api.stores.snapshots.delete_if(record.key(), is_pending)
