@@ -9,7 +9,7 @@ use std::os::fd::AsRawFd;
 use std::path::Path;
 use std::time::{Duration, Instant};
 use virtio_driver::{VhostUser, VirtioBlkFeatureFlags, VirtioBlkQueue, VirtioBlkTransport, VirtioFeatureFlags};
-use vm_memory::{FileOffset, MmapRegion};
+use vm_memory::{FileOffset, MmapRegion, VolatileMemory};
 
 const QUEUE_SIZE: u16 = 128;
 
@@ -130,6 +130,15 @@ pub fn drive_paced(
     let file = File::from(rustix::fs::memfd_create("load", rustix::fs::MemfdFlags::CLOEXEC)?);
     file.set_len(bytes as u64)?;
     let memory: MmapRegion = MmapRegion::from_file(FileOffset::new(file.try_clone()?, 0), bytes)?;
+    // Zeros would need no room, and some side might know it.
+    let mut state = 0x9e37_79b9_7f4a_7c15_u64 ^ seed;
+    let noise: Vec<u64> = std::iter::repeat_with(|| {
+        state = state.wrapping_mul(6_364_136_223_846_793_005).wrapping_add(1_442_695_040_888_963_407);
+        state
+    })
+    .take(bytes / 8)
+    .collect();
+    memory.get_slice(0, bytes)?.copy_from(&noise);
     transport.map_mem_region(memory.as_ptr() as usize, bytes, file.as_raw_fd(), 0)?;
     let (notifier, interrupt) = (transport.get_submission_notifier(0), transport.get_completion_fd(0));
     let Some(queue) = queues.first_mut() else { bail!("no queue") };
