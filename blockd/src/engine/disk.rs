@@ -28,6 +28,9 @@ pub trait Disk {
     /// `iovecs` and the memory they name stay valid, in place and unchanged until the completion of `tag` has been seen.
     unsafe fn writev(&mut self, file: FileId, iovecs: *const libc::iovec, count: u32, offset: u64, tag: u64);
 
+    /// Begin with what was asked for, although more may come.
+    fn start(&mut self);
+
     /// Everything written and completed before survives a power loss once this has completed.
     fn sync(&mut self, file: FileId, tag: u64);
 

@@ -67,7 +67,7 @@ pub(super) struct Group {
     /// Guests' requests among those who wait.
     requests: usize,
     state: State,
-    /// What it is written in; empty until it is sent.
+    /// What it is written in. Until it is closed those are here that are full.
     parts: Vec<Part>,
     is_segment_header: bool,
 }
@@ -92,17 +92,21 @@ struct Part {
     /// Within the group, in bytes.
     start: usize,
     len: usize,
+    sent: bool,
     written: usize,
     iovec: Box<libc::iovec>,
 }
 
 impl Part {
+    fn new(start: usize, len: usize) -> Self {
+        let iovec = libc::iovec { iov_base: std::ptr::null_mut(), iov_len: 0 };
+        Self { start, len, sent: false, written: 0, iovec: Box::new(iovec) }
+    }
+
     fn is_written(&self) -> bool {
         self.written == self.len
     }
 }
-
-const NO_IOVEC: libc::iovec = libc::iovec { iov_base: std::ptr::null_mut(), iov_len: 0 };
 
 impl Group {
     fn new(slot: u32, place: Place, check_bytes: usize, plain: AlignedBuffer) -> Self {
@@ -416,22 +420,39 @@ impl<B: Background> LogEngine<B> {
         self.pending.is_some() && is_free && !self.held && self.poisoned.is_none()
     }
 
+    /// Let the disk begin with what is complete of large changes, while the rest of them is copied. The part that holds a group's
+    /// header goes last: without it the others are nothing.
+    pub(super) fn send_early(&mut self, io: &mut Io<'_>) {
+        let Some(pending) = self.pending.as_mut().filter(|pending| pending.len() >= PART_BYTES) else { return };
+        let (full, had) = (pending.len() / PART_BYTES, pending.parts.len());
+        if self.held || full == had || self.guards[0].is_sealed() {
+            return;
+        }
+        pending.parts.extend((had..full).map(|number| Part::new(number * PART_BYTES, PART_BYTES)));
+        let (slot, i) = (pending.slot, self.groups.len());
+        self.allocate_ahead(slot, io);
+        for number in had.max(1)..full {
+            self.write_part(i, number, io);
+        }
+        io.disk.start();
+    }
+
+    /// By its place in the queue, behind which comes the pending one.
+    fn group_mut(&mut self, i: usize) -> Option<&mut Group> {
+        if i == self.groups.len() { self.pending.as_mut() } else { self.groups.get_mut(i) }
+    }
+
     /// Write all of the group that is not written.
     fn write_group(&mut self, i: usize, io: &mut Io<'_>) {
         let group = &mut self.groups[i];
         group.state = State::Writing;
         let len = group.len();
-        if group.parts.is_empty() {
-            let part = |start: usize| {
-                let len = PART_BYTES.min(len - start);
-                Part { start, len, written: 0, iovec: Box::new(NO_IOVEC) }
-            };
-            group.parts = (0..len).step_by(PART_BYTES).map(part).collect();
-        }
+        let rest = (group.parts.len() * PART_BYTES..len).step_by(PART_BYTES);
+        group.parts.extend(rest.map(|start| Part::new(start, PART_BYTES.min(len - start))));
         let slot = group.slot;
-        for part in 0..group.parts.len() {
-            if !self.groups[i].parts[part].is_written() {
-                self.write_part(i, part, io);
+        for number in (0..group.parts.len()).rev() {
+            if !self.groups[i].parts[number].sent {
+                self.write_part(i, number, io);
             }
         }
         self.allocate_ahead(slot.max(self.next_slot), io);
@@ -442,18 +463,20 @@ impl<B: Background> LogEngine<B> {
 
     fn write_part(&mut self, i: usize, number: usize, io: &mut Io<'_>) {
         let (file, serial) = (self.file_id(), self.first_group + i);
-        let group = &mut self.groups[i];
+        let Some(group) = self.group_mut(i) else { return };
+        let Some(part) = group.parts.get_mut(number) else { return };
+        part.sent = true;
         let buffer = group.cipher.as_mut().unwrap_or(&mut group.plain);
-        let part = &mut group.parts[number];
         let (start, end) = (part.start + part.written, part.start + part.len);
         let offset = Self::offset_in_slot(group.slot, group.place.block) + start as u64;
         let rest = &mut buffer.as_mut_slice()[start..end];
         *part.iovec = libc::iovec { iov_base: rest.as_mut_ptr().cast(), iov_len: rest.len() };
+        let iovec = &raw const *part.iovec;
         self.in_kernel += 1;
         let tag = tag(Kind::Group, serial << PART_BITS | number);
         // SAFETY: the iovec is in a box of its own, and buffer and box stay with the group, unchanged, until `group_ended` has seen
         // the end of this write.
-        unsafe { io.disk.writev(file, &raw const *part.iovec, 1, offset, tag) }
+        unsafe { io.disk.writev(file, iovec, 1, offset, tag) }
     }
 
     /// Write zeros all over the next slot, so that syncs of what is written there later are cheap.
@@ -491,7 +514,7 @@ impl<B: Background> LogEngine<B> {
         // The tag holds the low bits of the group's serial number.
         let (serial, number) = (index >> PART_BITS, index & ((1 << PART_BITS) - 1));
         let i = serial.wrapping_sub(self.first_group) & (super::INDEX_MASK as usize >> PART_BITS);
-        let Some(group) = self.groups.get_mut(i) else { return };
+        let Some(group) = self.group_mut(i) else { return };
         let Some(part) = group.parts.get_mut(number) else { return };
         match result {
             n if n > 0 => {
@@ -528,9 +551,7 @@ impl<B: Background> LogEngine<B> {
     pub(super) fn write_starved(&mut self, io: &mut Io<'_>) {
         for (serial, number) in std::mem::take(&mut self.starved) {
             let i = serial.wrapping_sub(self.first_group) & (super::INDEX_MASK as usize >> PART_BITS);
-            if i < self.groups.len() && number < self.groups[i].parts.len() {
-                self.write_part(i, number, io);
-            }
+            self.write_part(i, number, io);
         }
     }
 

@@ -8,6 +8,8 @@ use crate::engine::map::Lookup;
 use crate::engine::{AlignedBuffer, Io};
 
 const BLOCK: u64 = BLOCK_BYTES as u64;
+/// Copied before the disk may begin with it.
+const MAX_COPY_BLOCKS: usize = 64;
 
 /// A block as it was before a partial change.
 #[derive(Debug)]
@@ -87,12 +89,13 @@ impl<B: Background> LogEngine<B> {
                 return Progress::Full;
             }
             self.jobs.get_mut(job).at += appended;
+            self.send_early(io);
         }
     }
 
     /// Copy up to `blocks` whole blocks into the log; returns the bytes.
     fn append_from_guest(&mut self, job: usize, lba: u32, blocks: u32) -> u64 {
-        let room = self.room(1).min(blocks as usize);
+        let room = self.room(1).min(blocks as usize).min(MAX_COPY_BLOCKS);
         let (Some(group), true) = (&mut self.pending, room > 0) else { return 0 };
         let entry = self.jobs.get_mut(job);
         let into = group.extend(ExtentKind::Data, lba, room);

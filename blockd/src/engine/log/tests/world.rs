@@ -88,6 +88,8 @@ pub struct Faults {
 }
 
 impl Disk for SimDisk {
+    fn start(&mut self) {}
+
     unsafe fn readv(&mut self, file: FileId, iovecs: *const libc::iovec, count: u32, offset: u64, tag: u64) {
         self.pending.push(Pending { tag, file, op: Op::Read { iovecs, count, offset } });
     }
