@@ -3,6 +3,7 @@
 mod latency;
 mod memory;
 mod recovery;
+mod share;
 mod space;
 
 use crate::report::Line;
@@ -23,11 +24,12 @@ pub struct Figure {
     pub measure: fn(&Workplace<'_>) -> anyhow::Result<Vec<Line>>,
 }
 
-pub const FIGURES: [Figure; 6] = [
+pub const FIGURES: [Figure; 7] = [
     Figure { name: "space amplification", measure: space::measure },
     Figure { name: "map memory a TiB", measure: memory::map },
     Figure { name: "idle volumes", measure: memory::idle },
     Figure { name: "recovery after SIGKILL", measure: recovery::measure },
     Figure { name: "QD1 write p99.9 during snapshots", measure: latency::snapshots },
     Figure { name: "QD1 write p99, store away", measure: latency::outage },
+    Figure { name: "mean share by the least", measure: share::measure },
 ];
