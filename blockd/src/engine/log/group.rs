@@ -576,6 +576,9 @@ impl<B: Background> LogEngine<B> {
         }
         if requests > 0 {
             self.gathering = Gathering { expected: requests, until: Instant::now() + self.tuning.gather };
+            if requests == 1 && self.jobs.is_empty() {
+                self.lone_write_answered(io);
+            }
         }
     }
 

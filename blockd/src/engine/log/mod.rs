@@ -390,8 +390,12 @@ impl<B: Background> Engine for LogEngine<B> {
                 self.plan_read(job, at, len, 0, io);
                 self.part_done(job, true, io);
             }
-            Operation::Write | Operation::Zero { .. } => self.submit_change(job, io),
+            Operation::Write | Operation::Zero { .. } => {
+                self.sync.saw(false);
+                self.submit_change(job, io);
+            }
             Operation::Flush => {
+                self.sync.saw(true);
                 self.flushes += 1;
                 self.sync_for(sync::Waiter::Job(job), io);
             }

@@ -10,13 +10,15 @@ use crate::engine::{AlignedBuffer, Io};
 
 /// Segments between syncs that no guest asks for: 1 GiB. A sync makes the disk give up what it gains by writing late.
 const SYNC_EVERY: u32 = 64;
+/// Lone writes in a row, each followed by a flush, after which the next one's flush is not waited for.
+const SURE: u32 = 8;
 
 /// Who wants a sync.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(super) enum Waiter {
     Job(usize),
     Checkpoint,
-    /// Nobody: so that recovery need not read too much.
+    /// Nobody: so that recovery need not read too much, or because a flush is likely to come.
     Routine,
 }
 
@@ -29,12 +31,29 @@ pub(super) struct Syncing {
     pub unsynced: bool,
     /// Segments before this one were complete when the running sync began.
     covers: u32,
+    /// A lone write was answered, and nothing has come since.
+    lone: bool,
+    /// Lone writes in a row that a flush came behind.
+    followed: u32,
+}
+
+impl Syncing {
+    /// A write or a flush has come.
+    pub fn saw(&mut self, flush: bool) {
+        match (flush, self.lone) {
+            (true, true) => self.followed = self.followed.saturating_add(1),
+            // A flush of several writes, or a write behind a write.
+            (true, false) | (false, true) => self.followed = 0,
+            (false, false) => {}
+        }
+        self.lone = false;
+    }
 }
 
 impl Default for Syncing {
     fn default() -> Self {
         // A predecessor may have died with answered writes that it had not synced.
-        Self { running: None, next: Vec::new(), unsynced: true, covers: 0 }
+        Self { running: None, next: Vec::new(), unsynced: true, covers: 0, lone: false, followed: 0 }
     }
 }
 
@@ -52,8 +71,22 @@ pub(super) enum Stage {
 
 impl<B: Background> LogEngine<B> {
     pub(super) fn sync_for(&mut self, waiter: Waiter, io: &mut Io<'_>) {
-        self.sync.next.push(waiter);
-        self.begin_sync(io);
+        match &mut self.sync.running {
+            // Nothing was written since it began.
+            Some(waiters) if !self.sync.unsynced => waiters.push(waiter),
+            _ => {
+                self.sync.next.push(waiter);
+                self.begin_sync(io);
+            }
+        }
+    }
+
+    /// A lone write has been answered. A guest that always flushes then, and only then goes on, gets its flush begun before it asks.
+    pub(super) fn lone_write_answered(&mut self, io: &mut Io<'_>) {
+        self.sync.lone = true;
+        if self.sync.followed >= SURE && self.poisoned.is_none() {
+            self.sync_for(Waiter::Routine, io);
+        }
     }
 
     fn begin_sync(&mut self, io: &mut Io<'_>) {
