@@ -10,9 +10,13 @@ use vhost::vhost_user::message::VhostUserConfigFlags;
 const MIB: u64 = 1 << 20;
 const PASSES: Duration = Duration::from_millis(1500);
 
-fn set_limits(daemon: &Daemon, limits: Limits) {
+fn set_limits(daemon: &Daemon, disk: &mut Frontend, limits: Limits) {
     let reply = daemon.ask(&Request::SetLimits { volume_id: volume("disk"), limits });
     assert!(matches!(reply, Reply::Volume(v) if v.limits == limits));
+    // The volume's thread was told before the reply; it looks at the latest when it has done what it is at.
+    for _ in 0..2 {
+        disk.read(0, 4096);
+    }
 }
 
 /// Keep some requests of `len` bytes in flight; how many were answered, in which time.
@@ -45,29 +49,29 @@ fn limits_hold_and_change_at_once() {
     // What the unused allowance of a tenth of a second lets through at once, and one request that overdraws.
     let most = |rate: f64, seconds: f64| rate * seconds * 1.03 + rate * 0.1 + 2.0;
     for (kind, iops) in [(READ, 400), (WRITE, 900)] {
-        set_limits(&daemon, Limits { iops: Some(iops), throughput_bytes_per_s: None });
+        set_limits(&daemon, &mut disk, Limits { iops: Some(iops), throughput_bytes_per_s: None });
         let (count, seconds) = pass(&mut disk, kind, 4096, 8);
         assert!(
             count <= most(f64::from(iops), seconds),
             "{count} requests in {seconds} s, allowed are {iops} a second"
         );
     }
-    set_limits(&daemon, Limits { iops: Some(400), throughput_bytes_per_s: None });
+    set_limits(&daemon, &mut disk, Limits { iops: Some(400), throughput_bytes_per_s: None });
     let (count, seconds) = pass(&mut disk, READ, MIB as u32, 4);
     assert!(4.0 * count <= most(400.0, seconds) + 4.0, "{count} of 1 MiB in {seconds} s, which count four times");
     let bytes = 8 * MIB;
-    set_limits(&daemon, Limits { iops: None, throughput_bytes_per_s: Some(bytes) });
+    set_limits(&daemon, &mut disk, Limits { iops: None, throughput_bytes_per_s: Some(bytes) });
     let (count, seconds) = pass(&mut disk, WRITE, 128 << 10, 8);
     let allowed = most(bytes as f64, seconds) + f64::from(128 << 10);
     assert!(count * f64::from(128 << 10) <= allowed, "{count} of 128 KiB in {seconds} s, allowed are {allowed} bytes");
-    set_limits(&daemon, Limits::default());
+    set_limits(&daemon, &mut disk, Limits::default());
     std::thread::sleep(Duration::from_millis(200));
     let throttled = daemon.metrics().volumes["disk"].throttled;
     assert!(throttled > 0);
     pass(&mut disk, READ, 4096, 8);
     assert_eq!(daemon.metrics().volumes["disk"].throttled, throttled, "lifted");
     // Kept over a restart.
-    set_limits(&daemon, Limits { iops: Some(77), throughput_bytes_per_s: Some(bytes) });
+    set_limits(&daemon, &mut disk, Limits { iops: Some(77), throughput_bytes_per_s: Some(bytes) });
     let mut daemon = daemon;
     daemon.kill_and_restart();
     daemon.connect();
