@@ -381,7 +381,7 @@ impl Daemon {
             if known.snapshots.contains_key(id) {
                 return Ok(());
             }
-            if known.removing.contains(id) {
+            if known.removing.contains(id) || known.publishing.contains(id) {
                 return Err(no_snapshot(id));
             }
         }
@@ -393,7 +393,7 @@ impl Daemon {
         if known.snapshots.contains_key(id) {
             return Ok(());
         }
-        if known.removing.contains(id) {
+        if known.removing.contains(id) || known.publishing.contains(id) {
             return Err(no_snapshot(id));
         }
         let keep = |e| DaemonError::Record("keep the snapshot", e);
