@@ -152,6 +152,11 @@ impl Backing {
         self.release_all(holder)
     }
 
+    /// [`Self::retire`] undone: the volume is back, rebuilt from the store.
+    pub fn revive(&self, holder: Holder) {
+        self.retired.lock().unwrap_or_else(PoisonError::into_inner).remove(&holder.0);
+    }
+
     pub fn is_referenced(&self, name: SegmentName) -> bool {
         self.lock().contains_key(&name)
     }
@@ -234,5 +239,8 @@ mod tests {
         assert_eq!(backing.retire(volume), []);
         backing.hold(volume, [name(7)]);
         assert!(!backing.is_referenced(name(7)), "a deleted volume holds nothing");
+        backing.revive(volume);
+        backing.hold(volume, [name(7)]);
+        assert!(backing.is_referenced(name(7)), "it is back");
     }
 }

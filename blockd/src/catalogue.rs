@@ -9,7 +9,7 @@
 //! STATE/removals/NAME        what is still to be removed from the store
 //! ```
 
-use hive_blockd_api::{Limits, SnapshotId, SnapshotState, StoreName, VolumeId};
+use hive_blockd_api::{Limits, MAX_VOLUME_SIZE_BYTES, SnapshotId, SnapshotState, StoreName, VolumeId};
 use rustix::fs::FlockOperation;
 use serde::de::DeserializeOwned;
 use serde::{Deserialize, Serialize};
@@ -102,6 +102,8 @@ pub enum StoreError {
     Record(PathBuf, #[source] serde_json::Error),
     #[error("{0} has record version {1}, this daemon knows {RECORD_VERSION}")]
     Version(PathBuf, u32),
+    #[error("{0} is of {1} bytes, which nothing has")]
+    Size(PathBuf, u64),
     #[error("another daemon uses {0}")]
     Locked(PathBuf),
 }
@@ -159,6 +161,7 @@ impl Catalogue {
         let records: BTreeMap<_, VolumeRecord> = read_all(&self.volumes_dir)?;
         for (id, record) in &records {
             check_version(&self.volumes_dir, id, record.version)?;
+            check_size(&self.volumes_dir, id, record.size_bytes)?;
         }
         Ok(records)
     }
@@ -167,6 +170,7 @@ impl Catalogue {
         let records: BTreeMap<_, SnapshotRecord> = read_all(&self.snapshots_dir)?;
         for (id, record) in &records {
             check_version(&self.snapshots_dir, id, record.version)?;
+            check_size(&self.snapshots_dir, id, record.size_bytes)?;
         }
         Ok(records)
     }
@@ -359,6 +363,14 @@ fn check_version(dir: &Path, id: &impl AsRef<str>, version: u32) -> Result<(), S
         return Ok(());
     }
     Err(StoreError::Version(dir.join(format!("{}.json", id.as_ref())), version))
+}
+
+/// Sums are made of sizes.
+fn check_size(dir: &Path, id: &impl AsRef<str>, size_bytes: u64) -> Result<(), StoreError> {
+    if (1..=MAX_VOLUME_SIZE_BYTES).contains(&size_bytes) {
+        return Ok(());
+    }
+    Err(StoreError::Size(dir.join(format!("{}.json", id.as_ref())), size_bytes))
 }
 
 /// Remove data without a record, and everything temporary.

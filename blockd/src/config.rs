@@ -54,7 +54,7 @@ pub struct Config {
     /// How fast that goes at most.
     #[serde(default = "default_scrub_mib_per_second")]
     pub scrub_mib_per_second: u32,
-    /// Stores of other regions that snapshots may be copied from; nothing is ever written to them.
+    /// Stores of other regions that snapshots may be copied from; no object of theirs is ever written.
     #[serde(default)]
     pub peer_stores: Vec<PeerStore>,
 }

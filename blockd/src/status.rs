@@ -42,7 +42,7 @@ pub struct VolumeStatus {
     faulty: AtomicBool,
     fault: Mutex<Option<String>>,
     limits: Mutex<Limits>,
-    /// And how many bytes the guest had written by then.
+    /// And how many bytes of the guest's writes it surely counts.
     log: Mutex<(LogMetrics, u64)>,
 }
 
@@ -74,8 +74,10 @@ impl VolumeStatus {
         *self.limits.lock().unwrap_or_else(PoisonError::into_inner) = limits;
     }
 
-    pub fn set_log(&self, metrics: LogMetrics) {
-        *self.log.lock().unwrap_or_else(PoisonError::into_inner) = (metrics, self.counters.write_bytes.get());
+    /// `in_flight_bytes`: of writes that are not answered, and that `metrics` need not know of.
+    pub fn set_log(&self, metrics: LogMetrics, in_flight_bytes: u64) {
+        let written = self.counters.write_bytes.get().saturating_sub(in_flight_bytes);
+        *self.log.lock().unwrap_or_else(PoisonError::into_inner) = (metrics, written);
     }
 
     pub fn log(&self) -> LogMetrics {

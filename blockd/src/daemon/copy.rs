@@ -4,13 +4,40 @@ use super::{Daemon, DaemonError, no_snapshot, now_unix_s};
 use crate::backing::Backing;
 use crate::catalogue::{Origin, SnapshotRecord, VERSION};
 use crate::engine::format::Checkpoint;
+use crate::keys::KeyError;
 use crate::snapshot::blocks::{self, CopyError};
 use crate::snapshot::reader::Reader;
 use crate::snapshot::{self, SnapshotError, StoredSnapshot};
 use crate::volume;
 use hive_blockd_api::{Reply, SnapshotId, SnapshotState, StoreName};
-use std::sync::Arc;
+use hive_blockd_store::{ChunkCache, StoreConfig, StoreError};
 use std::sync::atomic::Ordering;
+use std::sync::{Arc, OnceLock};
+use std::time::Duration;
+
+/// Between tries to open another region's store.
+const OPEN_RETRY: Duration = Duration::from_secs(5);
+
+/// Another region's store, opened when it is first needed: that it cannot be is no reason not to serve volumes.
+#[derive(Debug)]
+pub(super) struct Peer {
+    config: StoreConfig,
+    backing: OnceLock<Arc<Backing>>,
+}
+
+impl Peer {
+    pub(super) fn new(config: StoreConfig) -> Self {
+        Self { config, backing: OnceLock::new() }
+    }
+
+    fn backing(&self, cache: &Arc<ChunkCache>) -> Result<Arc<Backing>, StoreError> {
+        if let Some(backing) = self.backing.get() {
+            return Ok(backing.clone());
+        }
+        let backing = Arc::new(Backing::new(hive_blockd_store::open(&self.config)?, cache.clone()));
+        Ok(self.backing.get_or_init(|| backing).clone())
+    }
+}
 
 impl Daemon {
     pub(super) fn copy_snapshot(
@@ -67,19 +94,44 @@ impl Daemon {
         Ok(Self::about(record))
     }
 
-    fn peer(&self, store: &StoreName) -> Result<&Arc<Backing>, DaemonError> {
-        self.peers.get(store).ok_or_else(|| DaemonError::NotFound(format!("store {store} in the configuration")))
+    fn peer(&self, store: &StoreName) -> Result<Arc<Backing>, DaemonError> {
+        let missing = || DaemonError::NotFound(format!("store {store} in the configuration"));
+        let opened = self.peers.get(store).ok_or_else(missing)?.backing(&self.node.backing.cache);
+        opened.map_err(|e| DaemonError::Store(format!("open store {store}"), e))
+    }
+
+    /// However long it cannot be opened, unless the snapshot that needs it is deleted.
+    fn peer_patiently(&self, id: &SnapshotId, store: &StoreName) -> Result<Arc<Backing>, DaemonError> {
+        loop {
+            match self.peer(store) {
+                Err(DaemonError::Store(_, error)) if error.is_transient() => {
+                    tracing::warn!(%store, %error, "cannot be opened, trying on");
+                    let pause = self.until_deleted(id, async {
+                        tokio::time::sleep(OPEN_RETRY).await;
+                        Ok(())
+                    });
+                    pause.map_err(|e| DaemonError::Copy(format!("open store {store}"), e))?;
+                }
+                opened => return opened,
+            }
+        }
     }
 
     fn copied_from_peer(&self, store: &StoreName, source: &SnapshotId) -> Result<StoredSnapshot, DaemonError> {
-        let found = self.node.runtime.block_on(snapshot::find(self.peer(store)?, source));
+        let peer = self.peer(store)?;
+        let found = self.node.runtime.block_on(snapshot::find(&peer, source));
         let found =
             found.map_err(|e| DaemonError::Snapshot(format!("look for snapshot {source} in store {store}"), e))?;
         let (about, map) = found.ok_or_else(|| DaemonError::NotFound(format!("snapshot {source} in store {store}")))?;
         super::check_size(about.size_bytes)?;
-        // Whether we may read all of it is known now.
-        volume::guards(&self.node.key, &map)
-            .map_err(|e| DaemonError::Key(format!("read snapshot {source} of store {store}"), e))?;
+        // Whether we may read all of it is known now, and will not change.
+        match volume::guards(&self.node.key, &map) {
+            Ok(_) => {}
+            Err(error @ KeyError::WrongKey { .. }) => {
+                return Err(DaemonError::Invalid(format!("cannot read snapshot {source} of store {store}: {error}")));
+            }
+            Err(error) => return Err(DaemonError::Key(format!("read snapshot {source} of store {store}"), error)),
+        }
         Ok(about)
     }
 
@@ -101,8 +153,8 @@ impl Daemon {
         source: &SnapshotId,
         record: &SnapshotRecord,
     ) -> Result<(Checkpoint, StoredSnapshot), DaemonError> {
-        let (peer, what) = (self.peer(store)?, format!("copy snapshot {source} of store {store}"));
-        let found = self.until_deleted(id, async { Ok(snapshot::find_patiently(peer, source).await?) });
+        let (peer, what) = (self.peer_patiently(id, store)?, format!("copy snapshot {source} of store {store}"));
+        let found = self.until_deleted(id, async { Ok(snapshot::find_patiently(&peer, source).await?) });
         let found = found.map_err(|e| DaemonError::Copy(what.clone(), e))?;
         let (about, map) =
             found.ok_or_else(|| DaemonError::NotFound(format!("snapshot {source} in store {store} any more")))?;

@@ -57,7 +57,7 @@ impl DaemonError {
             Self::NotFound(_) => ErrorKind::NotFound,
             Self::Exists(_) => ErrorKind::Exists,
             Self::InUse(_) => ErrorKind::InUse,
-            Self::Invalid(_) | Self::Key(_, KeyError::WrongKey { .. }) => ErrorKind::Invalid,
+            Self::Invalid(_) => ErrorKind::Invalid,
             Self::Record(_, e) if e.is_no_space() => ErrorKind::NoSpace,
             Self::Store(_, StoreError::NoSpace { .. }) => ErrorKind::NoSpace,
             Self::Path(_, e) if e.raw_os_error() == Some(libc::ENOSPC) => ErrorKind::NoSpace,

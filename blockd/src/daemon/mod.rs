@@ -9,11 +9,12 @@ mod snapshots;
 mod transfer;
 mod volumes;
 
+use copy::Peer;
 pub use error::DaemonError;
 
 use crate::backing::{Backing, Holder};
 use crate::catalogue::{Catalogue, SnapshotRecord, VolumeRecord};
-use crate::config::Config;
+use crate::config::{Config, PeerStore};
 use crate::engine::format::Checkpoint;
 use crate::export::Export;
 use crate::keys::{NodeKey, unhex};
@@ -101,7 +102,7 @@ pub struct Daemon {
     known: Mutex<Known>,
     node: Node,
     /// The stores of other regions.
-    peers: BTreeMap<StoreName, Arc<Backing>>,
+    peers: BTreeMap<StoreName, Peer>,
     tokens: AtomicU64,
     /// Turns of snapshots to be brought to their ends.
     completing: Semaphore,
@@ -124,11 +125,8 @@ impl Daemon {
             .build()?;
         let store = hive_blockd_store::open(&config.store())?;
         let cache = open_cache(&config.state_dir.join("cache"), config.cache_bytes)?;
-        let mut peers = BTreeMap::new();
-        for peer in &config.peer_stores {
-            let store = hive_blockd_store::open(&peer.store)?;
-            peers.insert(peer.name.parse::<StoreName>()?, Arc::new(Backing::new(store, cache.clone())));
-        }
+        let peer = |peer: &PeerStore| Ok::<_, anyhow::Error>((peer.name.parse()?, Peer::new(peer.store.clone())));
+        let peers = config.peer_stores.iter().map(peer).collect::<Result<_, _>>()?;
         let export_dir = config.run_dir.join("vhost");
         std::fs::DirBuilder::new().recursive(true).mode(DIR_MODE).create(&export_dir)?;
         let node = Node {
@@ -242,7 +240,7 @@ impl Daemon {
     fn snapshot_map(&self, id: &SnapshotId) -> Result<Checkpoint, DaemonError> {
         let path = self.catalogue.snapshot_map(id);
         let bytes = std::fs::read(&path).map_err(|e| DaemonError::Path(path.clone(), e))?;
-        Checkpoint::decode(&bytes).map_err(|e| DaemonError::Path(path, std::io::Error::other(e)))
+        snapshot::decode_map(&bytes).map_err(|e| DaemonError::Path(path, std::io::Error::other(e)))
     }
 
     /// Answer one request.

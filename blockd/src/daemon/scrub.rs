@@ -70,7 +70,8 @@ struct Damage {
 #[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(default, deny_unknown_fields)]
 struct State {
-    /// When the last pass began.
+    /// The number of the last pass, and when it began.
+    pass: u64,
     pass_unix_s: u64,
     is_under_way: bool,
     /// Whose turn it is in the pass, and the first segment that was not read yet.
@@ -160,7 +161,7 @@ impl Scrub {
     /// Note how one copy was found; true if that is news.
     fn note(&self, copy: &Copy<'_>, bad: Option<(u64, String, bool)>) -> bool {
         let mut state = self.state();
-        let pass = state.pass_unix_s;
+        let pass = state.pass;
         let key = copy.key();
         let Some((blocks, what, lost)) = bad else { return state.damage.remove(&key).is_some() };
         let is_news = !state.damage.contains_key(&key);
@@ -252,7 +253,8 @@ impl Daemon {
             let mut state = self.scrub.state();
             if !state.is_under_way {
                 let damage = std::mem::take(&mut state.damage);
-                *state = State { pass_unix_s: now_unix_s(), is_under_way: true, damage, ..State::default() };
+                let (pass, pass_unix_s) = (state.pass + 1, now_unix_s());
+                *state = State { pass, pass_unix_s, is_under_way: true, damage, ..State::default() };
             }
             tracing::info!(from = ?state.subject, "scrubbing");
         }
@@ -283,7 +285,7 @@ impl Daemon {
         }
         {
             let mut state = self.scrub.state();
-            let pass = state.pass_unix_s;
+            let pass = state.pass;
             state.is_under_way = false;
             // What was not seen again is whole by now, or nobody needs it any more.
             state.damage.retain(|_, damage| damage.pass == pass);

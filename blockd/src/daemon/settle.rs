@@ -2,7 +2,7 @@
 //! nobody uploads; opening the volume once more, for ourselves, completes it.
 
 use super::{Daemon, DaemonError};
-use crate::engine::format::Checkpoint;
+use crate::engine::format::SEGMENT_BYTES;
 use crate::engine::log::Event;
 use crate::volume::keeper::{Keeper, Reached};
 use hive_blockd_api::VolumeId;
@@ -33,10 +33,13 @@ impl Daemon {
         let Some(open) = known.open.get(id) else {
             return known.unsettled.get(id).map_or((0, None), |(bytes, since)| (*bytes, Some(*since)));
         };
-        let (uncommitted, since) = open.handle.keeper.uncommitted();
-        let Some(status) = known.statuses.get(id) else { return (uncommitted, since) };
-        let bytes = status.dirty_bytes() + uncommitted;
-        (bytes, [status.log().oldest_dirty, since].into_iter().flatten().min().filter(|_| bytes > 0))
+        let found = open.handle.keeper.uncommitted();
+        let Some(status) = known.statuses.get(id) else { return (found.not_stored_bytes, found.since) };
+        // The engine counts what it has handed over itself, in whole segments, and knows best of the one that grows.
+        let engine = status.dirty_bytes();
+        let bytes = engine.max(found.not_stored_bytes + engine % SEGMENT_BYTES) + found.stored_bytes;
+        let since = [status.log().oldest_dirty, found.since].into_iter().flatten().min();
+        (bytes, since.filter(|_| bytes > 0))
     }
 
     /// Settle what was detached and not settled when a predecessor ended.
@@ -103,7 +106,7 @@ impl Daemon {
         handle.caller.call(Event::CutEnded { token });
         let until = cut.and_then(|map| {
             let path = self.files(id).checkpoint_path();
-            Checkpoint::decode(&map).map_err(|e| DaemonError::Path(path, std::io::Error::other(e)))
+            crate::snapshot::decode_map(&map).map_err(|e| DaemonError::Path(path, std::io::Error::other(e)))
         });
         match until {
             Ok(map) => {

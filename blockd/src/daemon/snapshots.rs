@@ -413,7 +413,7 @@ impl Daemon {
             if known.snapshots.contains_key(id) {
                 return Ok(());
             }
-            if known.removing.contains(id) {
+            if known.removing.contains(id) || known.publishing.contains(id) {
                 return Err(no_snapshot(id));
             }
         }
@@ -425,7 +425,7 @@ impl Daemon {
         if known.snapshots.contains_key(id) {
             return Ok(());
         }
-        if known.removing.contains(id) {
+        if known.removing.contains(id) || known.publishing.contains(id) {
             return Err(no_snapshot(id));
         }
         let keep = |e| DaemonError::Record("keep the snapshot", e);

@@ -5,7 +5,7 @@ use crate::catalogue::{Origin, SnapshotRecord, VERSION};
 use crate::engine::format::Checkpoint;
 use crate::engine::log::Event;
 use crate::snapshot::reader::Reader;
-use crate::snapshot::{StoredSnapshot, blocks};
+use crate::snapshot::{self, StoredSnapshot, blocks};
 use base64::Engine;
 use base64::engine::general_purpose::STANDARD;
 use hive_blockd_api::{
@@ -103,9 +103,8 @@ impl Daemon {
             drop(known);
             return self.describe_snapshot(&id);
         }
-        if known.removing.contains(&id) {
-            return Err(DaemonError::InUse(format!("a deleted snapshot {id} is still being removed from the store")));
-        }
+        // Nor is its name taken in any other way.
+        self.existing(&known, &id, &Origin::Blocks(parent.clone()))?;
         let mut encrypted = encrypted;
         if let Some(parent) = &parent {
             let record = &known.snapshots.get(parent).ok_or_else(|| no_snapshot(parent))?.record;
@@ -227,7 +226,8 @@ impl Daemon {
         };
         let result = cut.and_then(|(map, record)| {
             let log = self.files(id).log_path();
-            let map = Checkpoint::decode(&map).map_err(|e| DaemonError::Path(log.clone(), std::io::Error::other(e)))?;
+            let map =
+                snapshot::decode_map(&map).map_err(|e| DaemonError::Path(log.clone(), std::io::Error::other(e)))?;
             let reader = Reader::new(Arc::new(map), &self.node.key, self.node.backing.clone(), Some(log));
             let mut reader = reader.map_err(|e| DaemonError::Key(format!("unlock volume {id}"), e))?;
             let result = f(&mut reader, record.size_bytes)?;

@@ -11,7 +11,7 @@ use crate::keys::{hex, random, unhex};
 use crate::snapshot;
 use crate::vhost::{DeviceConfig, SERIAL_BYTES};
 use crate::volume;
-use crate::volume::restore;
+use crate::volume::restore::{self, RestoreError};
 use hive_blockd_api::{Limits, MAX_QUEUES, Reply, SnapshotId, SnapshotState, Volume, VolumeHealth, VolumeId};
 use std::sync::Arc;
 use std::sync::atomic::Ordering;
@@ -110,6 +110,8 @@ impl Daemon {
                 "the snapshot has too many generations of clones behind it: copy it first".into(),
             ));
         }
+        snapshot::check_map(&checkpoint)
+            .map_err(|e| DaemonError::Invalid(format!("the snapshot cannot be cloned: {e}")))?;
         self.files(&id).create(&checkpoint).map_err(|e| DaemonError::Files("create the volume", e))?;
         let record = VolumeRecord {
             version: VERSION,
@@ -160,7 +162,9 @@ impl Daemon {
             open.export.stop().map_err(|e| DaemonError::Stop(id.clone(), e))?;
         }
         let files = self.files(id);
-        let removal = uid.map(|uid| {
+        // One that was rebuilt here and never claimed is its old owner's still, or somebody else's by now.
+        let is_ours = !files.writer().is_ok_and(|writer| writer.rebuilt_from.is_some());
+        let removal = uid.filter(|_| is_ours).map(|uid| {
             // Without its files it was never in the store under an epoch that we know: then nothing but its own name counts.
             let epoch = files.writer().map_or(u32::MAX, |writer| writer.epoch);
             let mut segments = files.checkpoint().map_or_else(|_| Vec::new(), |map| volume::stored_names(&map));
@@ -175,9 +179,10 @@ impl Daemon {
         known.statuses.remove(id);
         known.unsettled.remove(id);
         drop(known);
+        let freed = uid.map_or_else(Vec::new, |uid| self.node.backing.retire(Holder::volume(uid)));
         // The log and its key are gone: what is left in the store of an encrypted volume is ciphertext.
-        if let (Some(uid), Some(mut removal)) = (uid, removal) {
-            removal.segments.extend(self.node.backing.retire(Holder::volume(uid)));
+        if let Some(mut removal) = removal {
+            removal.segments.extend(freed);
             self.remove(removal);
         }
         Ok(Reply::Done)
@@ -192,6 +197,9 @@ impl Daemon {
         let (backing, files) = (&self.node.backing, self.files(&id));
         let restored = self.node.runtime.block_on(async {
             let Some((uid, manifest)) = restore::find(backing, id.as_ref()).await? else { return Ok(None) };
+            if check_size(manifest.size_bytes).is_err() {
+                return Err(RestoreError::Size(manifest.size_bytes));
+            }
             let checkpoint = restore::restore(backing, &files, uid, &manifest).await?;
             Ok(Some((uid, manifest, checkpoint)))
         });
@@ -199,7 +207,6 @@ impl Daemon {
         let Some((uid, manifest, checkpoint)) = restored else {
             return Err(DaemonError::NotFound(format!("volume {id} in the store")));
         };
-        check_size(manifest.size_bytes)?;
         let record = VolumeRecord {
             version: VERSION,
             uid: hex(&uid),
@@ -211,6 +218,7 @@ impl Daemon {
             attachment: None,
         };
         self.catalogue.put_volume(&id, &record).map_err(|e| DaemonError::Record("restore the volume", e))?;
+        self.node.backing.revive(Holder::volume(uid));
         self.node.backing.hold(Holder::volume(uid), volume::stored_names(&checkpoint));
         known.volumes.insert(id.clone(), record);
         Ok(Reply::Volume(self.describe(&known, &id)?))
@@ -283,7 +291,10 @@ impl Daemon {
         }
         if !known.open.contains_key(id) {
             match self.open(&mut known, id, true) {
-                Ok(open) => drop(known.open.insert(id.clone(), open)),
+                Ok(open) => {
+                    known.unsettled.remove(id);
+                    known.open.insert(id.clone(), open);
+                }
                 Err(e) => {
                     self.forget_attachment(&mut known, id)?;
                     return Err(e);
@@ -332,6 +343,9 @@ impl Daemon {
         let open_error = |e| DaemonError::Open(id.clone(), e);
         let (prepared, handle) =
             volume::prepare(&self.node, id.as_ref(), self.files(id), &record, pins).map_err(open_error)?;
+        if let Some((_, since)) = known.unsettled.get(id) {
+            handle.keeper.lacks_since(*since);
+        }
         let attachment = attachment.unwrap_or(Attachment { queues: 1, read_only: true, serial: String::new() });
         let config = ExportConfig {
             socket,

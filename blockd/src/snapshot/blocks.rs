@@ -186,7 +186,7 @@ pub async fn check(reader: &mut Reader) -> Result<CheckReport, ReadError> {
                 Ok(_) => {}
                 Err(error) if error.is_damage() => {
                     // Which of them?
-                    for block in lba..lba + u32::from(run.len) {
+                    for block in (0..u32::from(run.len)).map(|block| lba + block) {
                         match reader.read(block, 1).await {
                             Err(error) if error.is_damage() => {
                                 note(&mut report, 1, format!("block {block} of the volume: {error}"));

@@ -9,11 +9,14 @@ pub mod reader;
 pub mod verify;
 
 use crate::backing::{Backing, Holder, segment_key};
-use crate::engine::format::{Checkpoint, FRONT_BLOCKS, Owner, Place, SavedSegment, Tail, VolumeUid, WrappedKey};
+use crate::engine::format::{
+    Checkpoint, CheckpointError, FRONT_BLOCKS, Owner, Place, SavedSegment, Tail, VolumeUid, WrappedKey,
+};
 use crate::engine::log::SegmentName;
+use crate::engine::map::LEAF_BLOCKS;
 use crate::volume::keeper::{Keeper, needed_segments, read_slot};
 use bytes::Bytes;
-use hive_blockd_api::{SnapshotId, VolumeId};
+use hive_blockd_api::{BLOCK_SIZE_BYTES, MAX_VOLUME_SIZE_BYTES, SnapshotId, VolumeId};
 use hive_blockd_store::StoreError;
 use pack::Live;
 use serde::{Deserialize, Serialize};
@@ -35,6 +38,29 @@ pub struct StoredSnapshot {
     pub encrypted: bool,
     pub created_unix_s: u64,
     pub stored_bytes: u64,
+}
+
+/// Leaves of the largest volume.
+const MAX_LEAVES: u32 = (MAX_VOLUME_SIZE_BYTES / (LEAF_BLOCKS as u64 * BLOCK_SIZE_BYTES)) as u32;
+/// Numbers that are left to segments written on top of a map: more than the largest volume could ever have.
+const SEQS_LEFT: u32 = 1 << 24;
+
+/// A map from the disk or the store, of which sums may be made: a checksum says that it is what was written, not that it makes sense.
+pub fn decode_map(bytes: &[u8]) -> Result<Checkpoint, CheckpointError> {
+    let map = Checkpoint::decode(bytes)?;
+    check_map(&map)?;
+    Ok(map)
+}
+
+pub fn check_map(map: &Checkpoint) -> Result<(), CheckpointError> {
+    if map.homes.last().is_some_and(|(index, _)| *index >= MAX_LEAVES) {
+        return Err(CheckpointError::Inconsistent("a leaf beyond the largest volume"));
+    }
+    let last = map.segments.last().map_or(0, |s| s.id.seq).max(map.tail.place.seq);
+    if last > u32::MAX - SEQS_LEFT {
+        return Err(CheckpointError::Inconsistent("the numbers of segments are used up"));
+    }
+    Ok(())
 }
 
 pub fn manifest_key(id: &SnapshotId) -> String {
@@ -219,12 +245,86 @@ pub async fn find(backing: &Backing, id: &SnapshotId) -> Result<Option<(StoredSn
     }
     let about: StoredSnapshot = serde_json::from_slice(&bytes).map_err(|_| damaged())?;
     let (map, _) = backing.store.get(&map_key(id)).await?;
-    let checkpoint = Checkpoint::decode(&map).map_err(|_| damaged())?;
-    if about.version != MANIFEST_VERSION || about.size_bytes == 0 {
+    let checkpoint = decode_map(&map).map_err(|_| damaged())?;
+    let size_fits =
+        (1..=MAX_VOLUME_SIZE_BYTES).contains(&about.size_bytes) && about.size_bytes.is_multiple_of(BLOCK_SIZE_BYTES);
+    if about.version != MANIFEST_VERSION || !size_fits {
         return Err(damaged());
     }
     if !about.encrypted && checkpoint.segments.iter().any(|s| s.sealed) {
         return Err(SnapshotError::Encryption(id.clone()));
     }
     Ok(Some((about, checkpoint)))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::engine::check::SegmentId;
+    use crate::engine::format::Home;
+    use crate::snapshot::reader::Reader;
+    use hive_blockd_store::{ChunkCache, DirStore};
+    use proptest::prelude::*;
+
+    fn map(leaf: u32, seq: u32) -> Checkpoint {
+        let id = SegmentId { epoch: 1, incarnation: 0, seq };
+        let segment = SavedSegment { id, owner: 0, slot: None, live: 1, end: 40, uploaded: true, sealed: false };
+        let home = Home { place: Place { seq, block: 33 }, blocks: 1 };
+        Checkpoint { segments: vec![segment], homes: vec![(leaf, home)], ..Checkpoint::empty([1; 16], None) }
+    }
+
+    #[test]
+    fn maps_beyond_every_volume_are_refused() {
+        for (leaf, seq, fits) in [
+            (0, 0, true),
+            (MAX_LEAVES - 1, u32::MAX - SEQS_LEFT, true),
+            (MAX_LEAVES, 0, false),
+            (u32::MAX, 0, false),
+            (0, u32::MAX - SEQS_LEFT + 1, false),
+            (0, u32::MAX, false),
+        ] {
+            let map = map(leaf, seq);
+            assert_eq!(decode_map(&map.encode()).is_ok(), fits, "leaf {leaf}, segment {seq}");
+        }
+    }
+
+    proptest! {
+        /// Whatever lies in the store under a snapshot's name, looking at it and reading of it ends in an answer.
+        #[test]
+        fn no_snapshot_in_the_store_makes_it_panic(
+            leaf: u32, seq: u32, near_end: bool, size_bytes: u64, object in prop::collection::vec(any::<u8>(), 0..200),
+        ) {
+            let (leaf, seq) = if near_end { (MAX_LEAVES - 1 - leaf % 3, u32::MAX - SEQS_LEFT - seq % 3) } else { (leaf, seq) };
+            let size_bytes = if near_end { MAX_VOLUME_SIZE_BYTES } else { size_bytes };
+            let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build().unwrap();
+            let dir = tempfile::tempdir().unwrap();
+            let store = Arc::new(DirStore::open(&dir.path().join("store")).unwrap());
+            let cache = ChunkCache::open(&dir.path().join("cache"), 1 << 20).unwrap();
+            let backing = Arc::new(Backing::new(store, cache));
+            let key = crate::keys::NodeKey::open(&dir.path().join("key")).unwrap();
+            let (id, map) = ("snap".parse().unwrap(), map(leaf, seq));
+            let about = StoredSnapshot {
+                version: MANIFEST_VERSION,
+                size_bytes,
+                volume_id: None,
+                encrypted: false,
+                created_unix_s: 0,
+                stored_bytes: 0,
+            };
+            runtime.block_on(async {
+                let about = serde_json::to_vec(&about).unwrap();
+                backing.store.put(&manifest_key(&id), about.into()).await.unwrap();
+                backing.store.put(&map_key(&id), map.encode().into()).await.unwrap();
+                backing.store.put(&segment_key(names(&map)[0]), object.into()).await.unwrap();
+                let Ok(Some((about, found))) = find(&backing, &id).await else { return };
+                let clone = clone_of(&found, [2; 16], None);
+                assert_eq!(decode_map(&clone.encode()).is_ok(), check_map(&clone).is_ok());
+                let mut reader = Reader::new(Arc::new(found), &key, backing.clone(), None).unwrap();
+                assert!(blocks::check(&mut reader).await.is_ok_and(|report| report.blocks_damaged > 0));
+                assert!(blocks::list(&mut reader, about.size_bytes, 0, 10).await.is_err());
+                let last = (about.size_bytes / 4096 - 1) as u32;
+                let _ = reader.read(last, 1).await;
+            });
+        }
+    }
 }

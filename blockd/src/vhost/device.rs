@@ -401,7 +401,8 @@ impl<E: Engine> Device<E> {
         let Some(slot) = running.slots.get_mut(usize::from(head)) else {
             return Err(Malformed::DescriptorIndex(head));
         };
-        *slot = Some(Slot { request, used_len });
+        let write_bytes = if matches!(operation, engine::Operation::Write) { len } else { 0 };
+        *slot = Some(Slot { request, used_len, write_bytes });
         let token = (index as u32) << 16 | u32::from(head);
         let mut io = Io { disk: &mut self.uring, done: &mut self.done };
         self.engine.submit(engine::Request { token, operation, offset, len, data, durable }, &mut io);
@@ -502,7 +503,10 @@ impl<E: Engine> Device<E> {
             Pressure::BytesPerSecond(rate) => Some(rate),
         };
         self.gate.set_pace(pace, Instant::now());
-        self.status.set_log(self.engine.metrics());
+        let slots = self.queues.iter().filter_map(|queue| queue.running.as_ref()).flat_map(|running| &running.slots);
+        // Some of these the engine counts already.
+        let in_flight = slots.flatten().map(|slot| slot.write_bytes).sum();
+        self.status.set_log(self.engine.metrics(), in_flight);
     }
 
     /// End: everything answered, everything durable.

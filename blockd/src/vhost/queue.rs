@@ -12,6 +12,8 @@ pub struct Slot {
     pub request: Request,
     /// Bytes written to the guest when it ends well, its status included.
     pub used_len: u32,
+    /// Of a write.
+    pub write_bytes: u64,
 }
 
 /// What exists only between a ring's start and its stop.

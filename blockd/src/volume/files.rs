@@ -5,6 +5,7 @@ use crate::backing::{parse_segment_key, segment_key};
 use crate::catalogue::{StoreError, replace_file};
 use crate::engine::format::{Checkpoint, CheckpointError};
 use crate::engine::log::SegmentName;
+use crate::snapshot::decode_map;
 use rustix::fs::{AtFlags, FlockOperation, OFlags, StatxFlags};
 use rustix::io::Errno;
 use serde::{Deserialize, Serialize};
@@ -47,6 +48,26 @@ pub struct Writer {
     /// In which run of the machine, see [`boot`]; empty if not known.
     #[serde(default)]
     pub boot: String,
+    /// The owner that manifests of ours name.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub owner: Option<String>,
+    /// The one that a claim names of which we have not heard whether it came to be.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub claim: Option<String>,
+    /// What is here was rebuilt from the manifest with this nonce and was not claimed yet.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub rebuilt_from: Option<String>,
+}
+
+impl Writer {
+    /// Who writes next while the store cannot be asked, in this run of the machine. None: nobody may, the volume is rebuilt and its old
+    /// owner is not shut out yet.
+    pub fn without_store(&self, boot: String) -> Option<Self> {
+        // Epoch 0 has written nothing, and its segments would be taken for those of a volume that never had a store.
+        let next =
+            Self { epoch: self.epoch.max(1), incarnation: self.incarnation.checked_add(1)?, boot, ..self.clone() };
+        self.rebuilt_from.is_none().then_some(next)
+    }
 }
 
 /// The present run of this machine, as the kernel names it; empty if it does not.
@@ -87,7 +108,7 @@ impl VolumeFiles {
     pub fn checkpoint(&self) -> Result<Checkpoint, FilesError> {
         let path = self.checkpoint_path();
         let bytes = std::fs::read(&path).map_err(|e| FilesError::Open(path.clone(), e))?;
-        Checkpoint::decode(&bytes).map_err(|e| FilesError::Checkpoint(path, e))
+        decode_map(&bytes).map_err(|e| FilesError::Checkpoint(path, e))
     }
 
     pub fn writer(&self) -> Result<Writer, FilesError> {
@@ -117,8 +138,9 @@ impl VolumeFiles {
     pub fn is_settled(&self) -> bool {
         let Ok(writer) = self.writer() else { return false };
         let settled = std::fs::read(self.dir.join("settled")).unwrap_or_default();
-        // Nobody has ever written.
-        writer == Writer::default() || serde_json::from_slice(&settled).is_ok_and(|settled: Writer| settled == writer)
+        // Nobody has ever written; or it came from there.
+        let is_fresh = writer == Writer::default() || writer.rebuilt_from.is_some();
+        is_fresh || serde_json::from_slice(&settled).is_ok_and(|settled: Writer| settled == writer)
     }
 
     /// All that was written until now is in the store, and nobody writes now.

@@ -1,8 +1,11 @@
 //! A volume's manifest in the store: who owns it, and what it is rebuilt from when its node is lost.
 //!
-//! It is only ever replaced by compare-and-swap. Taking a volume over raises its epoch; whoever still writes under an older one
-//! finds its version gone at the next commit, and stops.
+//! It is only ever replaced by compare-and-swap. Taking a volume over raises its epoch and names a new owner; whoever still writes
+//! under an older one finds its version gone at the next commit, and stops. Who may take a volume over is decided by the owner's name,
+//! not by the epoch: an epoch is made durable here before it is claimed there, so that having one does not prove that the claim came
+//! to be. `super::model` tries all of this out.
 
+use super::files::Writer;
 use crate::backing::Backing;
 use crate::engine::format::{Checkpoint, VolumeUid};
 use crate::engine::log::CompleteSegment;
@@ -43,6 +46,9 @@ pub struct Manifest {
     pub size_bytes: u64,
     /// Makes every write of the manifest differ from every other.
     pub nonce: String,
+    /// Drawn for the claim under which it is written.
+    #[serde(default)]
+    pub owner: String,
     /// Key of the checkpoint; None while nothing was uploaded.
     pub map: Option<String>,
     /// The log behind the checkpoint, in order.
@@ -72,6 +78,10 @@ pub enum ClaimError {
     Foreign { theirs: u32, ours: u32 },
     #[error("others claim the volume at the same time")]
     Contended,
+    #[error("the volume's epochs are used up")]
+    Epochs,
+    #[error("no random bytes are to be had")]
+    Random,
     #[error("the manifest {0} is damaged")]
     Damaged(String, #[source] serde_json::Error),
     #[error("the manifest {0} is of version {1}, this daemon knows {MANIFEST_VERSION}")]
@@ -89,16 +99,29 @@ pub struct About<'a> {
     pub size_bytes: u64,
 }
 
-/// Take the volume over under a new epoch. `record` makes the epoch durable here before it is claimed there. Errors that are
-/// [`StoreError::is_transient`] mean that the store could not be asked.
+/// Whether the volume as it is here, written last by `ours`, holds all that the manifest stands for.
+fn may_follow(ours: &Writer, current: &Manifest) -> bool {
+    let is = |owner: &Option<String>| owner.as_ref() == Some(&current.owner);
+    match &ours.rebuilt_from {
+        Some(nonce) => current.nonce == *nonce || is(&ours.claim),
+        // Written by a daemon that named no owners.
+        None if current.owner.is_empty() => current.epoch <= ours.epoch,
+        None => is(&ours.owner) || is(&ours.claim),
+    }
+}
+
+/// Take the volume over under a new epoch, which `ours` wrote last. `record` makes it durable here who writes, before that is claimed
+/// there and when it is known to be so. Errors that are [`StoreError::is_transient`] mean that the store could not be asked, or that
+/// its answer was lost: the claim may have come to be.
 pub async fn claim(
     backing: &Backing,
     volume: VolumeUid,
     about: About<'_>,
-    ours: u32,
-    record: impl Fn(u32) -> Result<(), super::files::FilesError>,
+    ours: Writer,
+    record: impl Fn(Writer) -> Result<(), super::files::FilesError>,
 ) -> Result<(Manifest, Version), ClaimError> {
     let key = manifest_key(volume);
+    let mut ours = ours;
     for _ in 0..MAX_CLAIMS {
         let (current, condition) = match backing.store.get(&key).await {
             Ok((bytes, version)) => {
@@ -106,6 +129,9 @@ pub async fn claim(
                     serde_json::from_slice(&bytes).map_err(|e| ClaimError::Damaged(key.clone(), e))?;
                 if manifest.version != MANIFEST_VERSION {
                     return Err(ClaimError::Version(key, manifest.version));
+                }
+                if !may_follow(&ours, &manifest) {
+                    return Err(ClaimError::Foreign { theirs: manifest.epoch, ours: ours.epoch });
                 }
                 (manifest, Condition::Version(version))
             }
@@ -116,6 +142,7 @@ pub async fn claim(
                     volume_id: String::new(),
                     size_bytes: 0,
                     nonce: nonce(),
+                    owner: String::new(),
                     map: None,
                     suffix: Vec::new(),
                     covers: 0,
@@ -124,21 +151,34 @@ pub async fn claim(
             }
             Err(error) => return Err(error.into()),
         };
-        if current.epoch > ours {
-            return Err(ClaimError::Foreign { theirs: current.epoch, ours });
-        }
-        let epoch = ours + 1;
-        record(epoch).map_err(ClaimError::Record)?;
+        // One name for all tries: one whose answer was lost may come to be late.
+        let owner = match &ours.claim {
+            Some(claim) => claim.clone(),
+            None => crate::keys::random::<16>().map(|bytes| hex(&bytes)).map_err(|_| ClaimError::Random)?,
+        };
+        let epoch = current.epoch.max(ours.epoch).checked_add(1).ok_or(ClaimError::Epochs)?;
+        ours = Writer { epoch, incarnation: 0, claim: Some(owner.clone()), ..ours };
+        record(ours.clone()).map_err(ClaimError::Record)?;
         let (volume_id, size_bytes) = (about.volume_id.to_owned(), about.size_bytes);
-        let claimed = Manifest { epoch, volume_id, size_bytes, nonce: nonce(), ..current };
+        let claimed = Manifest { epoch, owner: owner.clone(), volume_id, size_bytes, nonce: nonce(), ..current };
         let bytes = serde_json::to_vec(&claimed).map_err(|e| ClaimError::Damaged(key.clone(), e))?;
         match backing.store.put_if(&key, bytes.into(), condition).await {
-            Ok(version) => return Ok((claimed, version)),
+            Ok(version) => {
+                let confirmed = Writer { owner: Some(owner), claim: None, rebuilt_from: None, ..ours };
+                record(confirmed).map_err(ClaimError::Record)?;
+                return Ok((claimed, version));
+            }
             Err(StoreError::Conflict { .. }) => {}
             Err(error) => return Err(error.into()),
         }
     }
     Err(ClaimError::Contended)
+}
+
+/// Where a checkpoint lies in the store.
+pub fn map_key(volume: VolumeUid, checkpoint: &[u8]) -> String {
+    let digest = ring::digest::digest(&ring::digest::SHA256, checkpoint);
+    format!("{}map-{}", volume_prefix(volume), hex(&digest.as_ref()[..16]))
 }
 
 /// How a commit ended.
@@ -163,8 +203,7 @@ pub async fn commit(
     size_bytes: u64,
 ) -> Commit {
     let bytes = checkpoint.encode();
-    let digest = ring::digest::digest(&ring::digest::SHA256, &bytes);
-    let map = format!("{}map-{}", volume_prefix(volume), hex(&digest.as_ref()[..16]));
+    let map = map_key(volume, &bytes);
     let replaced = current.map.as_ref().filter(|old| **old != map).cloned();
     if current.map.as_ref() != Some(&map)
         && let Err(error) = backing.store.put(&map, bytes.into()).await
@@ -193,8 +232,10 @@ pub async fn commit(
                 Err(_) => (Bytes::new(), Version::new("")),
             };
             match serde_json::from_slice::<Manifest>(&bytes) {
-                // An epoch is given to one owner only: it is a write of ours of which we did not hear that it happened.
-                Ok(found) if found.epoch == current.epoch => Commit::Found(found, version),
+                // A write of ours of which we did not hear that it happened.
+                Ok(found) if (found.epoch, &found.owner) == (current.epoch, &current.owner) => {
+                    Commit::Found(found, version)
+                }
                 other => Commit::Fenced(format!(
                     "another daemon has taken the volume over (epoch {}, ours was {})",
                     other.map_or(0, |manifest| manifest.epoch),

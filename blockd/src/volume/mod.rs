@@ -4,6 +4,8 @@ pub mod files;
 pub mod keeper;
 pub mod link;
 pub mod manifest;
+#[cfg(test)]
+mod model;
 pub mod restore;
 
 use crate::backing::Backing;
@@ -33,6 +35,8 @@ pub enum OpenError {
     Claim(#[from] ClaimError),
     #[error("the volume was opened {0} times under one epoch; it needs its store once")]
     Incarnations(u32),
+    #[error("the volume was rebuilt from the store, which must answer once before it is written")]
+    Unclaimed,
     #[error("the volume's record names another volume than its log")]
     Uid,
     #[error("cannot connect the engine")]
@@ -109,9 +113,9 @@ pub fn prepare(
     let ours = files.writer()?;
     let boot = files::boot();
     let same_boot = !boot.is_empty() && boot == ours.boot;
-    let writer = |epoch, incarnation| Writer { epoch, incarnation, boot: boot.clone() };
     let about = manifest::About { volume_id: id, size_bytes: record.size_bytes };
-    let claim = manifest::claim(&node.backing, volume, about, ours.epoch, |epoch| files.put_writer(writer(epoch, 0)));
+    let record_writer = |writer: Writer| files.put_writer(Writer { boot: boot.clone(), ..writer });
+    let claim = manifest::claim(&node.backing, volume, about, ours, record_writer);
     let claimed = node.runtime.block_on(async { tokio::time::timeout(CLAIM_TIMEOUT, claim).await });
     let manifest = match claimed {
         Ok(Ok(claimed)) => Some(claimed),
@@ -119,17 +123,13 @@ pub fn prepare(
         Ok(Err(error)) => return Err(error.into()),
         Err(_) => None,
     };
-    let writer = match &manifest {
-        Some((manifest, _)) => writer(manifest.epoch, 0),
-        None => {
-            // The claim may have got further than we know.
-            let last = files.writer()?;
-            let next = writer(last.epoch.max(1), last.incarnation + 1);
-            tracing::warn!(volume = id, ?next, "the store does not answer: going on under the epoch we have");
-            files.put_writer(next.clone())?;
-            next
-        }
-    };
+    // The claim may have got further than we know.
+    let mut writer = files.writer()?;
+    if manifest.is_none() {
+        writer = writer.without_store(boot.clone()).ok_or(OpenError::Unclaimed)?;
+        tracing::warn!(volume = id, ?writer, "the store does not answer: going on under the epoch we have");
+        files.put_writer(writer.clone())?;
+    }
     if writer.incarnation > MAX_INCARNATION {
         return Err(OpenError::Incarnations(writer.incarnation));
     }

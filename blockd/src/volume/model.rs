@@ -200,7 +200,10 @@ impl World {
         let mut digest = DefaultHasher::new();
         (self.told[owner], verdict).hash(&mut digest);
         let attempt = |operation| Attempt::new(operation, "model");
-        let away = |operation| StoreError::Unavailable { attempt: attempt(operation), source: "the test".into() };
+        let away = |operation| StoreError::Unavailable {
+            attempt: attempt(operation),
+            source: Arc::new(std::io::Error::other("the test")),
+        };
         let answer = match op {
             Op::Get(_) if verdict != Verdict::Done => Answer::Error(away(Operation::Get)),
             Op::Get(key) => match self.objects.get(&key) {
@@ -295,7 +298,8 @@ impl World {
         let Some(map) = &manifest.map else { return };
         let Some(object) = self.objects.get(map) else { return self.violate(format!("{map} is named and gone")) };
         let checkpoint = Checkpoint::decode(&object.bytes).unwrap();
-        let suffix = manifest.suffix.iter().map(|s| SegmentId { epoch: s.epoch, incarnation: s.incarnation, seq: s.seq });
+        let suffix =
+            manifest.suffix.iter().map(|s| SegmentId { epoch: s.epoch, incarnation: s.incarnation, seq: s.seq });
         for id in checkpoint.segments.iter().map(|s| s.id).chain(suffix) {
             let key = segment_key(SegmentName { owner: VOLUME, id });
             if !self.objects.contains_key(&key) {
@@ -369,7 +373,7 @@ impl Node {
             }
             Err(_) => return,
         };
-        let (epoch, incarnation) = (self.disk().writer.epoch, self.disk().writer.incarnation);
+        let Writer { epoch, incarnation, .. } = self.disk().writer.clone();
         for _ in 0..self.commits {
             // A write, in a segment of its own; one lives on beside it.
             let (id, checkpoint, dropped, history) = {
@@ -381,11 +385,8 @@ impl Node {
                 let segment =
                     SavedSegment { id, owner: 0, slot: Some(0), live: 1, end: 40, uploaded: true, sealed: false };
                 disk.checkpoint.segments.push(segment);
-                let dropped = if disk.checkpoint.segments.len() > 2 {
-                    Some(disk.checkpoint.segments.remove(0).id)
-                } else {
-                    None
-                };
+                let dropped =
+                    if disk.checkpoint.segments.len() > 2 { Some(disk.checkpoint.segments.remove(0).id) } else { None };
                 disk.checkpoint.tail.place = Place { seq: seq + 1, block: FRONT_BLOCKS };
                 disk.history.push((self.owner, number));
                 (id, disk.checkpoint.clone(), dropped, disk.history.clone())
@@ -471,8 +472,14 @@ impl Run {
         };
         let nodes: Vec<_> = origins.iter().enumerate().map(node).collect();
         let lives = none().map(|_: Option<Op>| None).collect();
-        let mut run =
-            Self { world, nodes, lives, opens: vec![bounds.opens; count], faults: bounds.faults, deaths: bounds.deaths };
+        let mut run = Self {
+            world,
+            nodes,
+            lives,
+            opens: vec![bounds.opens; count],
+            faults: bounds.faults,
+            deaths: bounds.deaths,
+        };
         (0..count).for_each(|owner| run.open(owner));
         run
     }

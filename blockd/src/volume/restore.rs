@@ -7,6 +7,7 @@ use crate::engine::check::SegmentId;
 use crate::engine::format::{Checkpoint, CheckpointError, SEGMENT_BYTES, SavedSegment, SegmentHeader, VolumeUid};
 use crate::engine::log::SegmentName;
 use crate::keys::unhex;
+use crate::snapshot::decode_map;
 use hive_blockd_store::StoreError;
 use std::fs::OpenOptions;
 use std::os::unix::fs::FileExt;
@@ -23,6 +24,8 @@ pub enum RestoreError {
     Manifest(String, #[source] serde_json::Error),
     #[error("the map {0} is not to be believed")]
     Map(String, #[source] CheckpointError),
+    #[error("no volume has {0} bytes, as the manifest says")]
+    Size(u64),
     #[error("segment {0} in the store is not what the manifest says")]
     Segment(u32),
     #[error("cannot write the volume's log")]
@@ -54,7 +57,7 @@ pub async fn restore(
 ) -> Result<Checkpoint, RestoreError> {
     let key = manifest.map.as_ref().ok_or(RestoreError::Nothing)?;
     let (bytes, _) = backing.store.get(key).await?;
-    let stored = Checkpoint::decode(&bytes).map_err(|e| RestoreError::Map(key.clone(), e))?;
+    let stored = decode_map(&bytes).map_err(|e| RestoreError::Map(key.clone(), e))?;
     let remote = |s: &SavedSegment| SavedSegment { slot: None, uploaded: true, ..*s };
     let segments = stored.segments.iter().filter(|s| s.end != 0).map(remote).collect();
     let checkpoint = Checkpoint { segments, ..stored };
@@ -71,6 +74,16 @@ pub async fn restore(
     }
     log.sync_all().map_err(RestoreError::Log)?;
     // The next open raises the epoch, which ends whoever may still write elsewhere.
-    files.put_writer(Writer { epoch: manifest.epoch, incarnation: 0, boot: String::new() })?;
+    files.put_writer(taken_over(manifest))?;
     Ok(checkpoint)
+}
+
+/// Epochs that are left to the old owner: should it live, cut off from the store, each of its opens uses up one. Were ours among them,
+/// two would write under one nonce and one name.
+const EPOCHS_LEFT: u32 = 1 << 16;
+
+/// Who writes a volume that was rebuilt from this manifest.
+pub fn taken_over(manifest: &Manifest) -> Writer {
+    let rebuilt_from = Some(manifest.nonce.clone());
+    Writer { epoch: manifest.epoch.saturating_add(EPOCHS_LEFT), rebuilt_from, ..Writer::default() }
 }

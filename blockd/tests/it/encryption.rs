@@ -170,7 +170,11 @@ fn a_deleted_volume_leaves_no_key() {
     eventually("only what belongs to no volume is left", || {
         files(&state).iter().all(|path| {
             let name = path.strip_prefix(&state).unwrap().to_str().unwrap();
-            name == "lock" || name == "node.key" || name.starts_with("cache") || name.starts_with("store/")
+            name == "lock"
+                || name == "node.key"
+                || name == "scrub.json"
+                || name.starts_with("cache")
+                || name.starts_with("store/")
         })
     });
     assert_eq!(

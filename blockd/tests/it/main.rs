@@ -15,6 +15,7 @@ mod guest;
 mod hostile;
 mod limits;
 mod load;
+#[path = "../../store/tests/objectd/mod.rs"]
 mod objectd;
 mod peers;
 mod restore;

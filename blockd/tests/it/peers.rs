@@ -105,10 +105,10 @@ fn what_cannot_be_copied_is_refused_at_once_and_leaves_nothing() {
 #[test]
 fn copies_from_s3_outlive_its_outages_and_the_daemons_deaths() {
     let mut objectd = Objectd::start();
-    let far = Daemon::start_with(tempfile::tempdir().unwrap(), &objectd.config());
+    let far = Daemon::start_with(tempfile::tempdir().unwrap(), &format!("[store]\n{}", objectd.table()));
     far.import("image", &image(96));
     drop(far);
-    let peer = format!("[[peer_stores]]\nname = 'far'\n{}", objectd.config().replace("[store]\n", ""));
+    let peer = format!("[[peer_stores]]\nname = 'far'\n{}", objectd.table());
     let mut near = Daemon::start_with(tempfile::tempdir().unwrap(), &peer);
     assert!(matches!(near.ask(&copy("image", "copy", true)), Reply::Snapshot(_)));
     // Killed while there is something of it in our store, and again and again.
@@ -147,10 +147,10 @@ fn copies_from_s3_outlive_its_outages_and_the_daemons_deaths() {
 #[test]
 fn a_copy_that_waits_for_its_store_can_be_deleted() {
     let mut objectd = Objectd::start();
-    let far = Daemon::start_with(tempfile::tempdir().unwrap(), &objectd.config());
+    let far = Daemon::start_with(tempfile::tempdir().unwrap(), &format!("[store]\n{}", objectd.table()));
     far.import("image", &image(32));
     drop(far);
-    let peer = format!("[[peer_stores]]\nname = 'far'\n{}", objectd.config().replace("[store]\n", ""));
+    let peer = format!("[[peer_stores]]\nname = 'far'\n{}", objectd.table());
     let near = Daemon::start_with(tempfile::tempdir().unwrap(), &peer);
     let Reply::Snapshot(_) = near.ask(&copy("image", "copy", false)) else { panic!("not begun") };
     objectd.kill();

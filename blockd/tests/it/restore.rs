@@ -1,6 +1,6 @@
 //! A node is lost with all its disks: its volumes are rebuilt on another from what they had uploaded.
 
-use crate::daemon::{Daemon, PATIENCE, volume};
+use crate::daemon::{Daemon, PATIENCE, eventually, volume};
 use crate::frontend::*;
 use hive_blockd_api::{ErrorKind, Reply, Request};
 use std::time::{Duration, Instant};
@@ -67,4 +67,34 @@ fn a_lost_node_s_volumes_are_rebuilt_elsewhere_and_the_old_owner_is_shut_out() {
     rebuilt.reconnect();
     assert_eq!(rebuilt.read(0, BLOCK as usize), block(1));
     assert!(lost.terminate());
+}
+
+#[test]
+fn what_was_rebuilt_and_is_out_of_date_by_then_takes_nothing_over() {
+    let shared = tempfile::tempdir().unwrap();
+    let live = Daemon::start_with(tempfile::tempdir().unwrap(), &config(shared.path()));
+    live.create("disk", 4 << 20, None);
+    let mut disk = Frontend::connect(&live.attach("disk", 1), 1, F_FLUSH);
+    assert_eq!(disk.write(0, &[1; 4096]), 0);
+    eventually("it is in the store", || live.describe("disk").dirty_bytes == 0);
+    let other = Daemon::start_with(tempfile::tempdir().unwrap(), &config(shared.path()));
+    let restore = Request::RestoreVolume { volume_id: volume("disk") };
+    assert!(matches!(other.ask(&restore), Reply::Volume(_)));
+    // Its node is not lost at all, and goes on.
+    assert_eq!(disk.write(0, &[2; 4096]), 0);
+    eventually("that too is in the store", || live.describe("disk").dirty_bytes == 0);
+    let attach =
+        Request::AttachVolume { volume_id: volume("disk"), queues: 1, read_only: false, serial: String::new() };
+    let reply = other.ask(&attach);
+    assert!(matches!(&reply, Reply::Error { message, .. } if message.contains("out of date")), "{reply:?}");
+    assert_eq!(disk.write(4096, &[3; 4096]), 0, "the owner is not shut out");
+    eventually("nor from the store", || live.describe("disk").dirty_bytes == 0);
+    // Given up there, nothing of it is removed from the store, and it may be rebuilt again.
+    other.delete_volume("disk");
+    assert!(matches!(other.ask(&restore), Reply::Volume(_)));
+    let mut rebuilt = Frontend::connect(&other.attach("disk", 1), 1, F_FLUSH);
+    assert_eq!((rebuilt.read(0, 4096), rebuilt.read(4096, 4096)), (vec![2; 4096], vec![3; 4096]));
+    assert_eq!(other.check("disk").blocks_damaged, 0);
+    assert_eq!(rebuilt.write(8192, &[4; 4096]), 0);
+    eventually("the old owner finds out", || disk.write(0, &[9; 4096]) != 0);
 }

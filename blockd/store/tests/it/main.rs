@@ -5,6 +5,7 @@ mod cache;
 mod dir;
 mod faulty;
 mod nemesis;
+#[path = "../objectd/mod.rs"]
 mod objectd;
 mod proxy;
 mod s3;

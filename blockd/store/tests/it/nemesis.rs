@@ -72,7 +72,7 @@ fn body(task: u64, number: u64) -> Bytes {
 /// What was acknowledged is there, whole; what was not is there whole or not at all.
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn objects_are_whole_or_not_there() {
-    let objectd = Objectd::start().await;
+    let objectd = Objectd::start();
     let direct: Store = Arc::new(objectd.store(objectd.address, Timeouts::default()));
     let proxy = Proxy::start(objectd.address, misery(1, 300)).await;
     // Short calls, so that some end without success.
@@ -141,7 +141,7 @@ async fn objects_are_whole_or_not_there() {
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn the_suite_holds_all_the_same() {
-    let objectd = Objectd::start().await;
+    let objectd = Objectd::start();
     let misery = misery(3, 200);
     let proxy = Proxy::start(objectd.address, move |request| {
         // The suite wants conflicts that are certain, so conditional puts get their answers here.
@@ -155,7 +155,7 @@ async fn the_suite_holds_all_the_same() {
 /// No increment is lost and none counts twice, whatever becomes of the answers.
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn the_counter_is_exact() {
-    let objectd = Objectd::start().await;
+    let objectd = Objectd::start();
     let proxy = Proxy::start(objectd.address, misery(2, 250)).await;
     let store: Store = Arc::new(objectd.store(proxy.address, quick()));
     suite::counter(&store, 6, 10).await;
@@ -164,7 +164,7 @@ async fn the_counter_is_exact() {
 /// One writer: whatever happens to its first request, the outcome is a success with the right version.
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn a_lost_answer_is_no_conflict() {
-    let objectd = Objectd::start().await;
+    let objectd = Objectd::start();
     let direct = objectd.store(objectd.address, Timeouts::default());
     let faults = [
         Fault::Refused(500, "InternalError"),
@@ -204,7 +204,7 @@ async fn a_lost_answer_is_no_conflict() {
 /// Ours was written, its answer lost, and another wrote over it: that is a conflict, and not a certain one.
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn a_lost_answer_and_a_rival() {
-    let objectd = Objectd::start().await;
+    let objectd = Objectd::start();
     let direct = objectd.store(objectd.address, Timeouts::default());
     let seen = AtomicU32::new(0);
     let proxy = Proxy::start(objectd.address, move |request| {
@@ -228,7 +228,7 @@ async fn a_lost_answer_and_a_rival() {
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn an_outage_ends_within_the_deadline() {
-    let objectd = Objectd::start().await;
+    let objectd = Objectd::start();
     for fault in [Fault::Hang, Fault::Refused(503, "SlowDown"), Fault::Garbage, Fault::AnswerReset] {
         let proxy = Proxy::start(objectd.address, move |_| fault).await;
         let timeouts = Timeouts { call: Duration::from_millis(700), ..quick() };

@@ -17,7 +17,7 @@ fn impatient() -> Timeouts {
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn suite() {
-    let objectd = Objectd::start().await;
+    let objectd = Objectd::start();
     let store: Store = Arc::new(objectd.store(objectd.address, Timeouts::default()));
     suite::everything(&store).await;
     // The same bucket without a prefix sees the other's objects, under their whole names.
@@ -33,7 +33,7 @@ async fn suite() {
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn a_list_of_several_pages_is_complete() {
     const KEYS: usize = 2300;
-    let objectd = Objectd::start().await;
+    let objectd = Objectd::start();
     let store: Store = Arc::new(objectd.store(objectd.address, Timeouts::default()));
     let tasks: Vec<_> = (0..23)
         .map(|task| {
@@ -55,7 +55,7 @@ async fn a_list_of_several_pages_is_complete() {
 
 #[tokio::test]
 async fn refusals_are_told_apart() {
-    let objectd = Objectd::start().await;
+    let objectd = Objectd::start();
     let with = |change: &dyn Fn(&mut S3Config)| {
         let mut config = objectd.config(objectd.address);
         change(&mut config);
@@ -91,7 +91,7 @@ async fn refusals_are_told_apart() {
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn over_tls() {
-    let objectd = Objectd::start().await;
+    let objectd = Objectd::start();
     let key = rcgen::KeyPair::generate().unwrap();
     let certificate = rcgen::CertificateParams::new(vec!["localhost".to_owned()]).unwrap().self_signed(&key).unwrap();
     let home = tempfile::tempdir().unwrap();

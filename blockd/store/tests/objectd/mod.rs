@@ -1,8 +1,12 @@
-//! The real objectd, which can be stopped and started again on the same address and data.
+//! The real objectd as a process, for the tests of the store and of blockd. It can be stopped and started again on the same address and
+//! data.
 
-use crate::daemon::PATIENCE;
+// Each binary of tests uses a part of it.
+#![allow(dead_code)]
+
 use hive_blockd_store::{ObjectStore, S3Config, S3Store, s3::Timeouts};
 use ring::{digest, hmac};
+use std::fs;
 use std::io::{Read, Write};
 use std::net::{SocketAddr, TcpListener, TcpStream};
 use std::os::unix::fs::PermissionsExt;
@@ -11,9 +15,11 @@ use std::process::{Child, Command, Stdio};
 use std::sync::OnceLock;
 use std::time::{Duration, Instant};
 
-const REGION: &str = "us-east-2";
-const BUCKET: &str = "volumes";
+pub const REGION: &str = "us-east-2";
+pub const BUCKET: &str = "volumes";
 const PREFIX: &str = "hive/blockd";
+/// How long anything may take here that should be quick; a limit for broken code, not a measurement.
+const PATIENCE: Duration = Duration::from_secs(60);
 
 /// The binary beside the test's own; built if nobody did so before.
 fn binary() -> &'static Path {
@@ -41,29 +47,57 @@ fn binary() -> &'static Path {
 
 pub struct Objectd {
     process: Option<Child>,
-    address: SocketAddr,
+    pub address: SocketAddr,
     home: tempfile::TempDir,
-    runtime: tokio::runtime::Runtime,
 }
 
 impl Objectd {
+    /// A server with the bucket, which is account 1's.
     pub fn start() -> Self {
-        let address = TcpListener::bind("127.0.0.1:0").unwrap().local_addr().unwrap();
-        let home = tempfile::tempdir().unwrap();
-        let text = format!(
-            "data_dir = {:?}\nlisten = '{address}'\nregion = '{REGION}'\n[limits]\nreserve_mib = 0\n\
-             [[credentials]]\naccess_key_id = 'AKIA1'\nsecret_access_key = 'secret1'\naccount_id = '000000000001'\n",
-            home.path().join("data")
+        let deadline = Instant::now() + PATIENCE;
+        loop {
+            let address = TcpListener::bind("127.0.0.1:0").unwrap().local_addr().unwrap();
+            let mut objectd = Self { process: None, address, home: tempfile::tempdir().unwrap() };
+            objectd.configure();
+            // Somebody else may have got the port in between.
+            if objectd.spawn() {
+                objectd.make_bucket();
+                return objectd;
+            }
+            assert!(Instant::now() < deadline, "objectd does not start");
+        }
+    }
+
+    fn configure(&self) {
+        let data = self.home.path().join("data");
+        let mut text = format!(
+            "data_dir = {data:?}\nlisten = '{}'\nregion = '{REGION}'\n[limits]\nreserve_mib = 0\n",
+            self.address
         );
-        std::fs::write(home.path().join("objectd.toml"), text).unwrap();
-        let credentials = home.path().join("credentials.toml");
-        std::fs::write(&credentials, "access_key_id = 'AKIA1'\nsecret_access_key = 'secret1'\n").unwrap();
-        std::fs::set_permissions(&credentials, std::fs::Permissions::from_mode(0o600)).unwrap();
-        let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build().unwrap();
-        let mut objectd = Self { process: None, address, home, runtime };
-        objectd.resume();
-        objectd.make_bucket();
-        objectd
+        for account in 1..=2 {
+            text += &format!(
+                "[[credentials]]\naccess_key_id = 'AKIA{account}'\nsecret_access_key = 'secret{account}'\n\
+                 account_id = '00000000000{account}'\n"
+            );
+        }
+        fs::write(self.home.path().join("objectd.toml"), text).unwrap();
+    }
+
+    /// False if it ends before it listens.
+    fn spawn(&mut self) -> bool {
+        let mut command = Command::new(binary());
+        command.arg("--config").arg(self.home.path().join("objectd.toml"));
+        let mut process = command.stdin(Stdio::null()).stderr(Stdio::null()).spawn().unwrap();
+        let deadline = Instant::now() + PATIENCE;
+        while TcpStream::connect(self.address).is_err() {
+            if process.try_wait().unwrap().is_some() {
+                return false;
+            }
+            assert!(Instant::now() < deadline, "objectd does not listen");
+            std::thread::sleep(Duration::from_millis(5));
+        }
+        self.process = Some(process);
+        true
     }
 
     /// SIGKILL: connections are refused from now on.
@@ -75,14 +109,7 @@ impl Objectd {
     }
 
     pub fn resume(&mut self) {
-        let mut command = Command::new(binary());
-        command.arg("--config").arg(self.home.path().join("objectd.toml"));
-        self.process = Some(command.stdin(Stdio::null()).stderr(Stdio::null()).spawn().unwrap());
-        let deadline = Instant::now() + PATIENCE;
-        while TcpStream::connect(self.address).is_err() {
-            assert!(Instant::now() < deadline, "objectd does not listen");
-            std::thread::sleep(Duration::from_millis(5));
-        }
+        assert!(self.spawn(), "objectd does not start again");
     }
 
     /// `CreateBucket`, signed by hand.
@@ -105,6 +132,7 @@ impl Objectd {
         let key = [day, REGION, "s3", "aws4_request"].iter().fold(b"AWS4secret1".to_vec(), |key, part| mac(&key, part));
         let signature = hex(&mac(&key, &to_sign));
         let mut stream = TcpStream::connect(self.address).unwrap();
+        stream.set_read_timeout(Some(PATIENCE)).unwrap();
         write!(
             stream,
             "PUT /{BUCKET} HTTP/1.1\r\nhost: {host}\r\nx-amz-date: {now}\r\nx-amz-content-sha256: {nothing}\r\n\
@@ -117,35 +145,53 @@ impl Objectd {
         assert!(answer.starts_with("HTTP/1.1 200"), "{answer}");
     }
 
-    /// `[store]` of a daemon that uses it.
-    pub fn config(&self) -> String {
-        format!(
-            "[store]\nkind = 's3'\nendpoint = 'http://{}'\nregion = '{REGION}'\nbucket = '{BUCKET}'\nprefix = '{PREFIX}'\n\
-             credentials_file = '{}/credentials.toml'\n",
-            self.address,
-            self.home.path().display()
-        )
+    /// A file of credentials, as blockd gets it.
+    pub fn credentials(&self, account: u8) -> PathBuf {
+        let path = self.home.path().join(format!("credentials{account}.toml"));
+        fs::write(&path, format!("access_key_id = 'AKIA{account}'\nsecret_access_key = 'secret{account}'\n")).unwrap();
+        fs::set_permissions(&path, fs::Permissions::from_mode(0o600)).unwrap();
+        path
     }
 
-    fn store(&self) -> S3Store {
-        let config = S3Config {
-            endpoint: format!("http://{}", self.address),
+    /// For the server at `address`: this one, or a proxy before it.
+    pub fn config(&self, address: SocketAddr) -> S3Config {
+        S3Config {
+            endpoint: format!("http://{address}"),
             region: REGION.into(),
             bucket: BUCKET.into(),
             prefix: PREFIX.into(),
             path_style: true,
-            credentials_file: self.home.path().join("credentials.toml"),
+            credentials_file: self.credentials(1),
             ca_file: None,
-        };
-        S3Store::open(&config, Timeouts::default()).unwrap()
+        }
+    }
+
+    /// The table of a daemon's configuration that names it, without the table's name.
+    pub fn table(&self) -> String {
+        format!(
+            "kind = 's3'\nendpoint = 'http://{}'\nregion = '{REGION}'\nbucket = '{BUCKET}'\nprefix = '{PREFIX}'\n\
+             credentials_file = '{}'\n",
+            self.address,
+            self.credentials(1).display()
+        )
+    }
+
+    pub fn store(&self, address: SocketAddr, timeouts: Timeouts) -> S3Store {
+        S3Store::open(&self.config(address), timeouts).unwrap()
+    }
+
+    /// Not from within a runtime.
+    fn ask<T>(&self, f: impl AsyncFnOnce(S3Store) -> T) -> T {
+        let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build().unwrap();
+        runtime.block_on(f(self.store(self.address, Timeouts::default())))
     }
 
     pub fn list(&self, prefix: &str) -> Vec<String> {
-        self.runtime.block_on(self.store().list(prefix)).unwrap()
+        self.ask(async |store| store.list(prefix).await).unwrap()
     }
 
     pub fn get(&self, key: &str) -> Option<Vec<u8>> {
-        self.runtime.block_on(self.store().get(key)).ok().map(|(bytes, _)| bytes.to_vec())
+        self.ask(async |store| store.get(key).await).ok().map(|(bytes, _)| bytes.to_vec())
     }
 }
 
