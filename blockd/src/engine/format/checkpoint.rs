@@ -13,6 +13,8 @@ const HOME_BYTES: usize = 4 + 4 + 2 + 2;
 pub const WRAPPED_KEY_BYTES: usize = 12 + 32 + 16;
 /// Volumes whose segments one volume may refer to: the generations of clones behind it that still hold data.
 pub const MAX_OWNERS: usize = 1024;
+/// Slots of the largest log, of 256 TiB: each free one is remembered.
+const MAX_SLOTS: u32 = 1 << 24;
 
 const UPLOADED: u16 = 1;
 const SEALED: u16 = 2;
@@ -213,6 +215,10 @@ impl Checkpoint {
         }
         if self.segments.iter().any(|s| usize::from(s.owner) >= self.owners.len() || s.end > SEGMENT_BLOCKS) {
             return inconsistent("a segment of nobody");
+        }
+        let far = |slot: u32| slot >= MAX_SLOTS;
+        if self.segments.iter().filter_map(|s| s.slot).any(far) || far(self.tail.slot) {
+            return inconsistent("a slot beyond the largest log");
         }
         let slots: HashSet<u32> = self.segments.iter().filter_map(|s| s.slot).collect();
         if slots.len() != self.segments.iter().filter(|s| s.slot.is_some()).count() {

@@ -133,6 +133,10 @@ impl Map {
     ) {
         for (index, start, len, place) in pieces(lba, blocks, place) {
             let change = Deferred { start, len, place };
+            // What was read from a disk may say anything.
+            if !self.has_leaf(index) {
+                continue;
+            }
             if self.is_absent(index) {
                 self.deferred.entry(index).or_default().push(change);
             } else {
@@ -223,6 +227,9 @@ impl Map {
 
     /// The leaf must be saved again although it has not changed.
     pub fn touch(&mut self, index: u32) {
+        if !self.has_leaf(index) {
+            return;
+        }
         let slot = self.slot_mut(index);
         if slot.leaf.is_some() && !std::mem::replace(&mut slot.dirty, true) {
             self.dirty.push(index);
