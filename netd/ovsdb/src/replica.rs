@@ -76,7 +76,7 @@ impl Replica {
         match action.as_str() {
             "initial" | "insert" if !rows.contains_key(&id) => {
                 let mut row = Row::default();
-                row.apply(table, cells, schema)?;
+                row.apply(table, cells, schema, Cells::Whole)?;
                 self.rows += 1;
                 self.bytes += row.cost();
                 rows.insert(id, row);
@@ -85,7 +85,7 @@ impl Replica {
             "modify" => {
                 let row = rows.get_mut(&id).ok_or(ReplicaError::Row(table.name()))?;
                 let before = row.cost();
-                let configuration = row.apply(table, cells, schema)?;
+                let configuration = row.apply(table, cells, schema, Cells::Changes)?;
                 self.bytes = (self.bytes + row.cost()).saturating_sub(before);
                 self.check_size().map(|()| configuration)
             }
@@ -111,8 +111,15 @@ impl Replica {
     }
 }
 
+/// What a row's update holds.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+enum Cells {
+    Whole,
+    Changes,
+}
+
 impl Row {
-    fn apply(&mut self, table: Table, cells: &Value, schema: &Schema) -> Result<bool, ReplicaError> {
+    fn apply(&mut self, table: Table, cells: &Value, schema: &Schema, hold: Cells) -> Result<bool, ReplicaError> {
         let mut configuration = false;
         for (name, value) in cells.as_object().ok_or(ReplicaError::Shape)? {
             let (column, direction, kind) = monitored(table, name, schema)
@@ -122,7 +129,14 @@ impl Row {
                 column,
                 source,
             })?;
-            self.0.entry(column).or_insert_with(|| Datum::default_of(kind)).apply(change, kind);
+            match hold {
+                Cells::Whole => {
+                    self.0.insert(column, change);
+                }
+                Cells::Changes => {
+                    self.0.entry(column).or_insert_with(|| Datum::default_of(kind)).apply(change, kind);
+                }
+            }
             configuration |= direction == Direction::Configuration;
         }
         Ok(configuration)

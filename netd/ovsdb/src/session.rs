@@ -268,3 +268,6 @@ fn monitored_tables(schema: &Schema) -> Result<Value, SessionError> {
     }
     Ok(Value::Object(tables))
 }
+
+#[cfg(test)]
+mod tests;

@@ -312,3 +312,6 @@ fn tell(complaint: Option<&Complaint>, status: &mut BTreeMap<String, String>) {
         }
     }
 }
+
+#[cfg(test)]
+mod tests;

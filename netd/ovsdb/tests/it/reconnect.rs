@@ -1,0 +1,86 @@
+//! The database goes away and comes back.
+
+use crate::server::{Server, eventually};
+use crate::switch::{Switch, options};
+use hive_ovsdb::{Client, Connection};
+
+#[test]
+fn what_the_database_lost_is_written_again() {
+    let mut server = Server::start();
+    let switch = Switch::start(&server);
+    server.vsctl(&[
+        "add-br",
+        "br0",
+        "--",
+        "add-port",
+        "br0",
+        "p0",
+        "--",
+        "set",
+        "interface",
+        "p0",
+        "type=tap",
+        "ofport_request=7",
+    ]);
+    let shown = |server: &Server| {
+        server.vsctl(&[
+            "--no-wait",
+            "get",
+            "interface",
+            "p0",
+            "ofport",
+            "mac_in_use",
+            "link_state",
+            "statistics",
+            "--",
+            "get",
+            "bridge",
+            "br0",
+            "datapath_id",
+        ])
+    };
+    let before = shown(&server);
+    assert!(before.starts_with("7\n\"02:00:00:00:00:07\"\nup\n{rx_bytes=0"), "{before}");
+    for _ in 0..3 {
+        server.kill();
+        eventually("the loss is noticed", || {
+            matches!(switch.client().connection(), Connection::Disconnected { .. }).then_some(())
+        });
+        server.restart();
+        eventually("status is back", || (shown(&server) == before).then_some(()));
+    }
+    // Changes are followed again, and one that was made while nobody was connected is not lost.
+    server.vsctl(&["add-port", "br0", "p1", "--", "set", "interface", "p1", "type=tap"]);
+    server.restart();
+    server.vsctl(&["add-port", "br0", "p2", "--", "set", "interface", "p2", "type=tap", "--", "del-port", "p1"]);
+    let ofport = server.vsctl(&["get", "interface", "p2", "ofport"]);
+    assert!(ofport.parse::<u16>().is_ok(), "{ofport}");
+}
+
+#[test]
+fn a_database_that_is_not_there_yet_is_waited_for() {
+    let mut server = Server::start();
+    server.kill();
+    let _ = std::fs::remove_file(server.path().join("db.sock"));
+    let client = Client::start(options(&server), || {}).unwrap();
+    eventually("the failure is told", || {
+        matches!(client.connection(), Connection::Disconnected { reason } if reason.contains("cannot connect"))
+            .then_some(())
+    });
+    server.restart();
+    eventually("connected", || (client.connection() == Connection::Active).then_some(()));
+}
+
+#[test]
+fn a_switch_that_starts_again_finds_its_port_numbers() {
+    let server = Server::start();
+    let switch = Switch::start(&server);
+    server.vsctl(&["add-br", "br0", "--", "add-port", "br0", "a", "--", "set", "interface", "a", "type=tap"]);
+    server.vsctl(&["add-port", "br0", "b", "--", "set", "interface", "b", "type=tap"]);
+    assert_eq!(server.vsctl(&["get", "interface", "b", "ofport"]), "2");
+    server.vsctl(&["del-port", "a"]);
+    drop(switch);
+    let _switch = Switch::start(&server);
+    server.vsctl(&["add-port", "br0", "c", "--", "set", "interface", "c", "type=tap"]);
+    assert_eq!(server.vsctl(&["get", "interface", "b", "ofport", "--", "get", "interface", "c", "ofport"]), "2\n1");
+}
