@@ -62,11 +62,13 @@ impl Coverage {
         for (name, total) in hit {
             let seen = |sample: Option<&Counters>| sample.and_then(|sample| find(sample, &name)).unwrap_or(0);
             let now = seen(newest);
-            let over = |sample: Option<&Counters>, seconds: f64| now.saturating_sub(seen(sample)) as f64 / seconds;
+            let over = |sample: Option<&Counters>, seconds: f64| {
+                sample.map_or(0.0, |_| now.saturating_sub(seen(sample)) as f64 / seconds)
+            };
             let last = over(self.recent.iter().nth_back(1), 5.0);
             let minute = over(self.recent.front(), 60.0);
             let hour = over(self.minutes.front(), 3600.0);
-            text += &format!("{name:<24} {last:>5.1}/sec {minute:>9.3}/sec   {hour:>13.4}/sec   total: {total}\n");
+            text += &format!("{name:<24} {last:>5.1}/sec {minute:>9.3}/sec  {hour:>12.4}/sec   total: {total}\n");
         }
         text + &format!("{} events never hit\n", never.len())
     }
@@ -105,7 +107,7 @@ mod tests {
         coverage.sample(now + Duration::from_secs(1));
         let text = coverage.show();
         let line = text.lines().nth(1).unwrap();
-        assert_eq!(line, "rx                         2.0/sec     2.000/sec          0.0667/sec   total: 240");
+        assert_eq!(line, "rx                         2.0/sec     2.000/sec        0.0667/sec   total: 240");
         assert!(text.ends_with("1 events never hit\n"));
         assert_eq!((coverage.read("rx"), coverage.read("x")), (Some(240), None));
         for _ in 0..2000 {

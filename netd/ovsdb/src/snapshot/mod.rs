@@ -200,3 +200,6 @@ pub(crate) fn ofports(replica: &Replica) -> BTreeMap<InterfaceId, u16> {
         .filter(|(_, ofport)| *ofport > 0)
         .collect()
 }
+
+#[cfg(test)]
+mod tests;

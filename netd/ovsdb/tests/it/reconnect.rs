@@ -84,3 +84,38 @@ fn a_switch_that_starts_again_finds_its_port_numbers() {
     server.vsctl(&["add-port", "br0", "c", "--", "set", "interface", "c", "type=tap"]);
     assert_eq!(server.vsctl(&["get", "interface", "b", "ofport", "--", "get", "interface", "c", "ofport"]), "2\n1");
 }
+
+#[test]
+fn a_database_that_hangs_is_left_and_found_again() {
+    let server = Server::start();
+    let mut options = options(&server);
+    options.probe_interval = std::time::Duration::from_millis(200);
+    let switch = Switch::start_with(options);
+    server.vsctl(&["add-br", "br0"]);
+    server.signal("STOP");
+    eventually("the silence is noticed", || {
+        matches!(switch.client().connection(), Connection::Disconnected { reason } if reason.contains("does not answer"))
+            .then_some(())
+    });
+    server.signal("CONT");
+    server.vsctl(&["add-port", "br0", "p0", "--", "set", "interface", "p0", "type=tap"]);
+    assert_eq!(server.vsctl(&["get", "interface", "p0", "ofport"]), "1");
+}
+
+#[test]
+fn changes_while_the_server_dies_again_and_again() {
+    let mut server = Server::start();
+    let _switch = Switch::start(&server);
+    server.vsctl(&["add-br", "br0"]);
+    for round in 0..10 {
+        for n in 0..5 {
+            let port = format!("p{round}-{n}");
+            server.vsctl(&["--no-wait", "add-port", "br0", &port, "--", "set", "interface", &port, "type=tap"]);
+        }
+        server.restart();
+    }
+    server.vsctl(&["set", "bridge", "br0", "external_ids:last=1"]);
+    let ofports = server.vsctl(&["--columns=ofport", "--format=csv", "--no-headings", "list", "interface"]);
+    let ofports: std::collections::BTreeSet<&str> = ofports.lines().collect();
+    assert_eq!(ofports.len(), 51, "every port has its number: {ofports:?}");
+}

@@ -64,6 +64,12 @@ impl Server {
         }
     }
 
+    /// Sends a signal by name: STOP, CONT.
+    pub fn signal(&self, name: &str) {
+        let pid = self.child.as_ref().unwrap().id().to_string();
+        assert!(Command::new("kill").args([&format!("-{name}"), &pid]).status().unwrap().success());
+    }
+
     pub fn restart(&mut self) {
         self.kill();
         let _ = std::fs::remove_file(self.socket());
