@@ -1,6 +1,7 @@
 //! Requests, notifications and replies.
 
-use serde_json::{Map, Value, json};
+use serde::Serialize;
+use serde_json::{Map, Value};
 
 /// A JSON-RPC 1.0 message.
 #[derive(Debug, Clone, PartialEq)]
@@ -64,19 +65,28 @@ impl Message {
 
     /// The message as it goes over the wire.
     pub fn to_bytes(&self) -> Vec<u8> {
-        let value = match self {
-            Self::Request { id, method, params } => json!({ "id": id, "method": method, "params": params }),
-            Self::Notification { method, params } => json!({ "id": null, "method": method, "params": params }),
-            Self::Reply { id, result: Ok(result) } => json!({ "id": id, "result": result, "error": null }),
-            Self::Reply { id, result: Err(error) } => json!({ "id": id, "result": null, "error": error }),
+        let wire = match self {
+            Self::Request { id, method, params } => Wire::Call { id, method, params },
+            Self::Notification { method, params } => Wire::Call { id: &Value::Null, method, params },
+            Self::Reply { id, result: Ok(result) } => Wire::Reply { id, result, error: &Value::Null },
+            Self::Reply { id, result: Err(error) } => Wire::Reply { id, result: &Value::Null, error },
         };
-        value.to_string().into_bytes()
+        // JSON values always have a text.
+        serde_json::to_vec(&wire).unwrap_or_default()
     }
+}
+
+#[derive(Serialize)]
+#[serde(untagged)]
+enum Wire<'a> {
+    Call { id: &'a Value, method: &'a str, params: &'a [Value] },
+    Reply { id: &'a Value, result: &'a Value, error: &'a Value },
 }
 
 #[cfg(test)]
 mod tests {
     use super::*;
+    use serde_json::json;
 
     #[test]
     fn messages_survive_the_wire() {

@@ -137,6 +137,7 @@ impl Client {
             writer: Writer::default(),
             delivered: None,
             generation: 0,
+            refusal: None,
         };
         let thread = std::thread::Builder::new()
             .name("ovsdb".to_owned())
@@ -194,6 +195,8 @@ struct Worker {
     writer: Writer,
     delivered: Option<Arc<Configuration>>,
     generation: u64,
+    /// Why the database last refused a transaction.
+    refusal: Option<String>,
 }
 
 impl Worker {
@@ -306,7 +309,7 @@ impl Worker {
     fn wake_at(&self, talk: &Talk<'_>) -> Instant {
         let now = Instant::now();
         let due = talk.may_write().then(|| self.writer.due(talk.session.replica(), now)).flatten();
-        let probe = talk.received + self.options.probe_interval * if talk.probing { 2 } else { 1 };
+        let probe = talk.probed.unwrap_or(talk.received) + self.options.probe_interval;
         [Some(probe), due, talk.deadline(), talk.farewell].into_iter().flatten().min().unwrap_or(now)
     }
 
@@ -324,7 +327,12 @@ impl Worker {
                 talk.transacting = None;
                 match outcome {
                     Outcome::Committed => {}
-                    Outcome::Failed(error) => tracing::warn!(%error, "the database refuses a status"),
+                    // Tried again every second: the same reason is told once.
+                    Outcome::Failed(error) if self.refusal.as_ref() != Some(error) => {
+                        tracing::warn!(%error, "the database refuses a status");
+                        self.refusal = Some(error.clone());
+                    }
+                    Outcome::Failed(_) => {}
                     Outcome::Conflict | Outcome::NotOwner => tracing::debug!(?outcome, "status not written"),
                 }
                 self.writer.finished(outcome, Instant::now());
@@ -413,7 +421,8 @@ struct Talk<'a> {
     session: &'a mut Session,
     connected: Instant,
     received: Instant,
-    probing: bool,
+    /// Since when the server owes an answer to a probe.
+    probed: Option<Instant>,
     /// Since when a transaction is under way.
     transacting: Option<Instant>,
     /// The configuration may be another than the one handed out.
@@ -431,7 +440,7 @@ impl<'a> Talk<'a> {
             session,
             connected: now,
             received: now,
-            probing: false,
+            probed: None,
             transacting: None,
             changed: false,
             fresh: true,
@@ -452,7 +461,9 @@ impl<'a> Talk<'a> {
     fn deadline(&self) -> Option<Instant> {
         match self.transacting {
             Some(since) => Some(since + READY_TIMEOUT),
-            None if !self.session.is_synchronised() => Some(self.connected + READY_TIMEOUT),
+            None if !self.session.is_synchronised() || self.session.lock().is_none() => {
+                Some(self.connected + READY_TIMEOUT)
+            }
             None => None,
         }
     }
@@ -480,7 +491,7 @@ impl<'a> Talk<'a> {
         match self.channel.receive()? {
             Received::Bytes(_) => {
                 self.received = Instant::now();
-                self.probing = false;
+                self.probed = None;
             }
             Received::Nothing => return Ok(Vec::new()),
             Received::End => return Err(Ended::Closed),
@@ -493,12 +504,13 @@ impl<'a> Talk<'a> {
     }
 
     fn check_timers(&mut self, now: Instant, probe_interval: Duration) -> Result<(), Ended> {
-        if self.deadline().is_some_and(|deadline| now >= deadline) || now >= self.received + 2 * probe_interval {
+        let silent = self.probed.is_some_and(|probed| now >= probed + probe_interval);
+        if silent || self.deadline().is_some_and(|deadline| now >= deadline) {
             return Err(Ended::Silent);
         }
-        if !self.probing && now >= self.received + probe_interval {
+        if self.probed.is_none() && now >= self.received + probe_interval {
             self.session.probe();
-            self.probing = true;
+            self.probed = Some(now);
         }
         Ok(())
     }

@@ -232,3 +232,6 @@ fn monitored(table: Table, column: &str, schema: &Schema) -> Option<(&'static st
     let (name, direction) = table.columns().iter().find(|(name, _)| *name == column)?;
     Some((name, *direction, schema.column(table.name(), name)?))
 }
+
+#[cfg(test)]
+mod tests;

@@ -116,9 +116,7 @@ impl Session {
 
     /// Asks whether the server is there.
     pub fn probe(&mut self) {
-        if !self.pending.values().any(|pending| *pending == Pending::Echo) {
-            self.request(Pending::Echo, "echo", vec![]);
-        }
+        self.request(Pending::Echo, "echo", vec![]);
     }
 
     /// Sends a transaction, that only the holder of the lock may make.

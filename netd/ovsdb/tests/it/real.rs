@@ -36,6 +36,13 @@ fn build(server: &Server, datapath: &str, kind: &str) {
     let (datapath, kind) = (format!("datapath_type={datapath}"), format!("type={kind}"));
     server.vsctl(&["add-br", "br0", "--", "set", "bridge", "br0", &datapath]);
     server.vsctl(&["add-port", "br0", "p1", "--", "set", "interface", "p1", &kind]);
+    // One that cannot be: ovs-vsctl says so and returns.
+    let odd = server.vsctl_output(&["add-port", "br0", "p2", "--", "set", "interface", "p2", "type=frob"]);
+    let complaint = String::from_utf8_lossy(&odd.stderr).into_owned();
+    assert!(
+        odd.status.success()
+            && complaint.contains("could not open network device p2 (Address family not supported by protocol)")
+    );
     server.vsctl(&["set-controller", "br0", "tcp:127.0.0.1:1"]);
     server.vsctl(&[
         "--",
@@ -79,5 +86,9 @@ fn the_same_columns_are_filled() {
     // ovs-vswitchd leaves the datapath's row to others.
     assert!(ours.remove("Open_vSwitch.datapaths"));
     assert_eq!(ours, theirs);
-    assert!(theirs.contains("Interface.mac_in_use") && theirs.contains("Open_vSwitch.iface_types"));
+    assert!(
+        theirs.contains("Interface.mac_in_use")
+            && theirs.contains("Interface.error")
+            && theirs.contains("Open_vSwitch.iface_types")
+    );
 }

@@ -4,11 +4,13 @@ use crate::server::{DEADLINE, Process, Server, eventually};
 use crate::switch::{Engine, Switch, options};
 use hive_ovsdb::status::{Duplex, LinkState, Role};
 use hive_ovsdb::{Client, Status};
+use std::sync::mpsc::channel;
 
 #[test]
 fn every_column_arrives() {
     let server = Server::start();
-    let client = Client::start(options(&server), || {}).unwrap();
+    let (wake, woken) = channel();
+    let client = Client::start(options(&server), move || wake.send(()).unwrap_or_default()).unwrap();
     let made = server
         .vsctl_command(&[
             "add-br",
@@ -49,6 +51,7 @@ fn every_column_arrives() {
     let snapshot = eventually("the bridge is asked for", || {
         client.wait(DEADLINE).filter(|snapshot| snapshot.configuration.bridges.contains_key("br0"))
     });
+    woken.recv_timeout(DEADLINE).expect("the switch is woken for it");
     let mut status: Status = Engine::default().apply(&snapshot);
     let pairs = |pairs: &[(&str, &str)]| pairs.iter().map(|(k, v)| ((*k).to_owned(), (*v).to_owned())).collect();
     for port in status.ports.values_mut() {
@@ -134,6 +137,8 @@ fn every_column_arrives() {
         get("Open_vSwitch", ".", &["datapath_types", "iface_types"]),
         "[netdev, system] [geneve, internal, patch, system, tap]"
     );
+    // What the switch wrote itself is no news to it.
+    assert!(client.take().is_none());
 }
 
 #[test]

@@ -34,7 +34,7 @@ fn one_that_does_not_read_holds_up_nobody() {
     let mut byte = [0];
     slow.read_exact(&mut byte).unwrap();
     assert_eq!(daemon.says(&["version"]), "netd (Open vSwitch) 3.1.0\n");
-    assert_eq!(rest(slow).len(), 50 * (10_000_001 + r#"{"error":null,"id":0,"result":"\n"}"#.len()) - 50 - 1);
+    assert_eq!(rest(slow).len(), 50 * (10_000_001 + r#"{"id":0,"result":"\n","error":null}"#.len()) - 50 - 1);
 }
 
 #[test]
@@ -66,7 +66,7 @@ fn answers_come_from_other_threads_in_any_order() {
             assert!(answers.contains(&format!(r#""id":{n},"result":"answer {n}\n""#)), "{answers}");
         }
         // The command behind was not forgotten.
-        assert!(answers.ends_with(r#"{"error":null,"id":1,"result":"netd (Open vSwitch) 3.1.0\n"}"#), "{answers}");
+        assert!(answers.ends_with(r#"{"id":1,"result":"netd (Open vSwitch) 3.1.0\n","error":null}"#), "{answers}");
     }
 }
 
