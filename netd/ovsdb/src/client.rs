@@ -271,8 +271,6 @@ impl Worker {
     }
 
     fn converse(&mut self, stream: Stream, session: &mut Session) -> Ended {
-        // The database may have lost what is not kept on disk.
-        self.writer.touch();
         let mut talk = Talk::new(Channel::new(stream, LIMITS, MAX_OUTPUT_BYTES), session, Instant::now());
         loop {
             if let Err(ended) = self.turn(&mut talk) {
@@ -355,6 +353,7 @@ impl Worker {
         let configuration = Configuration::read(replica);
         let fresh = std::mem::take(&mut talk.fresh);
         if self.delivered.as_deref() == Some(&configuration) {
+            // A database that came back has lost what it does not keep on disk.
             self.writer.touch();
             return;
         }
