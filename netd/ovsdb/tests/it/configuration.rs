@@ -259,13 +259,14 @@ fn made_next_cfg(bench: &Bench) -> i64 {
 fn ovs_vsctl_waits_until_the_switch_has_applied() {
     let server = Server::start();
     let client = Client::start(options(&server), || {}).unwrap();
+    let before = client.wait(DEADLINE).expect("a database without anything is a configuration too");
     let mut child = crate::server::Process(server.vsctl_command(&["add-br", "br0"]).spawn().unwrap());
     let snapshot = eventually("the bridge is asked for", || {
         client.wait(DEADLINE).filter(|snapshot| snapshot.configuration.bridges.contains_key("br0"))
     });
-    // A report that does not name this configuration, and is in the database, lets nobody go on.
+    // A report of the configuration before, once it is in the database, lets nobody go on.
     let mut status = Engine::default().apply(&snapshot);
-    status.applied = None;
+    status.applied = Some(before.version);
     client.report(status.clone());
     eventually("the report is written", || {
         (server.vsctl(&["--no-wait", "get", "bridge", "br0", "datapath_version"]) == "\"<built-in>\"").then_some(())
