@@ -119,3 +119,33 @@ fn changes_while_the_server_dies_again_and_again() {
     let ofports: std::collections::BTreeSet<&str> = ofports.lines().collect();
     assert_eq!(ofports.len(), 51, "every port has its number: {ofports:?}");
 }
+
+#[test]
+fn a_schema_that_is_converted_under_it_is_followed() {
+    let server = Server::start();
+    let _switch = Switch::start(&server);
+    server.vsctl(&["add-br", "br0"]);
+    // The server disconnects clients that did not ask to be told of it.
+    let schema = std::fs::read_to_string("/usr/share/openvswitch/vswitch.ovsschema").unwrap();
+    let mut schema: serde_json::Value = serde_json::from_str(&schema).unwrap();
+    let columns = schema["tables"]["CT_Zone"]["columns"].as_object_mut().unwrap();
+    let limit = serde_json::json!({ "type": { "key": { "type": "integer", "minInteger": 0, "maxInteger": 4294967295u32 }, "min": 0, "max": 1 } });
+    columns.insert("limit".to_owned(), limit);
+    schema["version"] = "8.4.0".into();
+    schema.as_object_mut().unwrap().remove("cksum");
+    let newer = server.path().join("newer.ovsschema");
+    std::fs::write(&newer, schema.to_string()).unwrap();
+    let converted = server
+        .command("ovsdb-client")
+        .arg("--timeout=30")
+        .args(["convert", &server.remote()])
+        .arg(&newer)
+        .output()
+        .unwrap();
+    assert!(converted.status.success(), "{converted:?}");
+    server.vsctl(&["add-port", "br0", "p0", "--", "set", "interface", "p0", "type=tap"]);
+    assert_eq!(
+        server.vsctl(&["get", "interface", "p0", "ofport", "--", "get", "interface", "br0", "link_state"]),
+        "1\nup"
+    );
+}
