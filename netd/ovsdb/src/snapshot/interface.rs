@@ -1,0 +1,210 @@
+//! `Interface`: the devices behind ports.
+
+use super::map::StringMap;
+use super::name::{self, MAX_DEVICE_NAME_BYTES, MAX_NAME_BYTES};
+use super::tunnel::Tunnel;
+use super::{InterfaceId, Place, Reader, shown};
+use crate::replica::Row;
+use crate::table::Table;
+use hive_packet::MacAddr;
+use uuid::Uuid;
+
+/// One device of a port.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Interface {
+    pub id: InterfaceId,
+    pub name: String,
+    pub kind: InterfaceKind,
+    pub ofport_request: Option<u16>,
+    pub mac: Option<MacAddr>,
+    pub mtu_request: Option<u32>,
+    pub policing: Policing,
+    /// LLDP is received and sent.
+    pub lldp: bool,
+    /// As they are in the database, those that `kind` holds among them.
+    pub options: StringMap,
+    pub other_config: StringMap,
+    pub external_ids: StringMap,
+}
+
+/// `type`, and the options that such a device cannot be without.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub enum InterfaceKind {
+    /// A device of the host, by its name.
+    System,
+    /// One through AF_XDP.
+    Afxdp,
+    /// A device of the host that the switch makes: the bridge's own, or one more.
+    Internal,
+    Tap,
+    /// Ends in the patch port of the name `peer`.
+    Patch {
+        peer: String,
+    },
+    /// vhost-user; the switch listens on a socket of the interface's name in its run directory.
+    DpdkVhostUser,
+    /// vhost-user; the switch connects to `server_path`, absolute, once it is set.
+    DpdkVhostUserClient {
+        server_path: Option<String>,
+    },
+    Geneve(Tunnel),
+    Vxlan(Tunnel),
+    /// DHCP, DNS and instance metadata, answered in the switch.
+    Services,
+}
+
+/// Limits on what comes in; 0 is none. A burst of 0 is the switch's to choose.
+#[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
+pub struct Policing {
+    pub rate_kbps: u64,
+    pub burst_kbit: u64,
+    pub rate_kpps: u64,
+    pub burst_kpackets: u64,
+}
+
+pub const GENEVE_PORT: u16 = 6081;
+pub const VXLAN_PORT: u16 = 4789;
+/// OFPP_MAX of OpenFlow 1.0 bounds what may be asked for.
+const MAX_OFPORT: i64 = 0xfeff;
+/// An IPv4 host must take packets of this size; what an MTU below would be for is unknown.
+const MIN_MTU: i64 = 68;
+const MAX_MTU: i64 = 65_535;
+/// `sockaddr_un.sun_path` without its end.
+const MAX_SOCKET_PATH_BYTES: usize = 107;
+
+impl InterfaceKind {
+    fn read(name: &str, kind: &str, options: &StringMap) -> Result<Self, String> {
+        let kind = match kind {
+            "" | "system" => Self::System,
+            "afxdp" | "afxdp-nonpmd" => Self::Afxdp,
+            "internal" => Self::Internal,
+            "tap" => Self::Tap,
+            "patch" => match options.text("peer") {
+                None | Some("") => return Err("patch type requires valid 'peer' argument".to_owned()),
+                Some(peer) if peer == name => return Err("patch peer must not be self".to_owned()),
+                Some(peer) => {
+                    name::check(peer, MAX_NAME_BYTES)?;
+                    Self::Patch { peer: peer.to_owned() }
+                }
+            },
+            "dpdkvhostuser" => Self::DpdkVhostUser,
+            "dpdkvhostuserclient" => {
+                let server_path = options.text("vhost-server-path").filter(|path| !path.is_empty());
+                if let Some(path) = server_path
+                    && (!path.starts_with('/') || path.len() > MAX_SOCKET_PATH_BYTES || path.contains('\0'))
+                {
+                    let path = shown(path);
+                    return Err(format!(
+                        "vhost-server-path {path} is no absolute path of up to {MAX_SOCKET_PATH_BYTES} bytes"
+                    ));
+                }
+                Self::DpdkVhostUserClient { server_path: server_path.map(str::to_owned) }
+            }
+            "geneve" => Self::Geneve(Tunnel::read(kind, options, GENEVE_PORT)?),
+            "vxlan" => Self::Vxlan(Tunnel::read(kind, options, VXLAN_PORT)?),
+            "services" => Self::Services,
+            // ovs-vswitchd's own words, which scripts look for.
+            _ => {
+                return Err(format!("could not open network device {name} (Address family not supported by protocol)"));
+            }
+        };
+        let limit = match kind {
+            Self::System | Self::Afxdp | Self::Internal | Self::Tap => MAX_DEVICE_NAME_BYTES,
+            _ => MAX_NAME_BYTES,
+        };
+        name::check(name, limit).map(|()| kind)
+    }
+
+    /// The name of the type in the database.
+    pub fn name(&self) -> &'static str {
+        match self {
+            Self::System => "system",
+            Self::Afxdp => "afxdp",
+            Self::Internal => "internal",
+            Self::Tap => "tap",
+            Self::Patch { .. } => "patch",
+            Self::DpdkVhostUser => "dpdkvhostuser",
+            Self::DpdkVhostUserClient { .. } => "dpdkvhostuserclient",
+            Self::Geneve(_) => "geneve",
+            Self::Vxlan(_) => "vxlan",
+            Self::Services => "services",
+        }
+    }
+}
+
+impl Reader<'_> {
+    /// Reads an interface of `bridge`; its local port is of type internal whatever the row says.
+    pub(super) fn interface(&mut self, id: Uuid, bridge: &str) -> Option<Interface> {
+        let row = self.replica.row(Table::Interface, id)?;
+        let name = row.text("name");
+        let place = Place { table: Table::Interface, row: id, name };
+        if !self.taken.insert(id) {
+            self.ignore(place, format!("a second port claims interface {}", shown(name)));
+            return None;
+        }
+        let options = StringMap::read(row, "options");
+        let kind = if name == bridge { "internal" } else { row.text("type") };
+        let kind = match InterfaceKind::read(name, kind, &options) {
+            Ok(kind) => kind,
+            Err(message) => {
+                self.refuse(place, message);
+                return None;
+            }
+        };
+        for (column, set) in [
+            ("bfd", StringMap::read(row, "bfd").boolean("enable", false)),
+            ("cfm_mpid", row.optional_integer("cfm_mpid").is_some()),
+        ] {
+            if set {
+                self.ignore(place, format!("{column} is not supported"));
+            }
+        }
+        let ofport_request = row.optional_integer("ofport_request").and_then(|port| {
+            let valid = u16::try_from(port).ok().filter(|_| (1..=MAX_OFPORT).contains(&port));
+            if valid.is_none() {
+                self.ignore(place, format!("ofport_request {port} is not between 1 and {MAX_OFPORT}"));
+            }
+            valid
+        });
+        let mtu_request = row.optional_integer("mtu_request").and_then(|mtu| {
+            let valid = u32::try_from(mtu).ok().filter(|_| (MIN_MTU..=MAX_MTU).contains(&mtu));
+            if valid.is_none() {
+                self.ignore(place, format!("mtu_request {mtu} is not between {MIN_MTU} and {MAX_MTU}"));
+            }
+            valid
+        });
+        Some(Interface {
+            id: InterfaceId(id),
+            name: name.to_owned(),
+            kind,
+            ofport_request,
+            mac: self.mac(place, row.optional_text("mac")),
+            mtu_request,
+            policing: policing(row),
+            lldp: StringMap::read(row, "lldp").boolean("enable", false),
+            options,
+            other_config: StringMap::read(row, "other_config"),
+            external_ids: StringMap::read(row, "external_ids"),
+        })
+    }
+
+    /// A station's address; another is ignored.
+    pub(super) fn mac(&mut self, place: Place<'_>, text: Option<&str>) -> Option<MacAddr> {
+        let text = text?;
+        let mac = text.parse().ok().filter(|mac: &MacAddr| mac.is_station());
+        if mac.is_none() {
+            self.ignore(place, format!("{} is no unicast MAC address", shown(text)));
+        }
+        mac
+    }
+}
+
+fn policing(row: &Row) -> Policing {
+    let value = |column| u64::try_from(row.integer(column)).unwrap_or(0);
+    Policing {
+        rate_kbps: value("ingress_policing_rate"),
+        burst_kbit: value("ingress_policing_burst"),
+        rate_kpps: value("ingress_policing_kpkts_rate"),
+        burst_kpackets: value("ingress_policing_kpkts_burst"),
+    }
+}
