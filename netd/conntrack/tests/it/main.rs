@@ -1,0 +1,8 @@
+//! Integration tests of `hive-conntrack`.
+
+// Helpers of tests fail as tests do.
+#![allow(clippy::unwrap_used)]
+
+mod ovs;
+mod packets;
+mod switch;
