@@ -166,9 +166,9 @@ mod tests {
         /// As a sorted list does it; few hashes, so that leaves overflow and hashes collide. A clone keeps what it had.
         #[test]
         fn it_is_a_bag(steps in proptest::collection::vec((any::<bool>(), 0u64..40, 0u8..3, any::<bool>()), 0..300)) {
-            let mut map = CowMap::default();
+            let mut map: CowMap<(u64, u8)> = CowMap::default();
             let mut model: Vec<(u64, u8)> = Vec::new();
-            let mut kept: Vec<(CowMap<(u64, u8)>, Vec<(u64, u8)>)> = Vec::new();
+            let mut kept = Vec::new();
             for (insert, key, value, keep) in steps {
                 // All hashes of one value end in the same leaf, down to the last level.
                 let hash = if key < 20 { key } else { key.wrapping_mul(0x9e37_79b9_7f4a_7c15) };

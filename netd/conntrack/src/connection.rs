@@ -24,6 +24,9 @@ impl Translation {
     }
 }
 
+/// How a packet was translated: its tuple then.
+pub(crate) type Translated = Option<(Tuple, Translation)>;
+
 /// States of protocols without any of their own.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(crate) enum Plain {

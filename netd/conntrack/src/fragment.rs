@@ -1,8 +1,7 @@
 //! Fragments: what the first one was found to be, the later ones are.
 
 use crate::Verdict;
-use crate::connection::Translation;
-use crate::tuple::Tuple;
+use crate::connection::Translated;
 use hashbrown::HashMap;
 use std::collections::VecDeque;
 
@@ -33,7 +32,7 @@ pub(crate) struct Piece {
 #[derive(Debug)]
 struct Datagram {
     verdict: Verdict,
-    translated: Option<(Tuple, Translation)>,
+    translated: Translated,
     pieces: Vec<Piece>,
     /// Two fragments overlap (RFC 5722: then none counts).
     refused: bool,
@@ -80,7 +79,7 @@ impl Fragments {
         id: DatagramId,
         piece: Piece,
         verdict: Verdict,
-        translated: Option<(Tuple, Translation)>,
+        translated: Translated,
         now_ms: u64,
     ) -> Result<(), Refused> {
         self.expire(now_ms);
@@ -104,12 +103,7 @@ impl Fragments {
         Ok(())
     }
 
-    pub fn later(
-        &mut self,
-        id: &DatagramId,
-        piece: Piece,
-        now_ms: u64,
-    ) -> Result<(&Verdict, Option<(Tuple, Translation)>), Refused> {
+    pub fn later(&mut self, id: &DatagramId, piece: Piece, now_ms: u64) -> Result<(&Verdict, Translated), Refused> {
         self.expire(now_ms);
         let datagram = self.datagrams.get_mut(id).ok_or(Refused::Unknown)?;
         let known = |held: &Piece| (held.start, held.end) == (piece.start, piece.end);

@@ -1,6 +1,6 @@
 //! What `ct()` does to one packet.
 
-use crate::connection::{Connection, Extra, Master, Plain, Skew, State, Translation};
+use crate::connection::{Connection, Extra, Master, Plain, Skew, State, Translated, Translation};
 use crate::expect::Expectation;
 use crate::fragment::{DatagramId, Piece, Refused};
 use crate::ftp;
@@ -31,9 +31,6 @@ fn translated_bit(what: Translation) -> u8 {
         Translation::Destination => state::DNAT,
     }
 }
-
-/// How a packet was, or would be, translated: its tuple then.
-type Translated = Option<(Tuple, Translation)>;
 
 impl Conntrack {
     /// Tracks a packet, translates it if that is asked for, and says what it is. `before`: what an earlier `ct()` said of the same

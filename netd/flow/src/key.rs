@@ -53,6 +53,7 @@ impl Inner {
     }
 }
 
+#[inline]
 fn read(words: &[u64; WORDS], place: Place) -> u128 {
     let word = usize::from(place.word) % WORDS;
     if place.bits > 64 {
@@ -62,6 +63,7 @@ fn read(words: &[u64; WORDS], place: Place) -> u128 {
     }
 }
 
+#[inline]
 fn write(words: &mut [u64; WORDS], place: Place, value: u128) {
     let word = usize::from(place.word) % WORDS;
     if place.bits > 64 {
@@ -206,6 +208,7 @@ impl Mask {
     }
 
     /// Whether every bit of `other` counts here too.
+    #[inline]
     pub fn covers(&self, other: &Self) -> bool {
         (0..WORDS).all(|at| other.words[at] & !self.words[at] == 0)
     }

@@ -70,7 +70,7 @@ pub enum Malformed {
 }
 
 /// A frame, taken apart. Offsets are from its first byte.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 pub struct Parsed {
     pub key: Key,
     /// Of the MPLS label stack, if there is one.
@@ -142,26 +142,28 @@ fn be48(bytes: &[u8], at: usize) -> u64 {
 /// tags (`other_config:vlan-limit`, of which Open vSwitch's default is 1), at most [`VLAN_LIMIT_MAX`]: what follows is the type.
 ///
 /// `ct_nw_*`, `ct_ipv6_*` and `ct_tp_*` are kept as far as the packet is of that kind, as Open vSwitch does.
-#[inline]
 pub fn parse(head: &[u8], frame_bytes: usize, template: &Key, vlan_limit: usize) -> Parsed {
-    let mut parsed = Parsed {
-        key: *template,
-        mpls_offset: None,
-        l3_offset: None,
-        l4_offset: None,
-        padding_bytes: 0,
-        malformed: None,
-    };
+    let mut parsed = Parsed::default();
+    parse_into(&mut parsed, head, frame_bytes, template, vlan_limit);
+    parsed
+}
+
+/// As [`parse`], into a place of the caller's: a `Parsed` is large enough for its copies to be felt.
+pub fn parse_into(parsed: &mut Parsed, head: &[u8], frame_bytes: usize, template: &Key, vlan_limit: usize) {
+    parsed.key = *template;
+    parsed.mpls_offset = None;
+    parsed.l3_offset = None;
+    parsed.l4_offset = None;
+    parsed.padding_bytes = 0;
     for range in HEADER_RANGES {
         parsed.key.words[range].fill(0);
     }
     let frame_bytes = frame_bytes.max(head.len());
     let mut input = Input { data: head, size: frame_bytes };
-    parsed.malformed = frame(&mut input, frame_bytes, &mut parsed, vlan_limit.min(VLAN_LIMIT_MAX)).err();
+    parsed.malformed = frame(&mut input, frame_bytes, parsed, vlan_limit.min(VLAN_LIMIT_MAX)).err();
     if template.words[CT_WORD] != 0 {
-        keep_original_tuple(&mut parsed);
+        keep_original_tuple(parsed);
     }
-    parsed
 }
 
 /// Of [`Field::CtNwProto`], `CtTpSrc`, `CtTpDst`, and `CtZone`, which stays.

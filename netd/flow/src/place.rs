@@ -25,11 +25,13 @@ impl Place {
     }
 
     /// The bits of the field within `word` (its upper half if it has more than 64).
+    #[inline]
     pub const fn mask(self) -> u64 {
         if self.bits >= 64 { u64::MAX } else { ((1 << self.bits) - 1) << self.shift }
     }
 
     /// The words it touches, as a set.
+    #[inline]
     pub const fn words(self) -> u64 {
         if self.bits > 64 { 3 << self.word } else { 1 << self.word }
     }
@@ -64,6 +66,7 @@ impl Stage {
     pub const ALL: [Self; 4] = [Self::Metadata, Self::L2, Self::L3, Self::L4];
 
     /// The words looked at in this stage, as a set. The four sets are a partition.
+    #[inline]
     pub const fn words(self) -> u64 {
         const L2: u64 = 1 << 1 | 1 << 2 | 1 << 12 | 1 << 21;
         const L3: u64 = 1 << 3 | 1 << 4 | 0b1111 << 8 | 0b111 << 13;
@@ -82,6 +85,8 @@ pub(crate) const HEADER_RANGES: [std::ops::Range<usize>; 3] = [1..6, 8..20, 21..
 
 impl Field {
     /// Where it lies in a key. None has only [`Field::TunMetadata`] from [`KEY_TUNNEL_OPTIONS`] on, and a register that is not one.
+    // Of a field that is known when it is compiled nothing is left.
+    #[inline(always)]
     pub const fn place(self) -> Option<Place> {
         let (word, shift, bits) = match self {
             Self::InPort => (0, 32, 32),

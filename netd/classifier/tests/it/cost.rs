@@ -42,7 +42,7 @@ fn cost_of_lookups_and_insertions() {
             writer.draft().table_mut(0).unwrap().insert(&matching, priority, &[], Arc::new(0u32)).unwrap();
         }
         writer.publish();
-        let inserted = (cpu_time() - started);
+        let inserted = cpu_time() - started;
         let tables = versions.load();
         let table: &Table<u32> = tables.table(0).unwrap();
         let keys = keys();

@@ -165,7 +165,7 @@ fn fragment(ends: Ends, number: u16, start: usize, end: usize, more: bool) -> Ve
     let mut packet = ip(ends, 200, datagram[start..end].to_vec());
     packet[9] = 17;
     packet[4..6].copy_from_slice(&number.to_be_bytes());
-    packet[6..8].copy_from_slice(&(start as u16 / 8 | if more { 0x2000 } else { 0 }).to_be_bytes());
+    packet[6..8].copy_from_slice(&((start as u16 / 8) | if more { 0x2000 } else { 0 }).to_be_bytes());
     packet[10..12].fill(0);
     let value = hive_packet::checksum::checksum(&packet[..20]);
     packet[10..12].copy_from_slice(&value.to_be_bytes());

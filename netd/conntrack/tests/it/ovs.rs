@@ -88,7 +88,6 @@ fn next_packet(random: &mut Random, talk: &mut Talk, reply: bool) -> Vec<u8> {
 
 /// `ends`: connections end, and time passes. Not with translation: Open vSwitch has the address of one that has ended in use until it
 /// cleans up, which is at its leisure.
-#[expect(clippy::too_many_arguments, reason = "a table of tests")]
 fn differential(
     seed: u64,
     forward_action: &str,
