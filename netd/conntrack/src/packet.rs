@@ -215,6 +215,8 @@ impl<'a> Packet<'a> {
         let (source, destination) = addresses(ip, self.v6)?;
         let transport = ip.get(header_bytes..)?;
         let (source_port, destination_port) = match (protocol, self.v6) {
+            // ICMPv6 quotes as much as there is (RFC 4443), and so Open vSwitch wants the whole header there.
+            (PROTO_TCP, true) => ports(transport.get(..20)?)?,
             (PROTO_TCP | PROTO_UDP, _) => ports(transport.get(..8)?)?,
             (PROTO_ICMP, false) | (PROTO_ICMPV6, true) => icmp_ports(transport.first_chunk()?)?,
             _ if other_protocols => (0, 0),

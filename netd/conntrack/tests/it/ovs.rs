@@ -45,12 +45,16 @@ const BACKWARD: u8 = 2;
 fn next_packet(random: &mut Random, talk: &mut Talk, reply: bool) -> Vec<u8> {
     let ends = if reply { talk.server.reversed() } else { talk.client };
     // An error about the last packet, from the end that has received it.
-    if reply && !talk.last_forward.is_empty() && random.below(10) == 0 {
+    // Not translated in IPv6: there Open vSwitch 3.1 counts a change twice in the quoted checksum.
+    let may_fail = talk.ends || talk.client.source.0.is_ipv4();
+    if reply && may_fail && !talk.last_forward.is_empty() && random.below(10) == 0 {
         let quoted = &talk.last_forward[14..];
         // Translating a cut-off TCP header, Open vSwitch 3.1 writes its checksum behind the packet's end, and dies of it.
         let least = if talk.ends { 7 } else { 60 };
-        let quoted = &quoted[..quoted.len().min(20 + random.pick(&[8, 20, 7, 60]).max(least))];
-        return icmp(ends, random.pick(&[3, 11, 3, 5, 99]), 1, [0; 4], quoted);
+        let header = if talk.client.source.0.is_ipv4() { 20 } else { 40 };
+        let quoted = &quoted[..quoted.len().min(header + random.pick(&[8, 20, 7, 60]).max(least))];
+        let kinds = if header == 20 { [3, 11, 3, 5, 99] } else { [1, 3, 4, 1, 99] };
+        return icmp(ends, random.pick(&kinds), 1, [0; 4], quoted);
     }
     match talk.kind {
         0 => {
@@ -80,7 +84,12 @@ fn next_packet(random: &mut Random, talk: &mut Talk, reply: bool) -> Vec<u8> {
         }
         1 => udp(ends, b"hello"),
         _ => {
-            let kind = if reply { random.pick(&[0, 0, 0, 8]) } else { random.pick(&[8, 8, 8, 0, 13]) };
+            let (asks, answers) = if ends.source.0.is_ipv4() {
+                ([8, 8, 8, 0, 13], [0, 0, 0, 8])
+            } else {
+                ([128, 128, 128, 129, 1], [129, 129, 129, 128])
+            };
+            let kind = if reply { random.pick(&answers) } else { random.pick(&asks) };
             icmp(ends, kind, random.pick(&[0, 0, 0, 0, 1]), [0, talk.client.source.1 as u8, 0, 1], b"echo")
         }
     }
@@ -98,16 +107,19 @@ fn differential(
     ends: bool,
 ) {
     let state = "move:NXM_NX_CT_STATE[0..7]->NXM_OF_ETH_SRC[0..7]";
+    let v6 = servers[0].starts_with('[');
+    let family = if v6 { "ipv6" } else { "ip" };
     let mut switch = Switch::start(&format!(
-        "table=0,ip,dl_dst=02:00:00:00:00:01 actions={forward_action}\n\
-         table=0,ip,dl_dst=02:00:00:00:00:02 actions={backward_action}\n\
+        "table=0,{family},dl_dst=02:00:00:00:00:01 actions={forward_action}\n\
+         table=0,{family},dl_dst=02:00:00:00:00:02 actions={backward_action}\n\
          table=1 actions={state},output:3\n"
     ));
     let mut random = Random(seed);
     let mut conntrack = Conntrack::new(Settings { other_protocols: false, ..Settings::default() });
     let mut talks = Vec::new();
     for number in 0..12 {
-        let client = format!("10.0.0.{}:{}", 1 + number % 3, random.pick(&[1000, 1001, 700, 40000]));
+        let host = if v6 { format!("[fd00::{}]", 1 + number % 3) } else { format!("10.0.0.{}", 1 + number % 3) };
+        let client = format!("{host}:{}", random.pick(&[1000, 1001, 700, 40000]));
         let client = Ends::new(&client, random.pick(servers));
         let side = |random: &mut Random| Side {
             seq: random.pick(&[1000, 0xffff_ff00, 5]),
@@ -133,7 +145,7 @@ fn differential(
             frame[5] = if reply { BACKWARD } else { FORWARD };
             sent.push(frame.clone());
             let verdict = track(&mut conntrack, now_ms, &mut frame, if reply { backward } else { forward });
-            if !reply && frame[23] != 1 {
+            if !reply && talks[at].kind != 2 {
                 talks[at].server = Ends::of(&frame);
                 talks[at].last_forward = frame.clone();
             } else if !reply {
@@ -197,6 +209,29 @@ fn plain_tracking_is_as_ovs_does_it() {
 fn both_sides_may_begin() {
     let both = request(true, None);
     differential(3, COMMIT, COMMIT, &both, &both, &["10.0.1.1:80", "10.0.1.2:53"], true);
+}
+
+#[test]
+fn ipv6_is_tracked_as_ovs_does_it() {
+    let (forward, backward) = (request(true, None), request(false, None));
+    differential(6, COMMIT, "ct(zone=5,table=1)", &forward, &backward, &["[fd00:1::1]:80", "[fd00:1::2]:53"], true);
+}
+
+#[test]
+fn ipv6_is_translated_as_ovs_does_it() {
+    let address = 0xfd63 << 112 | 1;
+    let range = NatRange { addresses: Some((address, address)), ..NatRange::default() };
+    let (forward, backward) = (request(true, Some(Nat::Source(range))), request(false, Some(Nat::Existing)));
+    let action = "ct(commit,zone=5,nat(src=[fd63::1]),table=1)";
+    differential(
+        7,
+        action,
+        "ct(zone=5,nat,table=1)",
+        &forward,
+        &backward,
+        &["[fd00:1::1]:80", "[fd00:1::1]:53"],
+        false,
+    );
 }
 
 /// With one address, so that all clients' ports are in each other's way.
