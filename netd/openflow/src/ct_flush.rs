@@ -5,8 +5,6 @@ use crate::property::{self, Property};
 use crate::wire::{Put, Reader};
 use std::net::{IpAddr, Ipv6Addr};
 
-const IP_PROTO_ICMP: u8 = 1;
-const IP_PROTO_ICMPV6: u8 = 58;
 /// NXT_CT_*.
 const ORIGINAL: u64 = 0;
 const REPLY: u64 = 1;
@@ -75,7 +73,7 @@ impl CtTuple {
         Ok(this)
     }
 
-    fn encode(&self, kind: u64, icmp: bool, out: &mut Vec<u8>) {
+    fn encode(&self, kind: u64, out: &mut Vec<u8>) {
         let mut nested = Vec::new();
         for (kind, address) in [(SOURCE, self.source), (DESTINATION, self.destination)] {
             let address = match address {
@@ -85,15 +83,16 @@ impl CtTuple {
             };
             property::put(&mut nested, kind, |out| out.number(address.to_bits(), 16));
         }
-        if icmp {
-            property::put_u16(&mut nested, ICMP_ID, self.icmp_id.unwrap_or(0));
-            property::put_u8(&mut nested, ICMP_TYPE, self.icmp_type.unwrap_or(0));
-            property::put_u8(&mut nested, ICMP_CODE, self.icmp_code.unwrap_or(0));
-        } else {
-            for (kind, port) in [(SOURCE_PORT, self.source_port), (DESTINATION_PORT, self.destination_port)] {
-                if let Some(port) = port {
-                    property::put_u16(&mut nested, kind, port);
-                }
+        for (kind, port) in
+            [(SOURCE_PORT, self.source_port), (DESTINATION_PORT, self.destination_port), (ICMP_ID, self.icmp_id)]
+        {
+            if let Some(port) = port {
+                property::put_u16(&mut nested, kind, port);
+            }
+        }
+        for (kind, number) in [(ICMP_TYPE, self.icmp_type), (ICMP_CODE, self.icmp_code)] {
+            if let Some(number) = number {
+                property::put_u8(&mut nested, kind, number);
             }
         }
         if !nested.is_empty() {
@@ -123,9 +122,8 @@ impl CtFlush {
     pub(crate) fn encode(&self, out: &mut Vec<u8>) {
         out.u8(self.ip_proto);
         out.zeros(7);
-        let icmp = matches!(self.ip_proto, IP_PROTO_ICMP | IP_PROTO_ICMPV6);
-        self.original.encode(ORIGINAL, icmp && self.original != CtTuple::default(), out);
-        self.reply.encode(REPLY, icmp && self.reply != CtTuple::default(), out);
+        self.original.encode(ORIGINAL, out);
+        self.reply.encode(REPLY, out);
         if let Some(zone) = self.zone {
             property::put_u16(out, ZONE, zone);
         }

@@ -143,11 +143,7 @@ fn decode_buckets(
             while !rest.is_empty() {
                 let property = Property::decode(&mut rest)?;
                 match property.kind {
-                    WEIGHT => {
-                        // Open vSwitch writes two bytes, others four.
-                        let weight = property.content.first_chunk().copied().ok_or(ErrorCode::PropertyBadLen)?;
-                        bucket.weight = u16::from_be_bytes(weight);
-                    }
+                    WEIGHT => bucket.weight = property.u16()?,
                     WATCH_PORT => watch_port = property.u32()?,
                     WATCH_GROUP => bucket.watch_group = property.u32()?,
                     _ => return Err(property.unknown()),

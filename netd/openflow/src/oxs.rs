@@ -87,15 +87,15 @@ impl Oxs {
                 out.u32(nanoseconds);
             }
         }
-        if let Some(flows) = self.flows {
-            field(out, FLOW_COUNT, 4);
-            out.u32(flows);
-        }
         for (number, count) in [(PACKET_COUNT, self.packets), (BYTE_COUNT, self.bytes)] {
             if let Some(count) = count.filter(|count| *count != u64::MAX) {
                 field(out, number, 8);
                 out.u64(count);
             }
+        }
+        if let Some(flows) = self.flows {
+            field(out, FLOW_COUNT, 4);
+            out.u32(flows);
         }
         out.set_length(start, 2);
         out.pad(start);

@@ -374,8 +374,8 @@ impl PortStats {
                 }
                 CUSTOM => {
                     let mut content = Reader::new(property.content, ErrorCode::PropertyBadLen);
-                    let count = content.u16()?;
                     content.skip(2)?;
+                    let count = content.u16()?;
                     for _ in 0..count {
                         let length = content.u8()?;
                         let name = content.text(length.into())?;
@@ -418,8 +418,8 @@ impl PortStats {
         }
         if !self.custom.is_empty() {
             property::put(out, CUSTOM, |out| {
-                out.u16(self.custom.len() as u16);
                 out.zeros(2);
+                out.u16(self.custom.len() as u16);
                 for (name, value) in &self.custom {
                     let length = u8::try_from(name.len()).unwrap_or(u8::MAX);
                     out.u8(length);

@@ -60,8 +60,9 @@ impl<'a> Property<'a> {
         self.exactly(|reader| reader.u8())
     }
 
+    /// Padded to 4 bytes, within the length.
     pub(crate) fn u16(self) -> Result<u16, ErrorCode> {
-        self.exactly(|reader| reader.u16())
+        self.u32().map(|value| (value >> 16) as u16)
     }
 
     pub(crate) fn u32(self) -> Result<u32, ErrorCode> {
@@ -114,7 +115,7 @@ pub(crate) fn put_u8(out: &mut Vec<u8>, kind: u64, value: u8) {
 }
 
 pub(crate) fn put_u16(out: &mut Vec<u8>, kind: u64, value: u16) {
-    put(out, kind, |out| out.u16(value));
+    put_u32(out, kind, u32::from(value) << 16);
 }
 
 pub(crate) fn put_u32(out: &mut Vec<u8>, kind: u64, value: u32) {

@@ -4,7 +4,7 @@ use super::Action;
 use super::encode::Flow;
 use super::form::{Form, Raw};
 use crate::oxm::{
-    decode_entry, decode_field, decode_nxm_field, encode_entry, encode_header, encode_nxm_field, has_nxm_header,
+    decode_entry, decode_field, decode_nxm_field, encode_action_entry, encode_header, encode_nxm_field, has_nxm_header,
     width_mask,
 };
 use crate::wire::{Put, Reader};
@@ -233,7 +233,7 @@ pub(super) fn encode_move(source: Subfield, destination: Subfield, onf: bool, ou
 
 fn put_set_field(field: OxmField, value: u128, mask: u128, out: &mut Vec<u8>, context: &Context) {
     Form::SetField.encode(context.version, out, |out| {
-        encode_entry(out, field, Some(context.version), value, mask, context);
+        encode_action_entry(out, field, Some(context.version), value, mask, context);
     });
 }
 
@@ -248,7 +248,7 @@ fn put_load(destination: Subfield, value: u64, out: &mut Vec<u8>, context: &Cont
 /// NXAST_REG_LOAD for each run of ones in the mask, 64 bits at most; NXAST_REG_LOAD2 where that cannot name the field.
 fn put_loads(field: OxmField, value: u128, mask: u128, second: bool, out: &mut Vec<u8>, context: &Context) {
     if second || !has_nxm_header(field) || matches!(field, OxmField::TunMetadata(_)) {
-        Form::RegLoad2.encode(context.version, out, |out| encode_entry(out, field, None, value, mask, context));
+        Form::RegLoad2.encode(context.version, out, |out| encode_action_entry(out, field, None, value, mask, context));
         return;
     }
     let mut offset = 0;

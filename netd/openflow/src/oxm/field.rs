@@ -56,8 +56,10 @@ const fn register(number: u8) -> Head {
 const fn onf(number: u8) -> Head {
     Head { vendor: crate::error::ONF, class: EXPERIMENTER_CLASS, number, since: 4 }
 }
+
+/// Read, but never written by Open vSwitch in the versions spoken here.
 const fn nx_experimenter(number: u8) -> Head {
-    Head { vendor: crate::error::NICIRA, class: EXPERIMENTER_CLASS, number, since: 6 }
+    Head { vendor: crate::error::NICIRA, class: EXPERIMENTER_CLASS, number, since: 7 }
 }
 
 /// OFPXMC_EXPERIMENTER: the experimenter's id follows the header.

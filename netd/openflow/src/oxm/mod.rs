@@ -199,6 +199,29 @@ pub(crate) fn has_nxm_header(field: OxmField) -> bool {
     field.head(None).class != EXPERIMENTER_CLASS
 }
 
+/// As [`encode_entry`], in an action: of a tunnel option, no more bytes than the value, or the mask, has.
+pub(crate) fn encode_action_entry(
+    out: &mut Vec<u8>,
+    field: OxmField,
+    version: Option<Version>,
+    value: u128,
+    mask: u128,
+    context: &Context,
+) {
+    let OxmField::TunMetadata(_) = field else { return encode_entry(out, field, version, value, mask, context) };
+    let ones = width_mask(field, context);
+    let masked = mask & ones != ones;
+    let significant = if masked { mask & ones } else { value & ones };
+    let bytes = (128 - significant.leading_zeros()).div_ceil(8).max(1) as usize;
+    let start = out.len();
+    encode_header(out, field, version, masked, context);
+    out.set(start + 3, &[(if masked { 2 * bytes } else { bytes }) as u8]);
+    out.number(value, bytes);
+    if masked {
+        out.number(mask, bytes);
+    }
+}
+
 /// Write a field with its value, and its mask unless that is whole.
 pub(crate) fn encode_entry(
     out: &mut Vec<u8>,
