@@ -25,9 +25,12 @@ pub enum Fragments {
 }
 
 impl SwitchConfig {
-    pub(crate) fn decode(reader: &mut Reader<'_>, set: bool) -> Result<Self, ErrorCode> {
+    /// `set`: what the version does not know is refused.
+    pub(crate) fn decode(reader: &mut Reader<'_>, set: bool, version: Version) -> Result<Self, ErrorCode> {
         let (flags, miss_send_bytes) = (reader.u16()?, reader.u16()?);
-        if set && flags & !3 != 0 {
+        // Bit 2, packets whose TTL runs out, is of versions before 1.3.
+        let known = if version == Version::V1_0 { 0x7 } else { 0x3 };
+        if set && flags & !known != 0 {
             return Err(ErrorCode::SwitchConfigBadFlags);
         }
         let fragments = match flags & 3 {

@@ -11,8 +11,9 @@ pub(crate) const ONF: u32 = 0x4f4e_4600;
 const NX_VENDOR_ERROR: u16 = 0xb0c2;
 /// From OpenFlow 1.2 on: a vendor's error (OFPET_EXPERIMENTER).
 const EXPERIMENTER: u16 = 0xffff;
-/// How much of a refused message is sent back, as OVS does.
-pub const REQUEST_BYTES_RETURNED: usize = 64;
+/// How much of a refused message is sent back: all of it, as Open vSwitch does, if the error still fits in a message. The
+/// specification asks for 64 bytes at least.
+pub const REQUEST_BYTES_RETURNED: usize = crate::MESSAGE_BYTES_MAX - 32;
 
 /// An error's numbers in one version.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -266,7 +267,7 @@ codes! {
 pub struct ErrorMessage {
     /// Of a code that is not known here, only numbers are.
     pub code: Result<ErrorCode, UnknownError>,
-    /// Of the refused message: the first [`REQUEST_BYTES_RETURNED`] bytes. Of a failed hello: text.
+    /// Of the refused message: at most [`REQUEST_BYTES_RETURNED`] bytes. Of a failed hello: text.
     pub data: Vec<u8>,
 }
 

@@ -6,6 +6,8 @@ use crate::property::{self, Property, experimenter};
 use crate::wire::{Put, Reader};
 use crate::{Context, ErrorCode, GROUP_ANY, PortNo, Version};
 
+/// OFPG_MAX: the highest number of a group.
+pub const GROUP_MAX: u32 = 0xffff_ff00;
 /// OFPG_ALL: every group, of deletions.
 pub const GROUP_ALL: u32 = 0xffff_fffc;
 /// The highest id of a bucket; above are positions.
@@ -245,11 +247,19 @@ impl Selection {
     }
 }
 
-/// Read a group's properties. `command` is absent in descriptions.
+/// In what message a group's properties stand.
+#[derive(Clone, Copy)]
+enum Judge {
+    Description,
+    Command(GroupCommand),
+    Unknown,
+}
+
+/// Read a group's properties.
 fn decode_properties(
     reader: &mut Reader<'_>,
     kind: Option<GroupKind>,
-    command: Option<GroupCommand>,
+    judge: Judge,
     context: &Context,
 ) -> Result<Option<Selection>, ErrorCode> {
     let mut selection = None;
@@ -257,11 +267,14 @@ fn decode_properties(
         let property = Property::decode(reader)?;
         match property.kind {
             SELECTION_METHOD | SELECTION_METHOD_OLD => {
-                let may_choose = matches!(
-                    command,
-                    None | Some(GroupCommand::Add | GroupCommand::Modify | GroupCommand::AddOrModify)
-                );
-                if kind != Some(GroupKind::Select) || !may_choose {
+                let may_choose = match judge {
+                    Judge::Description => true,
+                    Judge::Command(command) => {
+                        matches!(command, GroupCommand::Add | GroupCommand::Modify | GroupCommand::AddOrModify)
+                    }
+                    Judge::Unknown => return Err(ErrorCode::GroupModBadCommand),
+                };
+                if kind.ok_or(ErrorCode::GroupModBadType)? != GroupKind::Select || !may_choose {
                     return Err(ErrorCode::PropertyBadValue);
                 }
                 selection = Some(Selection::decode(property, context)?);
@@ -303,12 +316,8 @@ impl GroupMod {
                 return Err(ErrorCode::RequestBadLen);
             }
             buckets = decode_buckets(&mut reader.sub(buckets_bytes)?, kind, context)?;
-            // Without a known command no property can be judged.
-            let judged = command.ok_or(ErrorCode::GroupModBadCommand);
-            selection = match judged {
-                Ok(command) => decode_properties(reader, kind, Some(command), context)?,
-                Err(_) => None,
-            };
+            let command = command.map_or(Judge::Unknown, Judge::Command);
+            selection = decode_properties(reader, kind, command, context)?;
         } else {
             buckets = decode_buckets(reader, kind, context)?;
             if command == Some(GroupCommand::Delete) && !buckets.is_empty() {
@@ -326,7 +335,8 @@ impl GroupMod {
         }
         for bucket in &buckets {
             let watches = bucket.watch_port != PortNo::NONE || bucket.watch_group != GROUP_ANY;
-            if bucket.weight != 0 && kind != GroupKind::Select {
+            // A bucket that is inserted is of the kind that the group is.
+            if bucket.weight != 0 && kind != GroupKind::Select && command != GroupCommand::InsertBucket {
                 return Err(ErrorCode::GroupModInvalidGroup);
             }
             match kind {
@@ -334,6 +344,9 @@ impl GroupMod {
                 GroupKind::FastFailover if !watches => return Err(ErrorCode::GroupModInvalidGroup),
                 _ => {}
             }
+        }
+        if matches!(command, GroupCommand::Add | GroupCommand::AddOrModify) && group > GROUP_MAX {
+            return Err(ErrorCode::GroupModInvalidGroup);
         }
         Ok(Self { command, kind, group, command_bucket, buckets, selection })
     }
@@ -389,7 +402,7 @@ impl GroupDesc {
         let properties_bytes = content.checked_sub(buckets_bytes).ok_or(ErrorCode::RequestBadLen)?;
         let kind = *KINDS.get(usize::from(kind)).ok_or(ErrorCode::GroupModBadType)?;
         let buckets = decode_buckets(&mut header.sub(buckets_bytes)?, Some(kind), context)?;
-        let selection = decode_properties(&mut header.sub(properties_bytes)?, Some(kind), None, context)?;
+        let selection = decode_properties(&mut header.sub(properties_bytes)?, Some(kind), Judge::Description, context)?;
         Ok(Self { group, kind, buckets, selection })
     }
 

@@ -32,6 +32,8 @@ const NX: Class = Class::Vendor(NICIRA);
 const ONF_MESSAGE: Class = Class::Vendor(ONF);
 const NX_REQUEST: Class = Class::VendorRequest(NICIRA);
 const NX_REPLY: Class = Class::VendorReply(NICIRA);
+const ONF_REQUEST: Class = Class::VendorRequest(ONF);
+const ONF_REPLY: Class = Class::VendorReply(ONF);
 
 macro_rules! kinds {
     ($($kind:ident: $(($class:expr, $number:literal, $from:ident..$to:ident, $min:literal, $unit:literal)),+;)*) => {
@@ -107,9 +109,9 @@ kinds! {
     NxSetPacketInFormat: (NX, 16, V1_0..V1_5, 4, 0);
     NxFlowAge: (NX, 18, V1_0..V1_5, 0, 0);
     NxSetControllerId: (NX, 20, V1_0..V1_5, 8, 0);
-    NxFlowMonitorCancel: (NX, 21, V1_0..V1_5, 4, 0);
-    NxFlowMonitorPaused: (NX, 22, V1_0..V1_5, 0, 0);
-    NxFlowMonitorResumed: (NX, 23, V1_0..V1_5, 0, 0);
+    NxFlowMonitorCancel: (NX, 21, V1_0..V1_0, 4, 0), (ONF_MESSAGE, 1870, V1_3..V1_3, 4, 0);
+    NxFlowMonitorPaused: (NX, 22, V1_0..V1_0, 0, 0), (ONF_MESSAGE, 1871, V1_3..V1_3, 0, 0);
+    NxFlowMonitorResumed: (NX, 23, V1_0..V1_0, 0, 0), (ONF_MESSAGE, 1872, V1_3..V1_3, 0, 0);
     NxTlvTableMod: (NX, 24, V1_0..V1_5, 8, 8);
     NxTlvTableRequest: (NX, 25, V1_0..V1_5, 0, 0);
     NxTlvTableReply: (NX, 26, V1_0..V1_5, 16, 8);
@@ -151,8 +153,8 @@ kinds! {
     TableDescReply: (Reply, 14, V1_4..V1_5, 8, 8);
     QueueDescRequest: (Request, 15, V1_4..V1_5, 8, 0);
     QueueDescReply: (Reply, 15, V1_4..V1_5, 0, 8);
-    FlowMonitorRequest: (Request, 16, V1_4..V1_5, 0, 8), (NX_REQUEST, 2, V1_0..V1_0, 0, 8);
-    FlowMonitorReply: (Reply, 16, V1_4..V1_5, 0, 8), (NX_REPLY, 2, V1_0..V1_0, 0, 8);
+    FlowMonitorRequest: (Request, 16, V1_4..V1_5, 0, 8), (ONF_REQUEST, 1870, V1_3..V1_3, 0, 8), (NX_REQUEST, 2, V1_0..V1_0, 0, 8);
+    FlowMonitorReply: (Reply, 16, V1_4..V1_5, 0, 8), (ONF_REPLY, 1870, V1_3..V1_3, 0, 8), (NX_REPLY, 2, V1_0..V1_0, 0, 8);
     IpfixBridgeRequest: (NX_REQUEST, 3, V1_0..V1_5, 0, 0);
     IpfixBridgeReply: (NX_REPLY, 3, V1_0..V1_5, 88, 0);
     IpfixFlowRequest: (NX_REQUEST, 4, V1_0..V1_5, 0, 0);
@@ -214,6 +216,35 @@ impl Kind {
             }
         };
         if fits { Ok(Front { kind: form.kind, more: flags & MORE != 0 }) } else { Err(ErrorCode::RequestBadLen) }
+    }
+
+    /// Whether a controller sends it.
+    pub(crate) fn is_for_switch(self) -> bool {
+        let of_switch = matches!(
+            self,
+            Self::Error
+                | Self::FeaturesReply
+                | Self::GetConfigReply
+                | Self::PacketIn
+                | Self::NxPacketIn
+                | Self::NxPacketIn2
+                | Self::FlowRemoved
+                | Self::NxFlowRemoved
+                | Self::PortStatus
+                | Self::BarrierReply
+                | Self::QueueConfigReply
+                | Self::RoleReply
+                | Self::NxRoleReply
+                | Self::GetAsyncReply
+                | Self::RoleStatus
+                | Self::TableStatus
+                | Self::RequestForward
+                | Self::NxFlowMonitorPaused
+                | Self::NxFlowMonitorResumed
+                | Self::NxTlvTableReply
+        );
+        let is_reply = |form: &Form| matches!(form.class, Reply | Class::VendorReply(_));
+        !of_switch && !FORMS.iter().any(|form| form.kind == self && is_reply(form))
     }
 
     fn form(self, version: Version) -> Option<&'static Form> {

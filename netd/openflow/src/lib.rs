@@ -1,6 +1,6 @@
 //! OpenFlow on the wire: versions 1.0, 1.3, 1.4 and 1.5 with Nicira's extensions, as a switch in the place of Open vSwitch needs them.
 //!
-//! No I/O and no policy: [`Framer`] cuts messages out of a byte stream, [`decode`] reads one into a [`Message`] that is the same
+//! No I/O and no policy: [`Framer`] cuts messages out of a byte stream, [`decode_request`] reads one into a [`Message`] that is the same
 //! whatever the version, [`Message::encode`] writes one. What a message is refused with is an [`ErrorCode`], the one that Open
 //! vSwitch 3.1 would send; [`ErrorMessage::refuse`] makes the answer of it.
 //!
@@ -51,11 +51,11 @@ pub use error::{ErrorCode, ErrorMessage, REQUEST_BYTES_RETURNED, UnknownError};
 pub use flow_mod::{FlowCommand, FlowFlags, FlowMod, GROUP_ANY, NO_BUFFER, TABLE_ALL};
 pub use flow_removed::{FlowRemoved, RemovedReason};
 pub use group::{
-    BUCKET_ALL, BUCKET_FIRST, BUCKET_LAST, BUCKET_MAX, Bucket, GROUP_ALL, GroupCommand, GroupDesc, GroupFeatures,
-    GroupKind, GroupMod, GroupStats, Selection, SelectionMethod,
+    BUCKET_ALL, BUCKET_FIRST, BUCKET_LAST, BUCKET_MAX, Bucket, GROUP_ALL, GROUP_MAX, GroupCommand, GroupDesc,
+    GroupFeatures, GroupKind, GroupMod, GroupStats, Selection, SelectionMethod,
 };
 pub use header::{FrameError, Framer, HEADER_BYTES, Header, MESSAGE_BYTES_MAX};
-pub use message::{Decoded, EncodeError, Message, TableStatus, decode};
+pub use message::{Decoded, EncodeError, Message, TableStatus, decode, decode_request};
 pub use meter::{
     BandKind, METER_ALL, METER_CONTROLLER, METER_MAX, METER_SLOW_PATH, MeterBand, MeterCommand, MeterConfig,
     MeterFeatures, MeterFlags, MeterMod, MeterStats,

@@ -117,6 +117,18 @@ pub enum EncodeError {
 /// # Errors
 /// What OFPT_ERROR must say: [`ErrorMessage::refuse`].
 pub fn decode(bytes: &[u8], context: &Context) -> Result<Decoded, ErrorCode> {
+    decode_meant_for(bytes, context, |_| true)
+}
+
+/// Read a message that a controller sends to a switch: whatever only a switch sends is refused as unknown, as Open vSwitch does.
+///
+/// # Errors
+/// As [`decode`].
+pub fn decode_request(bytes: &[u8], context: &Context) -> Result<Decoded, ErrorCode> {
+    decode_meant_for(bytes, context, Kind::is_for_switch)
+}
+
+fn decode_meant_for(bytes: &[u8], context: &Context, meant: impl FnOnce(Kind) -> bool) -> Result<Decoded, ErrorCode> {
     let header = Header::decode(bytes)?;
     if usize::from(header.length) != bytes.len() || bytes.len() < HEADER_BYTES {
         return Err(ErrorCode::RequestBadLen);
@@ -131,6 +143,9 @@ pub fn decode(bytes: &[u8], context: &Context) -> Result<Decoded, ErrorCode> {
         return Err(ErrorCode::RequestBadVersion);
     }
     let front = Kind::decode(context.version, &header, &mut reader)?;
+    if !meant(front.kind) {
+        return Err(ErrorCode::RequestBadType);
+    }
     let message = decode_body(front, &header, &mut reader, context)?;
     Ok(Decoded { header, message })
 }
@@ -152,8 +167,8 @@ fn decode_body(
         Kind::FeaturesRequest => Message::FeaturesRequest,
         Kind::FeaturesReply => Message::FeaturesReply(Features::decode(reader, version)?),
         Kind::GetConfigRequest => Message::GetConfigRequest,
-        Kind::GetConfigReply => Message::GetConfigReply(SwitchConfig::decode(reader, false)?),
-        Kind::SetConfig => Message::SetConfig(SwitchConfig::decode(reader, true)?),
+        Kind::GetConfigReply => Message::GetConfigReply(SwitchConfig::decode(reader, false, version)?),
+        Kind::SetConfig => Message::SetConfig(SwitchConfig::decode(reader, true, version)?),
         Kind::PacketIn => Message::PacketIn(packet_in(reader, PacketInFormat::Standard)?),
         Kind::NxPacketIn => Message::PacketIn(packet_in(reader, PacketInFormat::Nicira)?),
         Kind::NxPacketIn2 => Message::PacketIn(packet_in(reader, PacketInFormat::Nicira2)?),

@@ -27,6 +27,7 @@ impl MeterFlags {
     pub const PACKETS_PER_SECOND: Self = Self(1 << 1);
     pub const BURST: Self = Self(1 << 2);
     pub const STATS: Self = Self(1 << 3);
+    const ALL: Self = Self(0xf);
 
     pub fn contains(self, flags: Self) -> bool {
         self.0 & flags.0 == flags.0
@@ -102,10 +103,6 @@ fn encode_bands(bands: &[MeterBand], out: &mut Vec<u8>) {
 impl MeterMod {
     pub(crate) fn decode(reader: &mut Reader<'_>) -> Result<Self, ErrorCode> {
         let (command, flags, meter) = (reader.u16()?, MeterFlags(reader.u16()?), reader.u32()?);
-        let exists = (1..=METER_MAX).contains(&meter) || meter >= METER_SLOW_PATH;
-        if !exists {
-            return Err(ErrorCode::MeterModInvalidMeter);
-        }
         let commands = [MeterCommand::Add, MeterCommand::Modify, MeterCommand::Delete];
         let command = *commands.get(usize::from(command)).ok_or(ErrorCode::MeterModBadCommand)?;
         let config = if command == MeterCommand::Delete {
@@ -115,7 +112,11 @@ impl MeterMod {
             if flags.contains(both) {
                 return Err(ErrorCode::MeterModBadFlags);
             }
-            MeterConfig { meter, flags, bands: decode_bands(reader)? }
+            let bands = decode_bands(reader)?;
+            if !((1..=METER_MAX).contains(&meter) || matches!(meter, METER_SLOW_PATH | METER_CONTROLLER)) {
+                return Err(ErrorCode::MeterModInvalidMeter);
+            }
+            MeterConfig { meter, flags, bands }
         };
         Ok(Self { command, config })
     }
@@ -129,6 +130,21 @@ impl MeterMod {
 }
 
 impl MeterConfig {
+    /// Whether the meter can be. A switch asks once it knows that the meter is there, or is not, as the command wants.
+    ///
+    /// # Errors
+    /// `OFPMMFC_BAD_FLAGS`, `OFPMMFC_BAD_RATE`.
+    pub fn check(&self) -> Result<(), ErrorCode> {
+        let unit = self.flags.contains(MeterFlags::KBPS) != self.flags.contains(MeterFlags::PACKETS_PER_SECOND);
+        if !unit || self.flags.0 & !MeterFlags::ALL.0 != 0 {
+            return Err(ErrorCode::MeterModBadFlags);
+        }
+        if self.bands.iter().any(|band| band.rate == 0) {
+            return Err(ErrorCode::MeterModBadRate);
+        }
+        Ok(())
+    }
+
     pub(crate) fn decode(reader: &mut Reader<'_>) -> Result<Self, ErrorCode> {
         let (length, flags, meter) = (usize::from(reader.u16()?), MeterFlags(reader.u16()?), reader.u32()?);
         let bands_bytes = length.checked_sub(8).ok_or(ErrorCode::RequestBadLen)?;

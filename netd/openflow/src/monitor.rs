@@ -1,4 +1,4 @@
-//! Flow monitors: NXST_FLOW_MONITOR for OpenFlow 1.0, OFPMP_FLOW_MONITOR of 1.4 and later.
+//! Flow monitors: NXST_FLOW_MONITOR for OpenFlow 1.0, ONFST_FLOW_MONITOR for 1.3, OFPMP_FLOW_MONITOR of 1.4 and later.
 
 use crate::action::{Action, Flow, decode_actions_of_length, decode_instructions, encode_actions, encode_instructions};
 use crate::flow_removed::RemovedReason;
@@ -29,10 +29,15 @@ impl MonitorFlags {
     }
 
     fn check(self, version: Version) -> Result<(), ErrorCode> {
-        let known = if version == Version::V1_0 { 0x3f } else { 0x7f };
+        let known = if is_early(version) { 0x3f } else { 0x7f };
         let changes = Self::ADD.0 | Self::DELETE.0 | Self::MODIFY.0;
         if self.0 & changes == 0 || self.0 & !known != 0 { Err(ErrorCode::FlowMonitorBadFlags) } else { Ok(()) }
     }
+}
+
+/// Extensions of versions that have no monitors differ from OpenFlow 1.4 in their layout.
+fn is_early(version: Version) -> bool {
+    version < Version::V1_4
 }
 
 /// OFPFMC_*; Nicira's form can only add, and cancel by a message of its own.
@@ -58,21 +63,42 @@ pub struct MonitorRequest {
     pub flow: Match,
 }
 
+/// Write a match, and its length without padding where an extension wants it.
+fn encode_early_match(flow: &Match, place: usize, out: &mut Vec<u8>, context: &Context) {
+    let match_bytes = if context.version == Version::V1_0 {
+        encode_nxm(flow, CookieMask::default(), out, context)
+    } else {
+        let start = out.len();
+        encode_match(flow, out, context);
+        out.get(start + 2..start + 4).map_or(0, |length| u16::from_be_bytes([length[0], length[1]]))
+    };
+    out.set(place, &match_bytes.to_be_bytes());
+}
+
 impl MonitorRequest {
     pub(crate) fn decode(reader: &mut Reader<'_>, context: &Context) -> Result<Self, ErrorCode> {
         let version = context.version;
-        let monitor = reader.u32()?;
+        let check_zeros = |bytes: &[u8]| {
+            if bytes.iter().all(|byte| *byte == 0) { Ok(()) } else { Err(ErrorCode::NxRequestMustBeZero) }
+        };
+        let (monitor, command, out_group) = (reader.u32()?, MonitorCommand::Add, GROUP_ANY);
         if version == Version::V1_0 {
             let (flags, out_port, match_bytes) = (MonitorFlags(reader.u16()?), PortNo(reader.u16()?), reader.u16()?);
             let table = reader.u8()?;
-            let zeros = reader.take(5)?;
+            check_zeros(reader.take(5)?)?;
             flags.check(version)?;
-            if zeros != [0; 5] {
-                return Err(ErrorCode::NxRequestMustBeZero);
-            }
             let flow = decode_nxm(reader, match_bytes.into(), None, false, context)?;
-            let command = MonitorCommand::Add;
-            return Ok(Self { monitor, command, flags, out_port, out_group: GROUP_ANY, table, flow });
+            return Ok(Self { monitor, command, flags, out_port, out_group, table, flow });
+        }
+        if version == Version::V1_3 {
+            // The match tells its own length.
+            let (flags, _, out_port) = (MonitorFlags(reader.u16()?), reader.u16()?, reader.u32()?);
+            let table = reader.u8()?;
+            check_zeros(reader.take(3)?)?;
+            let out_port = PortNo::from_wide(out_port)?;
+            flags.check(version)?;
+            let flow = decode_match(reader, context)?;
+            return Ok(Self { monitor, command, flags, out_port, out_group, table, flow });
         }
         let (out_port, out_group) = (reader.u32()?, reader.u32()?);
         let (flags, table, command) = (MonitorFlags(reader.u16()?), reader.u8()?, reader.u8()?);
@@ -94,8 +120,15 @@ impl MonitorRequest {
             out.u16(0);
             out.u8(self.table);
             out.zeros(5);
-            let match_bytes = encode_nxm(&self.flow, CookieMask::default(), out, context);
-            out.set(place, &match_bytes.to_be_bytes());
+            encode_early_match(&self.flow, place, out, context);
+        } else if context.version == Version::V1_3 {
+            out.u16(self.flags.0);
+            let place = out.len();
+            out.u16(0);
+            out.u32(self.out_port.wide());
+            out.u8(self.table);
+            out.zeros(3);
+            encode_early_match(&self.flow, place, out, context);
         } else {
             out.u32(self.out_port.wide());
             out.u32(self.out_group);
@@ -149,7 +182,7 @@ const SHORT_BYTES: usize = 8;
 
 impl FlowUpdate {
     pub(crate) fn decode(reader: &mut Reader<'_>, context: &Context) -> Result<Self, ErrorCode> {
-        let nicira = context.version == Version::V1_0;
+        let early = is_early(context.version);
         let mut entry = Reader::new(reader.rest(), ErrorCode::RequestBadLen);
         let (length, event) = (usize::from(entry.u16()?), entry.u16()?);
         if length % 8 != 0 || length < SHORT_BYTES {
@@ -157,12 +190,12 @@ impl FlowUpdate {
         }
         reader.skip(length)?;
         // Nicira's events lack the first.
-        let event = if nicira { event.saturating_add(1) } else { event };
+        let event = if early { event.saturating_add(1) } else { event };
         match event {
             0..=3 if length >= FULL_BYTES => {}
             4 if length == SHORT_BYTES => return Ok(Self::Abbreviated { xid: entry.u32()? }),
-            5 if length == SHORT_BYTES && !nicira => return Ok(Self::Paused),
-            6 if length == SHORT_BYTES && !nicira => return Ok(Self::Resumed),
+            5 if length == SHORT_BYTES && !early => return Ok(Self::Paused),
+            6 if length == SHORT_BYTES && !early => return Ok(Self::Resumed),
             0..=4 => return Err(ErrorCode::RequestBadLen),
             _ => return Err(ErrorCode::NxRequestFmBadEvent),
         }
@@ -172,16 +205,21 @@ impl FlowUpdate {
             2 => FlowEvent::Removed(RemovedReason::from_wire(reason)),
             _ => FlowEvent::Modified,
         };
-        let full = if nicira {
+        let full = if early {
             let (reason, priority) = (entry.u16()?, entry.u16()?);
             let (idle_timeout_s, hard_timeout_s, match_bytes) = (entry.u16()?, entry.u16()?, usize::from(entry.u16()?));
             let table = entry.u8()?;
             entry.skip(1)?;
             let cookie = entry.u64()?;
             let mut rest = entry.sub(length - FULL_BYTES)?;
-            let actions_bytes = rest.remaining().checked_sub(padded(match_bytes)).ok_or(ErrorCode::RequestBadLen)?;
-            let flow = decode_nxm(&mut rest, match_bytes, None, false, context)?;
-            let actions = decode_actions_of_length(&mut rest, actions_bytes, context)?;
+            let (flow, actions) = if context.version == Version::V1_0 {
+                let actions_bytes =
+                    rest.remaining().checked_sub(padded(match_bytes)).ok_or(ErrorCode::RequestBadLen)?;
+                let flow = decode_nxm(&mut rest, match_bytes, None, false, context)?;
+                (flow, decode_actions_of_length(&mut rest, actions_bytes, context)?)
+            } else {
+                (decode_match(&mut rest, context)?, decode_instructions(&mut rest, context)?)
+            };
             let event = flow_event(reason as u8);
             FlowUpdateFull { event, table, priority, idle_timeout_s, hard_timeout_s, cookie, flow, actions }
         } else {
@@ -199,11 +237,11 @@ impl FlowUpdate {
     }
 
     pub(crate) fn encode(&self, out: &mut Vec<u8>, context: &Context) {
-        let nicira = context.version == Version::V1_0;
+        let early = is_early(context.version);
         let start = out.len();
         let event = match self {
             Self::Full(full) => match full.event {
-                FlowEvent::Initial => u16::from(nicira),
+                FlowEvent::Initial => u16::from(early),
                 FlowEvent::Added => 1,
                 FlowEvent::Removed(_) => 2,
                 FlowEvent::Modified => 3,
@@ -213,7 +251,7 @@ impl FlowUpdate {
             Self::Resumed => 6,
         };
         out.u16(0);
-        out.u16(event - u16::from(nicira));
+        out.u16(event - u16::from(early));
         match self {
             Self::Full(full) => full.encode(out, start, context),
             Self::Abbreviated { xid } => out.u32(*xid),
@@ -229,7 +267,7 @@ impl FlowUpdateFull {
             FlowEvent::Removed(reason) => reason.wire(context.version),
             _ => 0,
         };
-        if context.version == Version::V1_0 {
+        if is_early(context.version) {
             out.u16(reason.into());
             out.u16(self.priority);
             out.u16(self.idle_timeout_s);
@@ -238,9 +276,12 @@ impl FlowUpdateFull {
             out.u8(self.table);
             out.zeros(1);
             out.u64(self.cookie);
-            let match_bytes = encode_nxm(&self.flow, CookieMask::default(), out, context);
-            out.set(start + 12, &match_bytes.to_be_bytes());
-            encode_actions(&self.actions, &mut Flow::of(&self.flow), out, context);
+            encode_early_match(&self.flow, start + 12, out, context);
+            if context.version == Version::V1_0 {
+                encode_actions(&self.actions, &mut Flow::of(&self.flow), out, context);
+            } else {
+                encode_instructions(&self.actions, &mut Flow::of(&self.flow), out, context);
+            }
         } else {
             out.u8(self.table);
             out.u8(reason);

@@ -50,31 +50,23 @@ impl<'a> Property<'a> {
         Reader::new(self.content, ErrorCode::PropertyBadLen)
     }
 
-    fn exactly<T>(self, read: impl FnOnce(&mut Reader<'a>) -> Result<T, ErrorCode>) -> Result<T, ErrorCode> {
-        let mut reader = self.whole();
-        let value = read(&mut reader)?;
-        if reader.is_empty() { Ok(value) } else { Err(ErrorCode::PropertyBadLen) }
-    }
+    // Of small numbers, what follows within the length is ignored, as Open vSwitch does: some pad them.
 
     pub(crate) fn u8(self) -> Result<u8, ErrorCode> {
-        self.exactly(|reader| reader.u8())
+        self.whole().u8()
     }
 
-    /// Padded to 4 bytes, within the length.
     pub(crate) fn u16(self) -> Result<u16, ErrorCode> {
-        self.u32().map(|value| (value >> 16) as u16)
+        self.whole().u16()
     }
 
     pub(crate) fn u32(self) -> Result<u32, ErrorCode> {
-        self.exactly(|reader| reader.u32())
+        self.content.try_into().map(u32::from_be_bytes).map_err(|_| ErrorCode::PropertyBadLen)
     }
 
     /// Aligned to 8 behind the header.
     pub(crate) fn u64(self) -> Result<u64, ErrorCode> {
-        self.exactly(|reader| {
-            reader.skip(4)?;
-            reader.u64()
-        })
+        self.nested()?.u64()
     }
 
     /// Content that is aligned to 8 behind the header.

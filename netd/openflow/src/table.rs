@@ -66,7 +66,8 @@ impl TableConfig {
                     }
                     self.vacancy = Some(Vacancy { down_percent, up_percent, now_percent });
                 }
-                _ if change => return Err(property.unknown()),
+                // So says Open vSwitch, of experimenters' properties too.
+                _ if change => return Err(ErrorCode::RequestBadType),
                 _ => {}
             }
         }

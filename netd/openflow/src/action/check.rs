@@ -135,7 +135,9 @@ impl Check {
             Action::Learn(learn) => Self::learn(learn, facts),
             Action::Multipath(multipath) => check_destination(multipath.destination, facts),
             Action::FinTimeout { .. } => self.require(facts.is_ip() && facts.ip_proto == IP_PROTO_TCP),
-            Action::Clone(actions) | Action::WriteActions(actions) => self.list(actions, &mut facts.clone()),
+            Action::Clone(actions) => self.list(actions, &mut facts.clone()),
+            // When an action set is executed its packet may have become another.
+            Action::WriteActions(actions) => Check { loose: true, ..*self }.list(actions, &mut facts.clone()),
             Action::Conntrack(conntrack) => self.conntrack(conntrack, facts),
             Action::Nat(nat) => {
                 let fits = match nat.addresses {

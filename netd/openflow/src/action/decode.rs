@@ -302,28 +302,23 @@ fn decode_bundle(raw: &mut Raw<'_>, load: bool, context: &Context) -> Result<Act
         && algorithm <= BUNDLE_ALGORITHM_MAX
         && member_type == BUNDLE_MEMBER_TYPE
         && reserved == [0; 4];
-    let destination = if load {
-        let destination = Subfield::decode_offset_bits(decode_nxm_field(&mut named, context)?, packed);
-        // A port's number must find room.
-        if destination.bits < 16 {
-            return Err(BAD_ARGUMENT);
-        }
-        Some(destination)
-    } else if packed != 0 || named.u32()? != 0 {
-        return Err(BAD_ARGUMENT);
-    } else {
-        None
-    };
+    let destination =
+        if load { Some(Subfield::decode_offset_bits(decode_nxm_field(&mut named, context)?, packed)) } else { None };
     if raw.body.remaining() < 2 * usize::from(count) {
         return Err(ErrorCode::ActionBadLen);
     }
-    if !sound {
+    let fits = match destination {
+        // A port's number must find room.
+        Some(destination) => destination.bits >= 16,
+        None => sound && packed == 0 && named.u32()? == 0,
+    };
+    if !fits {
         return Err(BAD_ARGUMENT);
     }
     let members: Vec<_> = (0..count).map(|_| raw.body.u16().map(PortNo)).collect::<Result<_, _>>()?;
     let bundle = Bundle { algorithm, fields, basis, members, destination };
     bundle.check(PortNo::MAX)?;
-    Ok(Action::Bundle(bundle))
+    if sound { Ok(Action::Bundle(bundle)) } else { Err(BAD_ARGUMENT) }
 }
 
 impl Bundle {

@@ -4,8 +4,8 @@ use super::Action;
 use super::encode::Flow;
 use super::form::{Form, Raw};
 use crate::oxm::{
-    decode_entry, decode_field, decode_nxm_field, encode_action_entry, encode_header, encode_nxm_field, has_nxm_header,
-    width_mask,
+    decode_action_entry, decode_field, decode_nxm_field, encode_action_entry, encode_header, encode_nxm_field,
+    has_nxm_header, width_mask,
 };
 use crate::wire::{Put, Reader};
 use crate::{Context, ErrorCode, OxmField, Subfield, Version};
@@ -151,11 +151,10 @@ impl HeaderField {
 /// OFPAT_SET_FIELD.
 pub(super) fn decode_set_field(body: &mut Reader<'_>, context: &Context) -> Result<Action, ErrorCode> {
     let may_mask = context.version >= Version::V1_5;
-    let entry = decode_entry(body, may_mask, context).map_err(|error| match error {
+    let (field, entry) = decode_action_entry(body, may_mask, context).map_err(|error| match error {
         ErrorCode::MatchBadMask => ErrorCode::ActionBadSetMask,
         error => error,
     })?;
-    let field = entry.field.ok_or(ErrorCode::ActionBadSetType)?;
     body.rest_zeros(ErrorCode::ActionBadSetArgument)?;
     // A packet's input port is not to be set this way, says the specification; nor what cannot be written.
     if field == OxmField::InPortOxm || !field.is_writable() {
@@ -186,8 +185,7 @@ pub(super) fn decode_load(body: &mut Reader<'_>, context: &Context) -> Result<Ac
 /// NXAST_REG_LOAD2.
 pub(super) fn decode_load2(body: &mut Reader<'_>, context: &Context) -> Result<Action, ErrorCode> {
     // The field begins where other headers have their padding.
-    let entry = decode_entry(body, true, context)?;
-    let field = entry.field.ok_or(ErrorCode::ActionBadSetType)?;
+    let (field, entry) = decode_action_entry(body, true, context)?;
     body.rest_zeros(ErrorCode::ActionBadSetArgument)?;
     if !field.is_writable() {
         return Err(ErrorCode::ActionBadSetArgument);

@@ -5,8 +5,10 @@ use crate::wire::{Put, Reader, padded};
 use crate::{Context, ErrorCode, PortNo, Version};
 use hive_flow::{Field, Match};
 
-/// OFPMT_OXM.
+/// OFPMT_*, and the length of the first.
+const MATCH_TYPE_STANDARD: u16 = 0;
 const MATCH_TYPE_OXM: u16 = 1;
+const MATCH_STANDARD_BYTES: u16 = 88;
 /// Bytes of `ofp11_match_header`.
 const MATCH_HEADER_BYTES: usize = 4;
 /// NXM_NX_COOKIE without mask, and with: not a field, but flows of that cookie (`nx_flow_mod`).
@@ -302,6 +304,15 @@ fn implies_ethernet(flow: &Match) -> bool {
 
 /// `ofp_match` of OpenFlow 1.2 and later, with its padding.
 pub(crate) fn decode_match(reader: &mut Reader<'_>, context: &Context) -> Result<Match, ErrorCode> {
+    let mut header = Reader::new(reader.rest(), ErrorCode::MatchBadLen);
+    match (header.u16()?, header.u16()?) {
+        (MATCH_TYPE_OXM, _) => {}
+        // That of OpenFlow 1.1 is not spoken, but its length is looked at first.
+        (MATCH_TYPE_STANDARD, length) if length != MATCH_STANDARD_BYTES || reader.remaining() < length.into() => {
+            return Err(ErrorCode::MatchBadLen);
+        }
+        _ => return Err(ErrorCode::MatchBadType),
+    }
     decode_fields(match_bytes(reader)?, None, false, context)
 }
 
@@ -317,14 +328,11 @@ pub(crate) fn decode_raw(bytes: &[u8], context: &Context) -> Result<Match, Error
 
 fn match_bytes<'a>(reader: &mut Reader<'a>) -> Result<&'a [u8], ErrorCode> {
     let mut header = Reader::new(reader.rest(), ErrorCode::MatchBadLen);
-    let kind = header.u16()?;
-    let length = usize::from(header.u16()?);
-    let content = length.checked_sub(MATCH_HEADER_BYTES).ok_or(ErrorCode::MatchBadLen);
+    let (kind, length) = (header.u16()?, usize::from(header.u16()?));
+    let content = length.checked_sub(MATCH_HEADER_BYTES).ok_or(ErrorCode::MatchBadLen)?;
     if kind != MATCH_TYPE_OXM {
-        // OFPMT_STANDARD, of OpenFlow 1.1, is not spoken.
         return Err(ErrorCode::MatchBadType);
     }
-    let content = content?;
     let mut whole = Reader::new(reader.rest(), ErrorCode::MatchBadLen);
     whole.skip(padded(length))?;
     reader.skip(padded(length))?;

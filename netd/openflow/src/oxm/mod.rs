@@ -67,6 +67,9 @@ impl Subfield {
     }
 }
 
+/// Options are not looked for in longer entries.
+const OPTION_WIDTH_MAX: usize = 127;
+
 /// A header as it stands on the wire.
 #[derive(Clone, Copy, Debug)]
 struct Oxm {
@@ -76,6 +79,8 @@ struct Oxm {
     payload_bytes: usize,
     /// Class, number and mask bit, length: the first four bytes.
     raw: u32,
+    /// Class and number are known, but not with that length.
+    wrong_length: bool,
 }
 
 impl Oxm {
@@ -91,7 +96,7 @@ impl Oxm {
         let width = if has_mask { payload_bytes / 2 } else { payload_bytes };
         let known = OxmField::by_head(vendor, class, (raw >> 9 & 0x7f) as u8);
         let field = known.filter(|field| match field {
-            OxmField::TunMetadata(_) => true,
+            OxmField::TunMetadata(_) => width <= OPTION_WIDTH_MAX,
             field => width == usize::from(field.spec().bytes),
         });
         if let Some(OxmField::TunMetadata(index)) = field
@@ -99,7 +104,7 @@ impl Oxm {
         {
             return Err(ErrorCode::NxFlowModInvalidTlvField);
         }
-        Ok(Self { field, has_mask, payload_bytes, raw })
+        Ok(Self { field, has_mask, payload_bytes, raw, wrong_length: known.is_some() && field.is_none() })
     }
 }
 
@@ -134,7 +139,24 @@ pub(crate) struct Entry {
 /// Read one field with its value, and its mask if there is one and it is allowed.
 pub(crate) fn decode_entry(reader: &mut Reader<'_>, mask_allowed: bool, context: &Context) -> Result<Entry, ErrorCode> {
     let oxm = Oxm::decode(reader, context)?;
-    let mut payload = Reader::new(reader.take(oxm.payload_bytes)?, ErrorCode::MatchBadLen);
+    decode_value(oxm, reader, mask_allowed, context)
+}
+
+/// As [`decode_entry`], in an action: what is not known is refused at once, and in other words.
+pub(crate) fn decode_action_entry(
+    reader: &mut Reader<'_>,
+    mask_allowed: bool,
+    context: &Context,
+) -> Result<(OxmField, Entry), ErrorCode> {
+    let oxm = Oxm::decode(reader, context)?;
+    let unknown = if oxm.wrong_length { ErrorCode::ActionBadSetLen } else { ErrorCode::ActionBadSetType };
+    let field = oxm.field.ok_or(unknown)?;
+    Ok((field, decode_value(oxm, reader, mask_allowed, context)?))
+}
+
+fn decode_value(oxm: Oxm, reader: &mut Reader<'_>, mask_allowed: bool, context: &Context) -> Result<Entry, ErrorCode> {
+    let payload = reader.take(oxm.payload_bytes).map_err(|_| ErrorCode::MatchBadLen)?;
+    let mut payload = Reader::new(payload, ErrorCode::MatchBadLen);
     let width = if oxm.has_mask { oxm.payload_bytes / 2 } else { oxm.payload_bytes };
     let value = payload.take(width)?;
     let mask = if oxm.has_mask { Some(payload.take(width)?) } else { None };

@@ -54,6 +54,11 @@ fn same_again(bytes: &[u8], context: &Context) -> Result<Message, String> {
     ))
 }
 
+/// Whether a header of tun_metadata0 or tun_metadata1 may stand in a message.
+fn names_tunnel_options(bytes: &[u8]) -> bool {
+    bytes.windows(2).any(|header| header[0] == 1 && (0x50..=0x53).contains(&header[1]))
+}
+
 fn version_of(bytes: &[u8]) -> Option<Version> {
     Version::from_wire(Header::decode(bytes).ok()?.version)
 }
@@ -75,9 +80,7 @@ fn check_session(session: &Session, tlvs: &hive_openflow::TlvTable) -> Vec<Strin
         match same_again(bytes, context) {
             Ok(message) => follow(context, &message),
             // The tool writes options as short as their values; a switch writes all of them.
-            Err(_)
-                if *side == Side::Controller
-                    && bytes.windows(2).any(|header| header[0] == 1 && (0x50..=0x53).contains(&header[1])) => {}
+            Err(_) if *side == Side::Controller && names_tunnel_options(bytes) => {}
             Err(failure) => failures.push(format!("{side:?} {failure}")),
         }
     }
@@ -160,7 +163,7 @@ fn kept_messages_are_written_the_same() {
     let mut table_ids = false;
     let (mut count, mut failures) = (0, String::new());
     for line in messages.lines() {
-        let Some((_, text)) = line.split_once(' ').filter(|(side, _)| matches!(*side, "<" | ">")) else { continue };
+        let Some((side, text)) = line.split_once(' ').filter(|(side, _)| matches!(*side, "<" | ">")) else { continue };
         let bytes = hex::decode(text).unwrap();
         let Some(version) = version_of(&bytes) else { continue };
         let mut context = Context::new(version);
@@ -173,6 +176,7 @@ fn kept_messages_are_written_the_same() {
                 (tlvs, table_ids) = (context.tlvs, table_ids || context.table_ids);
                 count += 1;
             }
+            Err(_) if side == ">" && names_tunnel_options(&bytes) => {}
             Err(failure) => {
                 let _ = writeln!(failures, "{failure}");
             }

@@ -1,5 +1,6 @@
 //! The codec beside Open vSwitch's own tools and daemon.
 
 mod golden;
+mod kinds;
 mod oracle;
 mod support;

@@ -1,7 +1,10 @@
 //! Malformed messages: what is refused here must be refused by a real ovs-vswitchd with the same code.
 
 use crate::support::{Connection, Switch};
-use hive_openflow::{CheckParameters, Context, ErrorCode, ErrorMessage, Message, PortNo, Version, decode};
+use hive_openflow::{
+    CheckParameters, Context, ErrorCode, ErrorMessage, Message, MeterCommand, MeterMod, PortNo, Version, decode,
+    decode_request,
+};
 use std::collections::BTreeMap;
 use std::fmt::Write as _;
 
@@ -12,9 +15,12 @@ struct Difference {
     theirs: String,
 }
 
+/// How often, and the shortest message.
+type Differences = BTreeMap<Difference, (usize, Vec<u8>)>;
+
 /// What is refused of the message: by its form, or by its actions against its match.
 fn refusal(bytes: &[u8], context: &Context) -> Option<ErrorCode> {
-    let decoded = match decode(bytes, context) {
+    let decoded = match decode_request(bytes, context) {
         Ok(decoded) => decoded,
         Err(error) => return Some(error),
     };
@@ -24,7 +30,45 @@ fn refusal(bytes: &[u8], context: &Context) -> Option<ErrorCode> {
             let table = flow_mod.table;
             CheckParameters { table, ..parameters }.check(&flow_mod.actions, &flow_mod.flow).err()
         }
+        Message::MeterMod(MeterMod { command: MeterCommand::Add | MeterCommand::Modify, config }) => {
+            config.check().err()
+        }
+        // What is in a bundle is looked at when it comes.
+        Message::BundleAdd(add) => refusal(&add.message, context),
         _ => None,
+    }
+}
+
+/// Known differences: what is refused here, and what there.
+fn is_wanted(ours: Option<ErrorCode>, theirs: Option<ErrorCode>, bytes: &[u8]) -> bool {
+    use ErrorCode as E;
+    let nicira = |number: u8| bytes[1] == 4 && bytes.get(12..16) == Some(&[0, 0, 0, number]);
+    match (ours, theirs) {
+        // Found by a hash that is wrong for unknown fields: either code may come.
+        (Some(E::ActionBadSetType | E::ActionBadSetLen), Some(E::ActionBadSetLen | E::ActionBadSetType)) => true,
+        // bundle_load forgets what it has found wrong before.
+        (Some(E::ActionBadArgument), None) => bytes.windows(6).any(|header| header == [0, 0, 0x23, 0x20, 0, 0x0d]),
+        // Actions for debugging, which a daemon with dummy ports has.
+        (Some(E::ActionBadVendorType), _) => {
+            bytes.windows(5).any(|header| header == [0, 0, 0x23, 0x20, 0]) && bytes.iter().any(|byte| *byte >= 0xfe)
+        }
+        // Later daemons refuse what they do not know, and controllers find out that way.
+        (Some(E::PropertyBadType | E::PropertyBadExpType | E::PropertyBadExperimenter), _) if nicira(0x20) => true,
+        // Commands of OpenFlow 1.5 in earlier versions.
+        (Some(E::GroupModBadCommand), None | Some(E::GroupModUnknownGroup)) => true,
+        // Answered with an unknown type; and answers are refused by the switch, not by the codec.
+        (Some(E::BundleBadType), None) | (None, Some(E::BundleBadType)) => true,
+        // Whether the meter is there is asked first.
+        (Some(E::MeterModBadFlags | E::MeterModBadRate), Some(E::MeterModMeterExists | E::MeterModUnknownMeter)) => {
+            true
+        }
+        (Some(E::MeterModBadFlags | E::MeterModBadRate), Some(E::MeterModBadBand | E::MeterModOutOfBands)) => true,
+        // bundle_load forgets it and goes on.
+        (Some(E::ActionBadArgument), Some(E::RequestBufferUnknown)) => true,
+        // A kind of band that its datapath has not.
+        (None, Some(E::MeterModBadBand)) => true,
+        (None, Some(theirs)) => is_of_state(theirs),
+        _ => false,
     }
 }
 
@@ -45,10 +89,14 @@ fn is_of_state(code: ErrorCode) -> bool {
             | E::FlowModOverlap
             | E::NxFlowModBadTableId
             | E::GroupModUnknownGroup
+            | E::GroupModUnknownBucket
             | E::GroupModGroupExists
             | E::GroupModLoop
             | E::MeterModMeterExists
             | E::MeterModUnknownMeter
+            | E::MeterModInvalidMeter
+            | E::MeterModOutOfBands
+            | E::GroupModBucketExists
             | E::PortModBadPort
             | E::PortModBadHwAddr
             | E::PortModBadConfig
@@ -123,22 +171,22 @@ fn damage(bytes: &[u8], numbers: &mut Numbers) -> Vec<u8> {
     bytes
 }
 
-fn first_error(connection: &mut Connection, bytes: &[u8]) -> Option<ErrorMessage> {
+fn first_error(connection: &mut Connection, bytes: &[u8]) -> std::io::Result<Option<ErrorMessage>> {
     connection.send_bytes(bytes);
-    let xid = &bytes[4..8];
-    connection.receive_to_barrier().iter().find_map(|reply| match decode(reply, &connection.context).ok()?.message {
-        Message::Error(error) if &reply[4..8] == xid => Some(error),
+    let replies = connection.receive_to_barrier()?;
+    Ok(replies.iter().find_map(|reply| match decode(reply, &connection.context).ok()?.message {
+        Message::Error(error) if reply[4..8] == bytes[4..8] => Some(error),
         _ => None,
-    })
+    }))
 }
 
 fn name(code: Option<ErrorCode>) -> String {
     code.map_or("accepted".to_owned(), |code| code.name().to_owned())
 }
 
-fn compare(connection: &mut Connection, bytes: &[u8], differences: &mut BTreeMap<Difference, (usize, Vec<u8>)>) {
+fn compare(connection: &mut Connection, bytes: &[u8], differences: &mut Differences) -> std::io::Result<()> {
     let ours = refusal(bytes, &connection.context);
-    let answer = first_error(connection, bytes);
+    let answer = first_error(connection, bytes)?;
     if let Some(answer) = &answer {
         // Whatever the code, the refused message comes back as far as here.
         let returned = ErrorMessage::refuse(ErrorCode::RequestBadLen, bytes).data;
@@ -155,8 +203,8 @@ fn compare(connection: &mut Connection, bytes: &[u8], differences: &mut BTreeMap
             other => panic!("{other:?}"),
         }
     });
-    if said == theirs || ours.is_none() && theirs.is_some_and(is_of_state) {
-        return;
+    if said == theirs || is_wanted(ours, theirs, bytes) {
+        return Ok(());
     }
     let difference = Difference { ours: name(said), theirs: name(theirs) };
     let entry = differences.entry(difference).or_insert((0, bytes.to_vec()));
@@ -164,29 +212,43 @@ fn compare(connection: &mut Connection, bytes: &[u8], differences: &mut BTreeMap
     if entry.1.len() > bytes.len() {
         entry.1 = bytes.to_vec();
     }
+    Ok(())
+}
+
+fn greet(switch: &Switch, version: Version) -> Connection {
+    let mut connection = switch.connect(version);
+    if version == Version::V1_0 {
+        connection.send(&Message::FlowModTableId(true), 2);
+        connection.context.table_ids = true;
+    }
+    connection
 }
 
 #[test]
 fn what_is_malformed_is_refused_with_the_daemons_code() {
-    let switch = Switch::start();
-    let mut differences = BTreeMap::new();
+    let (mut switch, mut ends) = (Switch::start(), 0);
+    let mut differences = Differences::new();
     let rounds = std::env::var("ORACLE_ROUNDS").ok().and_then(|rounds| rounds.parse().ok()).unwrap_or(1500);
     let seed = std::env::var("ORACLE_SEED").ok().and_then(|seed| seed.parse().ok()).unwrap_or(1);
     for version in Version::ALL {
-        let mut connection = switch.connect(version);
-        if version == Version::V1_0 {
-            connection.send(&Message::FlowModTableId(true), 2);
-            connection.context.table_ids = true;
-        }
+        let mut connection = greet(&switch, version);
         let requests = requests(version);
         let mut numbers = Numbers(seed);
         for _ in 0..rounds {
             let bytes = damage(&requests[numbers.next(requests.len())], &mut numbers);
             // Neither an answer nor an end is to be had of these.
-            if bytes[1] <= 3 || bytes[0] != version.wire() {
+            let multipart = bytes[1] == if version == Version::V1_0 { 16 } else { 18 };
+            let more = multipart && bytes.get(11).is_some_and(|flags| flags & 1 != 0);
+            if bytes[1] <= 3 || bytes[0] != version.wire() || more {
                 continue;
             }
-            compare(&mut connection, &bytes, &mut differences);
+            if compare(&mut connection, &bytes, &mut differences).is_err() {
+                // Some packets are the end of the daemon.
+                ends += 1;
+                assert!(ends < 20, "the daemon ends all the time");
+                switch = Switch::start();
+                connection = greet(&switch, version);
+            }
         }
     }
     let mut text = String::new();

@@ -121,27 +121,33 @@ impl Connection {
 
     /// The next message.
     pub fn receive(&mut self) -> Vec<u8> {
+        self.try_receive().expect("the switch answers")
+    }
+
+    fn try_receive(&mut self) -> std::io::Result<Vec<u8>> {
         loop {
             if let Some(message) = self.framer.next_message().unwrap() {
-                return message.to_vec();
+                return Ok(message.to_vec());
             }
             let mut piece = [0; 65536];
-            let length = self.stream.read(&mut piece).expect("the switch answers");
-            assert_ne!(length, 0, "the switch has closed the connection");
+            let length = self.stream.read(&mut piece)?;
+            if length == 0 {
+                return Err(std::io::ErrorKind::UnexpectedEof.into());
+            }
             self.framer.push(&piece[..length]);
         }
     }
 
-    /// All that comes before the answer to a barrier.
-    pub fn receive_to_barrier(&mut self) -> Vec<Vec<u8>> {
+    /// All that comes before the answer to a barrier. An error: the switch has closed the connection.
+    pub fn receive_to_barrier(&mut self) -> std::io::Result<Vec<Vec<u8>>> {
         const XID: u32 = 0x7fff_fff0;
         self.send(&Message::BarrierRequest, XID);
         let mut messages = Vec::new();
         loop {
-            let message = self.receive();
+            let message = self.try_receive()?;
             let reply = decode(&message, &self.context);
             if reply.is_ok_and(|reply| reply.message == Message::BarrierReply && reply.header.xid == XID) {
-                return messages;
+                return Ok(messages);
             }
             messages.push(message);
         }
