@@ -9,8 +9,8 @@ const FLAG_SEND_FLOW_REMOVED: u16 = 1 << 0;
 const FLAG_DELETE_LEARNED: u16 = 1 << 1;
 const FLAG_WRITE_RESULT: u16 = 1 << 2;
 
-/// Header of a specification: bits 0 to 10 count bits, 11 and 12 say the destination, 13 the source.
-const BITS_MASK: u16 = 0x7ff;
+/// Header of a specification: bits 0 to 9 count bits, 11 and 12 say the destination, 13 the source.
+const BITS_MASK: u16 = 0x3ff;
 const DESTINATION_SHIFT: u16 = 11;
 const DESTINATION_MASK: u16 = 3;
 const SOURCE_IMMEDIATE: u16 = 1 << 13;

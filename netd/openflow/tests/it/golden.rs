@@ -12,7 +12,7 @@ use std::process::Command;
 const COMMANDS: &str = include_str!("../golden/commands.txt");
 
 /// Follow a session: what it agrees on is needed to read what comes later.
-fn follow(context: &mut Context, message: &Message) {
+pub fn follow(context: &mut Context, message: &Message) {
     match message {
         Message::FlowModTableId(set) => context.table_ids = *set,
         Message::TlvTableMod(change) => {
@@ -29,7 +29,7 @@ fn follow(context: &mut Context, message: &Message) {
 }
 
 /// Read and write again; what differs is told.
-fn same_again(bytes: &[u8], context: &Context) -> Result<Message, String> {
+pub fn same_again(bytes: &[u8], context: &Context) -> Result<Message, String> {
     let decoded = decode(bytes, context).map_err(|error| format!("refused with {error}: {}", hex::encode(bytes)))?;
     let mut again = Vec::new();
     decoded.message.encode(decoded.header.xid, context, &mut again).map_err(|error| error.to_string())?;
@@ -63,7 +63,7 @@ fn version_of(bytes: &[u8]) -> Option<Version> {
     Version::from_wire(Header::decode(bytes).ok()?.version)
 }
 
-fn check_session(session: &Session, tlvs: &hive_openflow::TlvTable) -> Vec<String> {
+pub fn check_session(session: &Session, tlvs: &hive_openflow::TlvTable) -> Vec<String> {
     let mut failures = Vec::new();
     let mut context: Option<Context> = None;
     for (side, bytes) in session {
@@ -88,7 +88,7 @@ fn check_session(session: &Session, tlvs: &hive_openflow::TlvTable) -> Vec<Strin
 }
 
 /// One line for each different message: who wrote it, and its bytes.
-fn golden_lines(command: &str, sessions: &[Session], seen: &mut BTreeSet<Vec<u8>>, text: &mut String) {
+pub fn golden_lines(command: &str, sessions: &[Session], seen: &mut BTreeSet<Vec<u8>>, text: &mut String) {
     let mut headed = false;
     for (side, bytes) in sessions.iter().flatten() {
         let mut without_xid = bytes.clone();
@@ -158,7 +158,7 @@ fn what_the_tool_and_the_daemon_write_is_written_the_same() {
 
 #[test]
 fn kept_messages_are_written_the_same() {
-    let messages = include_str!("../golden/messages.txt");
+    let messages = [include_str!("../golden/messages.txt"), include_str!("../golden/events.txt")].concat();
     let mut tlvs = hive_openflow::TlvTable::default();
     let mut table_ids = false;
     let (mut count, mut failures) = (0, String::new());

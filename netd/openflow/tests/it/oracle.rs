@@ -55,7 +55,7 @@ fn is_wanted(ours: Option<ErrorCode>, theirs: Option<ErrorCode>, bytes: &[u8]) -
         // Later daemons refuse what they do not know, and controllers find out that way.
         (Some(E::PropertyBadType | E::PropertyBadExpType | E::PropertyBadExperimenter), _) if nicira(0x20) => true,
         // Commands of OpenFlow 1.5 in earlier versions.
-        (Some(E::GroupModBadCommand), None | Some(E::GroupModUnknownGroup)) => true,
+        (Some(E::GroupModBadCommand), None | Some(E::GroupModUnknownGroup | E::GroupModBadBucket)) => true,
         // Answered with an unknown type; and answers are refused by the switch, not by the codec.
         (Some(E::BundleBadType), None) | (None, Some(E::BundleBadType)) => true,
         // Whether the meter is there is asked first.
@@ -184,6 +184,16 @@ fn name(code: Option<ErrorCode>) -> String {
     code.map_or("accepted".to_owned(), |code| code.name().to_owned())
 }
 
+/// Whether a message's refusal cannot be read: Open vSwitch 3.1 returns other bytes than it got.
+fn is_garbled(bytes: &[u8], version: Version) -> bool {
+    let at = |start: usize| bytes.get(start..start + 2).map_or(0, |number| u16::from_be_bytes([number[0], number[1]]));
+    match version {
+        Version::V1_0 => bytes[1] == 16 && at(8) == 0xffff && at(18) == 2,
+        Version::V1_3 => bytes[1] == 18 && at(8) == 0xffff,
+        _ => bytes[1] == 18 && at(8) == 16,
+    }
+}
+
 fn compare(connection: &mut Connection, bytes: &[u8], differences: &mut Differences) -> std::io::Result<()> {
     let ours = refusal(bytes, &connection.context);
     let answer = first_error(connection, bytes)?;
@@ -239,7 +249,7 @@ fn what_is_malformed_is_refused_with_the_daemons_code() {
             // Neither an answer nor an end is to be had of these.
             let multipart = bytes[1] == if version == Version::V1_0 { 16 } else { 18 };
             let more = multipart && bytes.get(11).is_some_and(|flags| flags & 1 != 0);
-            if bytes[1] <= 3 || bytes[0] != version.wire() || more {
+            if bytes[1] <= 3 || bytes[0] != version.wire() || more || is_garbled(&bytes, version) {
                 continue;
             }
             if compare(&mut connection, &bytes, &mut differences).is_err() {

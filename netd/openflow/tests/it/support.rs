@@ -154,7 +154,7 @@ impl Connection {
     }
 }
 
-fn spawn(command: &mut Command, input: &str) -> Child {
+pub fn spawn(command: &mut Command, input: &str) -> Child {
     command.stdin(Stdio::piped()).stdout(Stdio::piped()).stderr(Stdio::null());
     let mut child = command.spawn().unwrap_or_else(|error| panic!("{command:?}: {error}"));
     child.stdin.take().unwrap().write_all(input.as_bytes()).unwrap();
@@ -237,6 +237,19 @@ impl Proxy {
             }
         });
         Self { path, sessions }
+    }
+
+    /// Wait for a message of the switch.
+    pub fn wait_for(&self, what: &str, is_it: impl Fn(&[u8]) -> bool) {
+        let end = Instant::now() + DEADLINE;
+        let found = || {
+            let sessions = self.sessions.lock().unwrap();
+            sessions.iter().flatten().any(|(side, message)| *side == Side::Switch && is_it(message))
+        };
+        while !found() {
+            assert!(Instant::now() < end, "no {what} comes");
+            thread::sleep(Duration::from_millis(10));
+        }
     }
 
     /// What has gone through since the last call.
