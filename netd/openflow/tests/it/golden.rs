@@ -1,6 +1,6 @@
 //! Messages that ovs-ofctl and ovs-vswitchd have written: what is read of them must be written the same.
 
-use crate::support::{Proxy, Session, Side, Switch, finish};
+use crate::support::{Proxy, Session, Side, Switch, finish, ovs_ofctl};
 use hive_openflow::{Context, ErrorCode, Header, Message, Reply, Version, decode};
 use std::collections::BTreeSet;
 use std::fmt::Write as _;
@@ -119,10 +119,7 @@ fn what_the_tool_and_the_daemon_write_is_written_the_same() {
             if !versions.starts_with('*') && !versions.contains(&version[1..]) {
                 continue;
             }
-            let words: Vec<String> = command.split(' ').map(|word| word.replace("SW", &target)).collect();
-            let mut tool = Command::new("ovs-ofctl");
-            tool.arg("--timeout=20").arg(format!("-OOpenFlow{version}")).args(&words);
-            let output = finish(&mut tool, "");
+            let output = ovs_ofctl(version, &target, command);
             if output.status.success() == refused {
                 let errors = String::from_utf8_lossy(&output.stderr).into_owned();
                 let _ = writeln!(failures, "-O {version} {command}: {errors}");

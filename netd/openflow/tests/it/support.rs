@@ -186,6 +186,20 @@ pub fn finish(command: &mut Command, input: &str) -> Output {
     output
 }
 
+/// Run ovs-ofctl with a version's two digits and a command, in which `SW` stands for the switch.
+pub fn ovs_ofctl(version: &str, target: &str, command: &str) -> Output {
+    let words = command.split(' ').map(|word| word.replace("SW", target));
+    let mut tool = Command::new("ovs-ofctl");
+    tool.arg("--timeout=20").arg(format!("-OOpenFlow{version}")).args(words);
+    let output = finish(&mut tool, "");
+    // On a busy machine the daemon now and then drops a connection, or lets it wait.
+    let told = String::from_utf8_lossy(&output.stderr).into_owned();
+    if ["Broken pipe", "Connection reset", "Alarm clock"].iter().any(|error| told.contains(error)) {
+        return finish(&mut tool, "");
+    }
+    output
+}
+
 /// Who sent a message.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Side {
