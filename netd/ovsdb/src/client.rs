@@ -1,25 +1,19 @@
 //! The thread that speaks with the database: connects and connects again, hands out configurations, writes status.
 
 use crate::remote::{Remote, Stream};
-use crate::session::{Event, Known, Session, SessionError};
+use crate::session::{Event, Known, Session};
 use crate::snapshot::{Configuration, Snapshot, Version, ofports};
 use crate::status::Status;
-use crate::transaction::{Operation, Outcome};
+use crate::talk::{Ended, Talk, timespec};
+use crate::transaction::Outcome;
 use crate::writer::Writer;
-use hive_jsonrpc::{Channel, ChannelError, Limits, Received};
-use rustix::event::{EventfdFlags, PollFd, PollFlags, Timespec};
+use rustix::event::{EventfdFlags, PollFd, PollFlags};
 use std::fmt;
-use std::os::fd::{AsFd, OwnedFd};
+use std::os::fd::OwnedFd;
 use std::sync::{Arc, Condvar, Mutex, MutexGuard, PoisonError};
 use std::thread::JoinHandle;
 use std::time::{Duration, Instant};
 
-/// What one message may cost: the first update carries the whole database, a few KiB and some 150 values a port.
-pub const LIMITS: Limits = Limits { message_bytes: 32 << 20, values: 2 << 20, objects: 256 << 10 };
-/// A server that takes none of our messages is given up when this much waits for it.
-const MAX_OUTPUT_BYTES: usize = 32 << 20;
-/// From the connection until the replica is there; a large database is read from disk first.
-const READY_TIMEOUT: Duration = Duration::from_secs(60);
 /// For the last transaction of a switch that ends.
 const FAREWELL_TIMEOUT: Duration = Duration::from_secs(2);
 
@@ -63,23 +57,6 @@ pub enum Connection {
 pub enum ClientError {
     #[error("cannot start the database's thread: {0}")]
     Start(#[source] std::io::Error),
-}
-
-/// Why a connection ended.
-#[derive(Debug, thiserror::Error)]
-enum Ended {
-    #[error(transparent)]
-    Channel(#[from] ChannelError),
-    #[error(transparent)]
-    Session(#[from] SessionError),
-    #[error("the server closed the connection")]
-    Closed,
-    #[error("the server does not answer")]
-    Silent,
-    #[error("cannot wait for the server: {0}")]
-    Poll(#[from] rustix::io::Errno),
-    #[error("stopped")]
-    Stopped,
 }
 
 #[derive(Debug)]
@@ -271,7 +248,7 @@ impl Worker {
     }
 
     fn converse(&mut self, stream: Stream, session: &mut Session) -> Ended {
-        let mut talk = Talk::new(Channel::new(stream, LIMITS, MAX_OUTPUT_BYTES), session, Instant::now());
+        let mut talk = Talk::new(stream, session, Instant::now());
         loop {
             if let Err(ended) = self.turn(&mut talk) {
                 return ended;
@@ -281,10 +258,7 @@ impl Worker {
 
     /// Sends what there is, waits for something to happen, and follows it.
     fn turn(&mut self, talk: &mut Talk<'_>) -> Result<(), Ended> {
-        for message in talk.session.take_outgoing() {
-            talk.channel.send(&message)?;
-        }
-        talk.channel.flush()?;
+        talk.send()?;
         let bell = talk.wait(&self.shared.bell, self.wake_at(talk))?;
         if bell {
             self.silence();
@@ -307,8 +281,11 @@ impl Worker {
     fn wake_at(&self, talk: &Talk<'_>) -> Instant {
         let now = Instant::now();
         let due = talk.may_write().then(|| self.writer.due(talk.session.replica(), now)).flatten();
-        let probe = talk.probed.unwrap_or(talk.received) + self.options.probe_interval;
-        [Some(probe), due, talk.deadline(), talk.farewell].into_iter().flatten().min().unwrap_or(now)
+        [Some(talk.next_probe(self.options.probe_interval)), due, talk.deadline(), talk.farewell]
+            .into_iter()
+            .flatten()
+            .min()
+            .unwrap_or(now)
     }
 
     fn follow(&mut self, talk: &mut Talk<'_>, event: &Event) {
@@ -389,7 +366,6 @@ impl Worker {
     /// still there to take back after a transaction was not taken back by it.
     fn take_leave(&mut self, talk: &mut Talk<'_>) -> Result<(), Ended> {
         let now = Instant::now();
-        let first = talk.farewell.is_none();
         let until = *talk.farewell.get_or_insert(now + FAREWELL_TIMEOUT);
         if !talk.is_active() || now >= until {
             return Err(Ended::Stopped);
@@ -399,7 +375,7 @@ impl Worker {
         }
         let (replica, schema) = (talk.session.replica(), talk.session.schema());
         let mut operations = Vec::new();
-        if first || !talk.last_written {
+        if !talk.last_written {
             talk.last_written = true;
             operations = self.writer.plan(replica, schema, now);
         }
@@ -412,111 +388,4 @@ impl Worker {
         talk.transact(&operations, now);
         Ok(())
     }
-}
-
-/// One connection.
-struct Talk<'a> {
-    channel: Channel<Stream>,
-    session: &'a mut Session,
-    connected: Instant,
-    received: Instant,
-    /// Since when the server owes an answer to a probe.
-    probed: Option<Instant>,
-    /// Since when a transaction is under way.
-    transacting: Option<Instant>,
-    /// The configuration may be another than the one handed out.
-    changed: bool,
-    /// Nothing was read from this connection's replica yet.
-    fresh: bool,
-    farewell: Option<Instant>,
-    last_written: bool,
-}
-
-impl<'a> Talk<'a> {
-    fn new(channel: Channel<Stream>, session: &'a mut Session, now: Instant) -> Self {
-        Self {
-            channel,
-            session,
-            connected: now,
-            received: now,
-            probed: None,
-            transacting: None,
-            changed: false,
-            fresh: true,
-            farewell: None,
-            last_written: false,
-        }
-    }
-
-    fn is_active(&self) -> bool {
-        self.session.is_synchronised() && self.session.lock() == Some(true)
-    }
-
-    fn may_write(&self) -> bool {
-        self.is_active() && self.transacting.is_none() && self.farewell.is_none()
-    }
-
-    /// When the server's answer is too late.
-    fn deadline(&self) -> Option<Instant> {
-        match self.transacting {
-            Some(since) => Some(since + READY_TIMEOUT),
-            None if !self.session.is_synchronised() || self.session.lock().is_none() => {
-                Some(self.connected + READY_TIMEOUT)
-            }
-            None => None,
-        }
-    }
-
-    fn transact(&mut self, operations: &[Operation], now: Instant) {
-        if !operations.is_empty() {
-            self.session.transact(operations);
-            self.transacting = Some(now);
-        }
-    }
-
-    /// Waits for the server or for `bell`; says whether that rang.
-    fn wait(&self, bell: &OwnedFd, until: Instant) -> Result<bool, Ended> {
-        let timeout = timespec(until.saturating_duration_since(Instant::now()));
-        let interest = if self.channel.unsent() > 0 { PollFlags::IN | PollFlags::OUT } else { PollFlags::IN };
-        let mut fds =
-            [PollFd::from_borrowed_fd(self.channel.stream().as_fd(), interest), PollFd::new(bell, PollFlags::IN)];
-        match rustix::event::poll(&mut fds, Some(&timeout)) {
-            Ok(_) | Err(rustix::io::Errno::INTR) => Ok(!fds[1].revents().is_empty()),
-            Err(error) => Err(Ended::Poll(error)),
-        }
-    }
-
-    fn receive(&mut self) -> Result<Vec<Event>, Ended> {
-        match self.channel.receive()? {
-            Received::Bytes(_) => {
-                self.received = Instant::now();
-                self.probed = None;
-            }
-            Received::Nothing => return Ok(Vec::new()),
-            Received::End => return Err(Ended::Closed),
-        }
-        let mut events = Vec::new();
-        while let Some(message) = self.channel.take()? {
-            events.extend(self.session.handle(message)?);
-        }
-        Ok(events)
-    }
-
-    fn check_timers(&mut self, now: Instant, probe_interval: Duration) -> Result<(), Ended> {
-        let silent = self.probed.is_some_and(|probed| now >= probed + probe_interval);
-        if silent || self.deadline().is_some_and(|deadline| now >= deadline) {
-            return Err(Ended::Silent);
-        }
-        if self.probed.is_none() && now >= self.received + probe_interval {
-            self.session.probe();
-            self.probed = Some(now);
-        }
-        Ok(())
-    }
-}
-
-fn timespec(duration: Duration) -> Timespec {
-    // A poll that is woken early sleeps again.
-    const LONGEST: Duration = Duration::from_secs(3600);
-    Timespec::try_from(duration.min(LONGEST)).unwrap_or(Timespec { tv_sec: 1, tv_nsec: 0 })
 }

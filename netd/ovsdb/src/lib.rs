@@ -6,7 +6,7 @@
 //! returns, when a report names it. Without the database the switch goes on with what it has; when the database is back, what
 //! changed is handed out and what it lost is written again.
 //!
-//! `remote` and `client` do input and output; `session` is the protocol (RFC 7047 and ovsdb-server(7)) without it; `replica`,
+//! `remote`, `talk` and `client` do input and output; `session` is the protocol (RFC 7047 and ovsdb-server(7)) without it; `replica`,
 //! `schema` and `datum` hold what the server sent; `snapshot` reads it as configuration; `status` and `writer` go the other way.
 #![forbid(unsafe_code)]
 
@@ -19,10 +19,11 @@ mod session;
 pub mod snapshot;
 pub mod status;
 mod table;
+mod talk;
 mod transaction;
 mod writer;
 
-pub use client::{Client, ClientError, Connection, LIMITS, Options};
+pub use client::{Client, ClientError, Connection, Options};
 pub use remote::{Remote, RemoteError};
 pub use session::LOCK;
 pub use snapshot::{Configuration, Snapshot, Version};
@@ -38,7 +39,7 @@ pub mod hostile {
     pub fn converse(bytes: &[u8]) {
         use hive_jsonrpc::{Message, Splitter};
         let mut session = Session::new(Known::default());
-        let mut splitter = Splitter::new(crate::LIMITS);
+        let mut splitter = Splitter::new(crate::talk::LIMITS);
         splitter.push(bytes);
         while let Ok(Some(text)) = splitter.next_text() {
             let Ok(message) = Message::parse(text) else { return };
