@@ -16,6 +16,9 @@ pub(super) const SETTLED_AT_A_TIME: usize = 8;
 const MIN_RETRY: Duration = Duration::from_secs(5);
 const MAX_RETRY: Duration = Duration::from_secs(3600);
 
+/// The cleaner does not rest while the store is away, and its last segment is not complete either: then it is made so once more.
+const CUT_AGAIN: Duration = Duration::from_secs(15);
+
 /// A volume that is open to be settled.
 struct Settling {
     keeper: Arc<Keeper>,
@@ -75,7 +78,16 @@ impl Daemon {
                     Ok(Ok(Some(settling))) => {
                         let Settling { keeper, mut reached, until } = settling;
                         let enough = |reached: &Reached| reached.ended || reached.covers >= until;
-                        let settled = reached.wait_for(enough).await.is_ok_and(|reached| reached.covers >= until);
+                        let settled = loop {
+                            match tokio::time::timeout(CUT_AGAIN, reached.wait_for(enough)).await {
+                                Ok(reached) => break reached.is_ok_and(|reached| reached.covers >= until),
+                                Err(_) => {
+                                    let token = daemon.next_token();
+                                    keeper.caller.call(Event::Cut { token });
+                                    keeper.caller.call(Event::CutEnded { token });
+                                }
+                            }
+                        };
                         let (blocking, of) = (daemon.clone(), id.clone());
                         drop(tokio::task::spawn_blocking(move || blocking.end_settling(&of, &keeper, settled)).await);
                         return;

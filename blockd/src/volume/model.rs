@@ -358,6 +358,23 @@ impl Node {
         true
     }
 
+    fn history(&self) -> Vec<(usize, u32)> {
+        self.disk().history.clone()
+    }
+
+    /// Bring all to the store that is not there as far as we know, also what we wrote before we died.
+    async fn upload(&self) {
+        loop {
+            let next = self.disk().checkpoint.segments.iter().find(|s| !s.uploaded).map(|s| s.id);
+            let Some(id) = next else { return };
+            let key = segment_key(SegmentName { owner: VOLUME, id });
+            while let Err(error) = self.backing.store.put(&key, Bytes::from_static(b"segment")).await {
+                assert!(error.is_transient());
+            }
+            self.disk().checkpoint.segments.iter_mut().filter(|s| s.id == id).for_each(|s| s.uploaded = true);
+        }
+    }
+
     /// An open volume's life, as [`super::prepare`] and the keeper lead it, until it is done or may not go on.
     async fn live(&self) {
         if self.origin == Origin::Rebuilt && !self.disk().is_there && !self.rebuild().await {
@@ -376,25 +393,23 @@ impl Node {
         let Writer { epoch, incarnation, .. } = self.disk().writer.clone();
         for _ in 0..self.commits {
             // A write, in a segment of its own; one lives on beside it.
-            let (id, checkpoint, dropped, history) = {
+            let dropped = {
                 let mut disk = self.disk();
                 let number = disk.writes;
                 disk.writes += 1;
                 let seq = disk.checkpoint.segments.last().map_or(0, |s| s.id.seq + 1);
                 let id = SegmentId { epoch, incarnation, seq };
                 let segment =
-                    SavedSegment { id, owner: 0, slot: Some(0), live: 1, end: 40, uploaded: true, sealed: false };
+                    SavedSegment { id, owner: 0, slot: None, live: 1, end: 40, uploaded: false, sealed: false };
                 disk.checkpoint.segments.push(segment);
-                let dropped =
-                    if disk.checkpoint.segments.len() > 2 { Some(disk.checkpoint.segments.remove(0).id) } else { None };
+                let is_full = disk.checkpoint.segments.len() > 2;
+                let dropped = is_full.then(|| disk.checkpoint.segments.remove(0).id);
                 disk.checkpoint.tail.place = Place { seq: seq + 1, block: FRONT_BLOCKS };
                 disk.history.push((self.owner, number));
-                (id, disk.checkpoint.clone(), dropped, disk.history.clone())
+                dropped
             };
-            let key = segment_key(SegmentName { owner: VOLUME, id });
-            while let Err(error) = self.backing.store.put(&key, Bytes::from_static(b"segment")).await {
-                assert!(error.is_transient());
-            }
+            self.upload().await;
+            let (checkpoint, history) = (self.disk().checkpoint.clone(), self.history());
             lock(&self.world).note_history(&checkpoint, history);
             loop {
                 let (manifest, version) = match held.clone() {

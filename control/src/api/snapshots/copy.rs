@@ -1,7 +1,7 @@
 //! CopySnapshot: a full copy, which the node makes, of a snapshot of this region or of another one's.
 
-use super::super::nodes::Unasked;
-use super::super::{Api, Call, blockd_name, encryption, instances, parse_id, tags};
+use super::super::nodes::{Unasked, blockd_name};
+use super::super::{Api, Call, encryption, instances, parse_id, tags};
 use super::take::forget;
 use super::{check_description, find_completed, new_record, node_of};
 use crate::error::{Error, invalid, not_found, required, unsupported};
@@ -84,7 +84,7 @@ async fn begin_from(api: &Api, call: &Call, record: SnapshotRecord) -> Result<Sn
         Ok(blockd::Reply::Snapshot(begun)) => {
             let key = encryption::key_for(api, call, Some(record.encrypted), None, begun.encrypted).await?;
             let size_gib = u32::try_from(begun.size_bytes.div_ceil(1 << 30)).unwrap_or(u32::MAX);
-            let changed = api.stores.snapshots.modify(&record.key(), |found| {
+            let changed = api.stores.snapshots.modify(record.key(), |found| {
                 if found.state != SnapshotState::Deleting {
                     (found.size_gib, found.encrypted, found.kms_key_id) = (size_gib, begun.encrypted, key.clone());
                 }
