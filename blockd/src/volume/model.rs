@@ -358,10 +358,6 @@ impl Node {
         true
     }
 
-    fn history(&self) -> Vec<(usize, u32)> {
-        self.disk().history.clone()
-    }
-
     /// Bring all to the store that is not there as far as we know, also what we wrote before we died.
     async fn upload(&self) {
         loop {
@@ -409,7 +405,8 @@ impl Node {
                 dropped
             };
             self.upload().await;
-            let (checkpoint, history) = (self.disk().checkpoint.clone(), self.history());
+            let checkpoint = self.disk().checkpoint.clone();
+            let history = self.disk().history.clone();
             lock(&self.world).note_history(&checkpoint, history);
             loop {
                 let (manifest, version) = match held.clone() {
