@@ -118,10 +118,9 @@ impl Scrub {
         self.state.lock().unwrap_or_else(PoisonError::into_inner)
     }
 
-    fn save(&self) {
-        let state = self.state().clone();
+    fn save(&self, state: &State) {
         let saved =
-            serde_json::to_vec(&state).map_err(std::io::Error::from).map(|bytes| replace_file(&self.path, &bytes));
+            serde_json::to_vec(state).map_err(std::io::Error::from).map(|bytes| replace_file(&self.path, &bytes));
         if !matches!(saved, Ok(Ok(()))) {
             tracing::warn!(result = ?saved, "cannot save how far scrubbing is");
         }
@@ -270,7 +269,7 @@ impl Daemon {
                         self.scrub_segment(&subject, &needs, segment, &mut seen, &mut pace).await;
                         self.scrub.state().next_seq = segment.id.seq.saturating_add(1);
                         if saved.elapsed() >= SAVE_INTERVAL {
-                            self.off(|daemon| daemon.scrub.save()).await;
+                            self.off(|daemon| daemon.scrub.save(&daemon.scrub.state().clone())).await;
                             saved = Instant::now();
                         }
                     }
@@ -283,16 +282,17 @@ impl Daemon {
             // The last of its numbers: the next subject is one behind it.
             self.scrub.state().next_seq = u32::MAX;
         }
-        {
-            let mut state = self.scrub.state();
-            let pass = state.pass;
-            state.is_under_way = false;
-            // What was not seen again is whole by now, or nobody needs it any more.
-            state.damage.retain(|_, damage| damage.pass == pass);
-            let damaged = state.damage.len();
-            tracing::info!(damaged, "everything was scrubbed");
-        }
-        self.off(|daemon| daemon.scrub.save()).await;
+        let mut state = self.scrub.state().clone();
+        state.is_under_way = false;
+        // What was not seen again is whole by now, or nobody needs it any more.
+        state.damage.retain(|_, damage| damage.pass == state.pass);
+        tracing::info!(damaged = state.damage.len(), "everything was scrubbed");
+        // Said when it is durable.
+        self.off(move |daemon| {
+            daemon.scrub.save(&state);
+            *daemon.scrub.state() = state;
+        })
+        .await;
     }
 
     /// The subject whose turn it is, and its first segment to be read.

@@ -358,10 +358,6 @@ impl Node {
         true
     }
 
-    fn history(&self) -> Vec<(usize, u32)> {
-        self.disk().history.clone()
-    }
-
     /// Bring all to the store that is not there as far as we know, also what we wrote before we died.
     async fn upload(&self) {
         loop {
@@ -409,7 +405,8 @@ impl Node {
                 dropped
             };
             self.upload().await;
-            let (checkpoint, history) = (self.disk().checkpoint.clone(), self.history());
+            let checkpoint = self.disk().checkpoint.clone();
+            let history = self.disk().history.clone();
             lock(&self.world).note_history(&checkpoint, history);
             loop {
                 let (manifest, version) = match held.clone() {
@@ -609,22 +606,22 @@ fn assert_sound(what: &str, origins: &[Origin], bounds: Bounds) {
     if let Some((violation, way)) = explored.violation {
         panic!("{what}: {violation}\n{way:#?}");
     }
-    assert!(states > 1000 && ends > 0, "nothing was explored");
+    assert!(states > 500 && ends > 0, "nothing was explored");
 }
 
-const BOUNDS: Bounds = Bounds { commits: 2, opens: 2, faults: 1, deaths: 1, compares: true };
+const BOUNDS: Bounds = Bounds { commits: 1, opens: 2, faults: 1, deaths: 1, compares: true };
 
 #[test]
 fn one_owner_never_stands_in_its_own_way() {
-    let bounds = Bounds { opens: 4, faults: 3, deaths: 2, ..BOUNDS };
+    let bounds = Bounds { commits: 2, opens: 3, faults: 2, deaths: 2, ..BOUNDS };
     assert_sound("one owner", &[Origin::Native], bounds);
 }
 
 #[test]
 fn a_volume_rebuilt_elsewhere_is_never_written_by_two() {
     assert_sound("an owner and one that rebuilds", &[Origin::Native, Origin::Rebuilt], BOUNDS);
-    let bounds = Bounds { commits: 1, faults: 2, ..BOUNDS };
-    assert_sound("the same, with more faults", &[Origin::Native, Origin::Rebuilt], bounds);
+    let bounds = Bounds { commits: 2, opens: 1, deaths: 0, ..BOUNDS };
+    assert_sound("the same, with more commits", &[Origin::Native, Origin::Rebuilt], bounds);
 }
 
 #[test]
