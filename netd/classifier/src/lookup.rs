@@ -2,7 +2,8 @@
 
 use crate::conjunction::{self, Conjunction};
 use crate::shape::TRIE_FIELDS;
-use crate::subtable::{Rule, Subtable, Tries};
+use crate::subtable::{Rule, Tries};
+use crate::table::Slot;
 use crate::trie::Trie;
 use hive_flow::{Field, Key, Mask};
 use std::sync::Arc;
@@ -22,7 +23,7 @@ struct Soft<'a> {
 }
 
 pub(crate) fn lookup<'a, T>(
-    subtables: &'a [Arc<Subtable<T>>],
+    subtables: &'a [Slot<T>],
     tries: &[Trie; TRIE_FIELDS.len()],
     key: &Key,
     mask: &mut Mask,
@@ -39,7 +40,7 @@ pub(crate) fn lookup<'a, T>(
 }
 
 fn whole<'a, T>(
-    subtables: &'a [Arc<Subtable<T>>],
+    subtables: &'a [Slot<T>],
     tries: &[Trie; TRIE_FIELDS.len()],
     key: &Key,
     mask: &mut Mask,
@@ -56,7 +57,7 @@ fn whole<'a, T>(
 /// meet with that `conj_id`.
 #[cold]
 fn conjunctive<'a, T>(
-    subtables: &'a [Arc<Subtable<T>>],
+    subtables: &'a [Slot<T>],
     tries: &[Trie; TRIE_FIELDS.len()],
     key: &Key,
     mask: &mut Mask,
@@ -84,7 +85,7 @@ fn conjunctive<'a, T>(
 /// One pass: the best rule proper, and the conjunctive rules that are better, if they are asked for.
 #[inline]
 fn pass<'a, T>(
-    subtables: &'a [Arc<Subtable<T>>],
+    subtables: &'a [Slot<T>],
     tries: &[Trie; TRIE_FIELDS.len()],
     key: &Key,
     mask: &mut Mask,

@@ -2,17 +2,42 @@
 
 use crate::conjunction::Conjunction;
 use crate::lookup::{self, Found};
-use crate::shape::{Shape, TRIE_FIELDS};
+use crate::shape::{Shape, TRIE_FIELDS, hasher};
 use crate::subtable::{Rule, Subtable};
 use crate::trie::Trie;
-use hive_flow::{Key, Mask, Match, Unplaced};
+use hive_flow::{Key, Mask, Match, Unplaced, Words};
+use std::hash::Hasher;
+use std::ops::Deref;
 use std::sync::Arc;
+
+/// A subtable, and what it is found by.
+#[derive(Debug)]
+pub(crate) struct Slot<T> {
+    /// Tables can have a thousand masks; they are told apart without a look at each.
+    mask_hash: u64,
+    subtable: Arc<Subtable<T>>,
+}
+
+impl<T> Clone for Slot<T> {
+    fn clone(&self) -> Self {
+        Self { mask_hash: self.mask_hash, subtable: self.subtable.clone() }
+    }
+}
+
+impl<T> Deref for Slot<T> {
+    type Target = Subtable<T>;
+
+    #[inline]
+    fn deref(&self) -> &Subtable<T> {
+        &self.subtable
+    }
+}
 
 /// Rules, and the search among them. A clone costs a reference per mask, and shares all rules.
 #[derive(Debug)]
 pub struct Table<T> {
     /// By falling greatest priority.
-    subtables: Vec<Arc<Subtable<T>>>,
+    subtables: Vec<Slot<T>>,
     tries: [Trie; TRIE_FIELDS.len()],
     rules: usize,
 }
@@ -61,11 +86,12 @@ impl<T> Table<T> {
         let at = match self.at(&mask) {
             Some(at) => at,
             None => {
-                self.subtables.push(Arc::new(Subtable::new(Arc::new(Shape::new(mask)))));
+                let subtable = Arc::new(Subtable::new(Arc::new(Shape::new(mask))));
+                self.subtables.push(Slot { mask_hash: hash(&mask), subtable });
                 self.subtables.len() - 1
             }
         };
-        let subtable = Arc::make_mut(&mut self.subtables[at]);
+        let subtable = Arc::make_mut(&mut self.subtables[at].subtable);
         let shape = subtable.shape.clone();
         let before = subtable.priority_max;
         let (old, new_match) = subtable.insert(Rule::new(shape.clone(), &key, priority, conjunctions, value));
@@ -98,7 +124,7 @@ impl<T> Table<T> {
         let at = self.at(mask)?;
         // Not to unshare for nothing.
         self.subtables[at].group(key)?;
-        let subtable = Arc::make_mut(&mut self.subtables[at]);
+        let subtable = Arc::make_mut(&mut self.subtables[at].subtable);
         let before = subtable.priority_max;
         let (rule, last_of_match) = subtable.remove(key, priority)?;
         let (moved, empty) = (subtable.priority_max != before, subtable.rules() == 0);
@@ -163,11 +189,21 @@ impl<T> Table<T> {
     }
 
     fn at(&self, mask: &Mask) -> Option<usize> {
-        self.subtables.iter().position(|subtable| subtable.shape.mask == *mask)
+        let mask_hash = hash(mask);
+        self.subtables.iter().position(|slot| slot.mask_hash == mask_hash && slot.shape.mask == *mask)
     }
 
     /// Stable, so that of two equal ones the older stays first.
     fn sort(&mut self) {
         self.subtables.sort_by_key(|subtable| std::cmp::Reverse(subtable.priority_max));
     }
+}
+
+fn hash(mask: &Mask) -> u64 {
+    let mut hasher = hasher();
+    for word in Words(mask.used()) {
+        hasher.write_usize(word);
+        hasher.write_u64(mask.words[word]);
+    }
+    hasher.finish()
 }

@@ -64,7 +64,9 @@ impl Fragments {
     }
 
     fn expire(&mut self, now_ms: u64) {
-        while let Some((born_ms, id)) = self.order.front().filter(|(born_ms, _)| born_ms + LIFETIME_MS <= now_ms) {
+        while let Some((born_ms, id)) =
+            self.order.front().filter(|(born_ms, _)| born_ms.saturating_add(LIFETIME_MS) <= now_ms)
+        {
             // Another datagram may have the same number by now.
             if self.datagrams.get(id).is_some_and(|datagram| datagram.born_ms == *born_ms) {
                 self.datagrams.remove(id);

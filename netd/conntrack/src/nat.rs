@@ -97,6 +97,10 @@ pub(crate) fn select(
         Choice::Random => random.next(),
     };
     if let Some((first, last)) = range.addresses.filter(|(first, _)| *first != 0) {
+        // Of the other IP version.
+        if !original.is_v6() && last > u32::MAX.into() {
+            return None;
+        }
         // 32 bits of choice are enough.
         let count = last.saturating_sub(first).min(u128::from(u32::MAX - 1)) + 1;
         let address = first + u128::from(chosen >> 32) % count;

@@ -251,7 +251,7 @@ impl Conntrack {
             self.counters.nat_exhausted += 1;
             return (self.invalid(zone, Some(Refusal::NatExhausted)), None);
         };
-        let helped = request.helper == Some(Helper::Ftp) && packet.protocol == PROTO_TCP && is_control(tuple);
+        let helped = request.helper == Some(Helper::Ftp);
         let master = expected.as_ref().map(|expected| Master { original: expected.master });
         let extra =
             (helped || master.is_some()).then(|| Box::new(Extra { master, ftp: helped, skew: Skew::default() }));
@@ -325,7 +325,7 @@ impl Conntrack {
         if packet.protocol != PROTO_TCP || quoted.is_some() || bits & state::INVALID != 0 {
             return None;
         }
-        self.arena.get(index).filter(|connection| connection.is_ftp())?;
+        self.arena.get(index).filter(|connection| connection.is_ftp() && is_control(&connection.original))?;
         self.announce_of(packet, index, reply, translate)
     }
 

@@ -124,13 +124,13 @@ impl Tuple {
     /// The same for both directions: shards by it keep a connection in one place.
     #[inline]
     pub fn symmetric_hash(&self, seed: &FixedState) -> u64 {
-        let (mut source_port, mut destination_port) = (self.source_port, self.destination_port);
-        if self.is_icmp() {
+        let (source_port, destination_port) = if self.is_icmp() {
             let [kind, _] = self.destination_port.to_be_bytes();
-            destination_port = 0;
-            source_port ^= u16::from(kind.min(icmp_counterpart(self.v6, kind).unwrap_or(kind)));
-            (source_port, destination_port) = (source_port, source_port.max(destination_port));
-        }
+            let either = self.source_port ^ u16::from(kind.min(icmp_counterpart(self.v6, kind).unwrap_or(kind)));
+            (either, either)
+        } else {
+            (self.source_port, self.destination_port)
+        };
         let end = |[upper, lower]: [u64; 2], port: u16| {
             let mut hasher = seed.build_hasher();
             if self.v6 {

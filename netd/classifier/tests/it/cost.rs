@@ -64,6 +64,15 @@ fn cost_of_lookups_and_insertions() {
             100.0 * met as f64 / (ROUNDS * keys.len()) as f64
         );
     }
+    let started = cpu_time();
+    let mut table = Table::default();
+    for n in 0..100_000u32 {
+        // A thousand masks.
+        let mut matching = Match::default();
+        matching.set(Field::Metadata, u128::from(n) << 12, u128::from(!(n % 1000)));
+        table.insert(&matching, (n % 7) as u16, &[], Arc::new(0u32)).unwrap();
+    }
+    println!("{} rules of {} masks: {:.0} ms", table.len(), table.masks(), (cpu_time() - started).as_secs_f64() * 1e3);
     let (_versions, mut writer) = Versions::new();
     let started = cpu_time();
     for (matching, priority) in security_group(100_000) {

@@ -2,7 +2,7 @@
 
 use crate::packets::{ACK, Ends, FIN, PSH, RST, SYN, Tcp, icmp, tcp, track, udp};
 use crate::switch::Switch;
-use hive_conntrack::{Conntrack, Nat, NatRange, Request, Settings, Verdict};
+use hive_conntrack::{Conntrack, Helper, Nat, NatRange, Request, Settings, Verdict};
 
 /// xorshift64*: the same packets for the same seed, everywhere.
 struct Random(u64);
@@ -249,4 +249,50 @@ fn destination_translation_is_as_ovs_does_it() {
     let backward = request(false, Some(Nat::Existing));
     let action = "ct(commit,zone=5,nat(dst=10.0.2.3:8080),table=1)";
     differential(5, action, "ct(zone=5,nat,table=1)", &forward, &backward, &["10.0.1.1:80", "10.0.1.2:80"], false);
+}
+
+/// Who says what: by which of the two actions, from where to where.
+type Line<'a> = (u8, &'a str, &'a str, u8, u32, u32, &'a str);
+
+/// A conversation over FTP's control channel, and the data connection that comes of it. Not translated: ports of this kind have no
+/// room for a longer packet, and then Open vSwitch changes nothing.
+fn ftp(lines: &[Line<'_>]) {
+    let mut switch = Switch::start(
+        "table=0,tcp,dl_dst=02:00:00:00:00:01 actions=ct(commit,zone=5,alg=ftp,table=1)\n\
+         table=0,tcp,dl_dst=02:00:00:00:00:02 actions=ct(zone=5,table=1)\n\
+         table=1 actions=move:NXM_NX_CT_STATE[0..7]->NXM_OF_ETH_SRC[0..7],output:3\n",
+    );
+    let mut conntrack = Conntrack::new(Settings::default());
+    let forward = Request { helper: Some(Helper::Ftp), ..request(true, None) };
+    for (at, (direction, from, to, flags, seq, ack, text)) in lines.iter().enumerate() {
+        let segment = Tcp { flags: *flags, seq: *seq, ack: *ack, window: 9000, scale: None, payload: text.as_bytes() };
+        let mut frame = tcp(Ends::new(from, to), segment);
+        frame[5] = *direction;
+        let theirs = switch.send(std::slice::from_ref(&frame)).remove(0);
+        let request = if *direction == FORWARD { &forward } else { &request(false, None) };
+        frame[11] = track(&mut conntrack, 0, &mut frame, request).state;
+        assert_eq!(hex(&theirs), hex(&frame), "line {at}: {text}");
+    }
+    let mut ours: Vec<_> = conntrack.entries(None, 0).map(|entry| entry.to_string()).collect();
+    ours.sort();
+    assert_eq!(switch.connections(), ours);
+}
+
+#[test]
+fn ftp_is_helped_as_ovs_does_it() {
+    let (client, server, data) = ("10.0.0.1:4000", "10.1.0.1:21", "10.0.0.1:4001");
+    ftp(&[
+        (FORWARD, client, server, SYN, 100, 0, ""),
+        (BACKWARD, server, client, SYN | ACK, 500, 101, ""),
+        (FORWARD, client, server, ACK, 101, 501, ""),
+        (BACKWARD, server, client, PSH | ACK, 501, 101, "220 hello\r\n"),
+        (FORWARD, client, server, PSH | ACK, 101, 512, "PORT 10,0,0,1,19,137\r\n"),
+        (BACKWARD, server, client, PSH | ACK, 512, 123, "200 fine\r\n"),
+        (FORWARD, client, server, PSH | ACK, 123, 522, "PASV\r\n"),
+        (BACKWARD, server, client, PSH | ACK, 522, 129, "227 Entering Passive Mode (10,1,0,1,19,138).\r\n"),
+        (FORWARD, "10.1.0.1:20", "10.0.0.1:5001", SYN, 9, 0, ""),
+        (FORWARD, "10.1.0.1:20", "10.0.0.1:5002", SYN, 9, 0, ""),
+        (FORWARD, data, "10.1.0.1:5002", SYN, 9, 0, ""),
+        (FORWARD, data, "10.1.0.1:5003", SYN, 9, 0, ""),
+    ]);
 }
