@@ -5,5 +5,6 @@ mod fake;
 mod golden;
 mod kinds;
 mod oracle;
+mod properties;
 mod server;
 mod support;
