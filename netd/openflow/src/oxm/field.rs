@@ -109,9 +109,7 @@ macro_rules! fields {
 
             /// All fields, indexed ones with every index.
             pub fn all() -> impl Iterator<Item = Self> {
-                let mut all = Vec::new();
-                $(fields!(@all all $variant $($count)?);)*
-                all.into_iter()
+                [$(fields!(@all $variant $($count)?)),*].concat().into_iter()
             }
         }
     };
@@ -123,8 +121,8 @@ macro_rules! fields {
     (@flag whole) => { false };
     (@flag rw) => { true };
     (@flag ro) => { false };
-    (@all $all:ident $variant:ident) => { $all.push(Self::$variant) };
-    (@all $all:ident $variant:ident $count:literal) => { $all.extend((0..$count).map(Self::$variant)) };
+    (@all $variant:ident) => { vec![Self::$variant] };
+    (@all $variant:ident $count:literal) => { (0..$count).map(Self::$variant).collect() };
 }
 
 use Version::V1_3;
@@ -249,7 +247,7 @@ impl OxmField {
         let (spec, index) = self.spec_and_index();
         let version = version.map_or(0, Version::wire);
         let first = spec.heads.first().copied().unwrap_or(nx(0));
-        let best = spec.heads.iter().copied().filter(|head| head.since <= version).next_back().unwrap_or(first);
+        let best = spec.heads.iter().copied().rfind(|head| head.since <= version).unwrap_or(first);
         Head { number: best.number + index, ..best }
     }
 
