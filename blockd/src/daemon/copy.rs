@@ -106,7 +106,10 @@ impl Daemon {
             match self.peer(store) {
                 Err(DaemonError::Store(_, error)) if error.is_transient() => {
                     tracing::warn!(%store, %error, "cannot be opened, trying on");
-                    let pause = self.until_deleted(id, async { Ok(tokio::time::sleep(OPEN_RETRY).await) });
+                    let pause = self.until_deleted(id, async {
+                        tokio::time::sleep(OPEN_RETRY).await;
+                        Ok(())
+                    });
                     pause.map_err(|e| DaemonError::Copy(format!("open store {store}"), e))?;
                 }
                 opened => return opened,
