@@ -135,12 +135,15 @@ impl MeterConfig {
     /// # Errors
     /// `OFPMMFC_BAD_FLAGS`, `OFPMMFC_BAD_RATE`.
     pub fn check(&self) -> Result<(), ErrorCode> {
-        let unit = self.flags.contains(MeterFlags::KBPS) != self.flags.contains(MeterFlags::PACKETS_PER_SECOND);
-        if !unit || self.flags.0 & !MeterFlags::ALL.0 != 0 {
+        let [rate, packets] = [MeterFlags::KBPS, MeterFlags::PACKETS_PER_SECOND].map(|unit| self.flags.contains(unit));
+        if rate && packets {
             return Err(ErrorCode::MeterModBadFlags);
         }
         if self.bands.iter().any(|band| band.rate == 0) {
             return Err(ErrorCode::MeterModBadRate);
+        }
+        if !rate && !packets || self.flags.0 & !MeterFlags::ALL.0 != 0 {
+            return Err(ErrorCode::MeterModBadFlags);
         }
         Ok(())
     }

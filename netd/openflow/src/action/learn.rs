@@ -187,6 +187,9 @@ fn decode_specs(body: &mut Reader<'_>, context: &Context) -> Result<Vec<LearnSpe
         if body.remaining() < source_bytes + destination_bytes {
             return Err(ErrorCode::ActionBadLen);
         }
+        if bits == 0 {
+            return Err(ErrorCode::ActionBadSetLen);
+        }
         let source = if immediate {
             let bytes = usize::from(bits.div_ceil(8));
             body.skip(source_bytes - bytes)?;

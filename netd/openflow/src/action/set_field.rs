@@ -115,6 +115,9 @@ impl HeaderField {
             Self::IpEcn => value & !0x3 == 0,
             _ => true,
         };
+        // Labels are cut to their width, as a packet would.
+        let width = self.field().bits().min(u64::BITS);
+        let value = value & u64::MAX >> (u64::BITS - width);
         if valid { Ok(Action::SetHeader { field: self, value }) } else { Err(ErrorCode::ActionBadArgument) }
     }
 

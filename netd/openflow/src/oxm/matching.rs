@@ -248,7 +248,9 @@ fn decode_fields(
         if !loose && !Facts::of(&flow).allow_field(field) {
             return Err(ErrorCode::MatchBadPrereq);
         }
-        if is_matched(&flow, field) {
+        // What Ethernet frames have is a match on the packet's type too.
+        let says_type = field == OxmField::PacketType && !loose && implies_ethernet(&flow);
+        if says_type || is_matched(&flow, field) {
             return Err(ErrorCode::MatchDupField);
         }
         if entry.mask != 0 {

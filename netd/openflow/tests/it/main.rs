@@ -6,6 +6,7 @@ mod fake;
 mod golden;
 mod kinds;
 mod oracle;
+mod printed;
 mod properties;
 mod server;
 mod support;

@@ -47,7 +47,7 @@ fn is_wanted(ours: Option<ErrorCode>, theirs: Option<ErrorCode>, bytes: &[u8]) -
         // Found by a hash that is wrong for unknown fields: either code may come.
         (Some(E::ActionBadSetType | E::ActionBadSetLen), Some(E::ActionBadSetLen | E::ActionBadSetType)) => true,
         // bundle_load forgets what it has found wrong before.
-        (Some(E::ActionBadArgument), None) => bytes.windows(6).any(|header| header == [0, 0, 0x23, 0x20, 0, 0x0d]),
+        (Some(E::ActionBadArgument), _) => bytes.windows(6).any(|header| header == [0, 0, 0x23, 0x20, 0, 0x0d]),
         // Actions for debugging, which a daemon with dummy ports has.
         (Some(E::ActionBadVendorType), _) => {
             bytes.windows(5).any(|header| header == [0, 0, 0x23, 0x20, 0]) && bytes.iter().any(|byte| *byte >= 0xfe)
@@ -63,8 +63,8 @@ fn is_wanted(ours: Option<ErrorCode>, theirs: Option<ErrorCode>, bytes: &[u8]) -
             true
         }
         (Some(E::MeterModBadFlags | E::MeterModBadRate), Some(E::MeterModBadBand | E::MeterModOutOfBands)) => true,
-        // bundle_load forgets it and goes on.
-        (Some(E::ActionBadArgument), Some(E::RequestBufferUnknown)) => true,
+        // The packet decides on what its actions may do.
+        (None, Some(E::ActionMatchInconsistent | E::NxRequestUnencodableError)) => bytes[1] == 13,
         // A kind of band that its datapath has not.
         (None, Some(E::MeterModBadBand)) => true,
         (None, Some(theirs)) => is_of_state(theirs),
@@ -98,6 +98,7 @@ fn is_of_state(code: ErrorCode) -> bool {
             | E::MeterModOutOfBands
             | E::GroupModBucketExists
             | E::PortModBadPort
+            | E::TableModEperm
             | E::PortModBadHwAddr
             | E::PortModBadConfig
             | E::QueueOpBadPort
@@ -132,18 +133,19 @@ impl Numbers {
     }
 }
 
+/// Whether a message is neither a greeting nor changes how the rest is read.
+fn keeps_state(bytes: &[u8], version: Version) -> bool {
+    let nicira = bytes[1] == 4;
+    let number = bytes.get(12..16).map_or(0, |number| number[3]);
+    bytes[0] == version.wire() && bytes[1] > 3 && !(nicira && matches!(number, 12 | 15 | 24))
+}
+
 /// Requests that a tool has written, of one version.
 fn requests(version: Version) -> Vec<Vec<u8>> {
     let messages = include_str!("../golden/messages.txt");
     let of_controller = messages.lines().filter_map(|line| line.strip_prefix("> "));
     let bytes = of_controller.map(|text| hex::decode(text).unwrap());
-    // Neither greetings nor what changes how the rest is read.
-    let keeps_state = |bytes: &Vec<u8>| {
-        let nicira = bytes[1] == 4;
-        let number = bytes.get(12..16).map_or(0, |number| number[3]);
-        bytes[0] == version.wire() && bytes[1] > 3 && !(nicira && matches!(number, 12 | 15 | 24))
-    };
-    bytes.filter(keeps_state).collect()
+    bytes.filter(|bytes| keeps_state(bytes, version)).collect()
 }
 
 /// Change a message a little: bytes within, or its end.
@@ -249,7 +251,7 @@ fn what_is_malformed_is_refused_with_the_daemons_code() {
             // Neither an answer nor an end is to be had of these.
             let multipart = bytes[1] == if version == Version::V1_0 { 16 } else { 18 };
             let more = multipart && bytes.get(11).is_some_and(|flags| flags & 1 != 0);
-            if bytes[1] <= 3 || bytes[0] != version.wire() || more || is_garbled(&bytes, version) {
+            if !keeps_state(&bytes, version) || more || is_garbled(&bytes, version) {
                 continue;
             }
             if compare(&mut connection, &bytes, &mut differences).is_err() {

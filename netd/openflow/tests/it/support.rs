@@ -76,7 +76,7 @@ impl Switch {
 
     pub fn vsctl(&self, arguments: &[&str]) {
         let database = format!("--db=unix:{}", self.path("db.sock").display());
-        run(Command::new("ovs-vsctl").arg(database).arg("--timeout=30").args(arguments));
+        run(Command::new("ovs-vsctl").arg(database).args(["--timeout=30", "--retry"]).args(arguments));
     }
 
     fn wait_for(&self, name: &str) {
