@@ -613,7 +613,7 @@ const BOUNDS: Bounds = Bounds { commits: 1, opens: 2, faults: 1, deaths: 1, comp
 
 #[test]
 fn one_owner_never_stands_in_its_own_way() {
-    let bounds = Bounds { commits: 2, opens: 3, faults: 2, deaths: 2, ..BOUNDS };
+    let bounds = Bounds { commits: 2, ..BOUNDS };
     assert_sound("one owner", &[Origin::Native], bounds);
 }
 

@@ -542,7 +542,6 @@ impl<B: Background> LogEngine<B> {
                 let error = std::io::Error::from_raw_os_error(if n == 0 { libc::EIO } else { -n });
                 group.state = State::Done;
                 self.poison(format!("cannot write to the log: {error}"));
-                self.fail_changes(io);
             }
         }
     }

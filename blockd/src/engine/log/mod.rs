@@ -290,6 +290,10 @@ impl<B: Background> LogEngine<B> {
 
     /// Let everything that can go on do so.
     fn pump(&mut self, io: &mut Io<'_>) {
+        if self.poisoned.is_some() {
+            // Whatever the reason: of what is not answered nobody would hear any more.
+            self.fail_changes(io);
+        }
         self.resume_backlog(io);
         if !self.closing && self.poisoned.is_none() {
             self.step_checkpoint(io);
