@@ -1,0 +1,6 @@
+//! The agent against the real ovs-ofctl and ovs-vswitchd, and against a naive model.
+
+mod bridge;
+mod model;
+mod support;
+mod tool;
