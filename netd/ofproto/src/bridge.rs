@@ -54,6 +54,7 @@ pub struct Bridge {
     pub(crate) config: BridgeConfig,
     pub(crate) tables: FlowTables,
     pub(crate) table_configs: Vec<TableConfig>,
+    pub(crate) lookups: Vec<(u64, u64)>,
     pub(crate) groups: GroupTable,
     pub(crate) meters: Meters,
     pub(crate) ports: BTreeMap<PortNo, Port>,
@@ -74,6 +75,7 @@ impl Bridge {
             config,
             tables: FlowTables::new(),
             table_configs: (0..TABLES_VISIBLE).map(default_table_config).collect(),
+            lookups: vec![(0, 0); TABLES_VISIBLE.into()],
             groups: GroupTable::default(),
             meters: Meters::default(),
             ports: BTreeMap::new(),
@@ -100,6 +102,13 @@ impl Bridge {
     /// What is to be done since this was asked last, in order.
     pub fn take_commands(&mut self) -> Vec<Command> {
         std::mem::take(&mut self.commands)
+    }
+
+    /// Packets looked up in a table so far, and those of them that met a flow.
+    pub fn set_lookups(&mut self, table: u8, lookups: u64, matches: u64) {
+        if let Some(counted) = self.lookups.get_mut(usize::from(table)) {
+            *counted = (lookups, matches);
+        }
     }
 
     /// Flows that a table may hold; those that are there stay.
@@ -339,10 +348,15 @@ impl Bridge {
     fn check_flow_mod(&self, flow_mod: &FlowMod, version: Version) -> Result<(), ErrorCode> {
         let FlowMod { command, table, actions, flow, .. } = flow_mod;
         self.check_actions(actions, flow, *table, version)?;
+        if (TABLES_VISIBLE..TABLE_ALL).contains(table) {
+            return Err(ErrorCode::RequestEperm);
+        }
         if command.is_delete() {
             return Ok(());
         }
-        if *command == FlowCommand::Add && (TABLES_VISIBLE..TABLE_ALL).contains(table) {
+        // The data path's own.
+        let hidden = [Field::DpHash, Field::RecircId].iter().any(|field| flow.get(*field).mask != 0);
+        if *command == FlowCommand::Add && hidden {
             return Err(ErrorCode::RequestEperm);
         }
         self.check_references(actions)

@@ -82,8 +82,8 @@ impl Flow {
             duration_s,
             duration_ns,
             idle_s: Some(duration(self.usage.used_ms(), now_ms).0),
-            packets: if self.flags.no_packet_counts { u64::MAX } else { self.usage.packets() },
-            bytes: if self.flags.no_byte_counts { u64::MAX } else { self.usage.bytes() },
+            packets: self.usage.packets(),
+            bytes: self.usage.bytes(),
         }
     }
 

@@ -2,7 +2,7 @@
 
 use crate::flow::{Criteria, Flow, Usage};
 use hive_classifier::{Conjunction, TABLES, Tables, Versions, Writer};
-use hive_openflow::{Action, ErrorCode, FlowCommand, FlowFlags, FlowMod, RemovedReason, TABLE_ALL};
+use hive_openflow::{Action, ErrorCode, FlowCommand, FlowMod, RemovedReason, TABLE_ALL};
 use std::collections::BTreeMap;
 use std::sync::Arc;
 
@@ -98,7 +98,7 @@ impl FlowTables {
             idle_timeout_s: flow_mod.idle_timeout_s,
             hard_timeout_s: flow_mod.hard_timeout_s,
             importance: flow_mod.importance,
-            flags: state_flags(flow_mod.flags),
+            flags: flow_mod.flags,
             actions: flow_mod.actions.clone(),
             created_ms: now_ms,
             modified_ms: now_ms,
@@ -205,11 +205,6 @@ impl FlowTables {
             self.changes.clear();
         }
     }
-}
-
-/// Of the flags of a message, those that stay with the flow.
-fn state_flags(flags: FlowFlags) -> FlowFlags {
-    FlowFlags { check_overlap: false, reset_counts: false, ..flags }
 }
 
 fn conjunction(action: &Action) -> Option<Conjunction> {

@@ -1,6 +1,6 @@
 //! Meters (OFPT_METER_MOD).
 
-use hive_openflow::{BandKind, ErrorCode, METER_ALL, METER_MAX, MeterCommand, MeterConfig, MeterMod, MeterStats};
+use hive_openflow::{BandKind, ErrorCode, METER_ALL, MeterCommand, MeterConfig, MeterMod, MeterStats};
 use std::collections::BTreeMap;
 use std::sync::Arc;
 
@@ -44,9 +44,8 @@ impl Meters {
             _ if config.bands.len() > usize::from(BANDS_MAX) => return Err(ErrorCode::MeterModOutOfBands),
             (MeterCommand::Add, Some(_)) => return Err(ErrorCode::MeterModMeterExists),
             (MeterCommand::Add, None) => {
-                let too_high = number > METERS_MAX && number <= METER_MAX;
-                if too_high || self.meters.len() >= METERS_MAX as usize {
-                    return Err(ErrorCode::MeterModInvalidMeter);
+                if self.meters.len() >= METERS_MAX as usize {
+                    return Err(ErrorCode::MeterModOutOfMeters);
                 }
                 now_ms
             }

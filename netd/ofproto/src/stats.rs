@@ -10,7 +10,7 @@ use crate::meter::{BANDS_MAX, METERS_MAX};
 use hive_openflow::{
     Aggregate, ErrorCode, FlowEvent, FlowRequest, FlowStatsWriter, GROUP_ALL, GroupFeatures, GroupStats, Message,
     MeterFeatures, MonitorCommand, MonitorFlags, MonitorRequest, PortNo, QUEUE_ALL, QueueSelector, Reply, Request,
-    TABLE_ALL, TableConfig, TableFeatures, TableStats, Version, outputs_to_group,
+    TABLE_ALL, TableConfig, TableFeatures, TableStats, Vacancy, Version, outputs_to_group,
 };
 use std::sync::Arc;
 
@@ -54,13 +54,14 @@ impl Bridge {
             Request::TableFeatures(change) if change.is_empty() => {
                 let features = |table| {
                     let entries_max = self.tables.limit(table);
-                    let name = if version >= Version::V1_5 { String::new() } else { format!("table{table}") };
-                    TableFeatures::everything(table, TABLES_VISIBLE, &name, entries_max, version)
+                    TableFeatures::everything(table, TABLES_VISIBLE, "", entries_max, version)
                 };
                 Reply::TableFeatures((0..TABLES_VISIBLE).map(features).collect())
             }
             Request::TableFeatures(_) => return Err(ErrorCode::TableFeaturesEperm),
-            Request::TableDesc => Reply::TableDesc(self.table_configs.to_vec()),
+            Request::TableDesc => {
+                Reply::TableDesc(self.table_configs.iter().map(|config| self.described(config)).collect())
+            }
             Request::Port(wanted) => {
                 let ports = self.wanted_ports(wanted).map(|port| port.stats(now_ms));
                 Reply::Port(ports.collect())
@@ -134,14 +135,27 @@ impl Bridge {
         Ok(())
     }
 
-    fn table_stats(&self, table: u8) -> TableStats {
+    fn active(&self, table: u8) -> u32 {
         let active = self.tables.versions().load().table(table).map_or(0, |table| table.len());
+        u32::try_from(active).unwrap_or(u32::MAX)
+    }
+
+    /// A table's configuration, with how much of it is free now.
+    fn described(&self, config: &TableConfig) -> TableConfig {
+        let limit = u64::from(self.tables.limit(config.table));
+        let free = limit.saturating_sub(self.active(config.table).into());
+        let now_percent = (free * 100).checked_div(limit).map_or(0, |percent| percent as u8);
+        TableConfig { vacancy: config.vacancy.map(|vacancy| Vacancy { now_percent, ..vacancy }), ..*config }
+    }
+
+    fn table_stats(&self, table: u8) -> TableStats {
+        let (lookups, matches) = self.lookups.get(usize::from(table)).copied().unwrap_or_default();
         TableStats {
             table,
-            active: u32::try_from(active).unwrap_or(u32::MAX),
-            lookups: 0,
-            matches: 0,
-            name: format!("table{table}"),
+            active: self.active(table),
+            lookups,
+            matches,
+            name: String::new(),
             wildcards: WILDCARDS_ALL,
             entries_max: self.tables.limit(table),
         }

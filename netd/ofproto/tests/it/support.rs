@@ -1,7 +1,7 @@
 //! Open vSwitch's programs in a scratch directory.
 
 use hive_ofproto::{Bridge, BridgeConfig, Port, Running, Server};
-use hive_openflow::{Desc, PortNo};
+use hive_openflow::{Desc, PortCounters, PortNo};
 use std::io::Write;
 use std::path::PathBuf;
 use std::process::{Child, Command, Output, Stdio};
@@ -146,7 +146,11 @@ pub fn bridge() -> Bridge {
     };
     let mut bridge = Bridge::new(BridgeConfig { datapath_id: 0x1234, desc });
     for (number, name) in [(PortNo(1), "p1"), (PortNo(2), "p2"), (PortNo(3), "p3"), (PortNo::LOCAL, "br0")] {
-        bridge.add_port(Port::new(number, name, [2, 0, 0, 0, 0, number.0 as u8], 0));
+        let mut port = Port::new(number, name, [2, 0, 0, 0, 0, number.0 as u8], 0);
+        // What dummy ports count.
+        port.counters =
+            PortCounters { rx_packets: 0, tx_packets: 0, rx_bytes: 0, tx_bytes: 0, ..PortCounters::default() };
+        bridge.add_port(port);
     }
     bridge
 }
