@@ -76,7 +76,7 @@ impl Bridge {
             tables: FlowTables::new(),
             table_configs: (0..TABLES_VISIBLE).map(default_table_config).collect(),
             lookups: vec![(0, 0); TABLES_VISIBLE.into()],
-            groups: GroupTable::default(),
+            groups: GroupTable::new(),
             meters: Meters::default(),
             ports: BTreeMap::new(),
             connections: BTreeMap::new(),

@@ -22,7 +22,7 @@ pub struct Group {
 pub type Groups = Arc<BTreeMap<u32, Arc<Group>>>;
 
 /// Groups in force, and a draft of the next.
-#[derive(Debug, Default)]
+#[derive(Debug)]
 pub(crate) struct GroupTable {
     current: Groups,
     draft: Groups,
@@ -31,6 +31,11 @@ pub(crate) struct GroupTable {
 }
 
 impl GroupTable {
+    pub fn new() -> Self {
+        let none = Groups::default();
+        Self { current: none.clone(), draft: none, removed: Vec::new() }
+    }
+
     pub fn current(&self) -> &Groups {
         &self.current
     }

@@ -2,5 +2,6 @@
 
 mod bridge;
 mod model;
+mod server;
 mod support;
 mod tool;

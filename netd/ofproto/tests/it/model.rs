@@ -54,9 +54,13 @@ impl Model {
                 && (flow.cookie ^ change.cookie.cookie) & change.cookie.mask == 0
                 && (!change.command.is_delete() || change.out_port == PortNo::NONE || change.out_port.0 == flow.port)
         };
+        // Only OpenFlow 1.0 lets the switch choose.
+        if change.table == TABLE_ALL && !change.command.is_delete() {
+            return Some(ErrorCode::FlowModBadTableId);
+        }
         match change.command {
             FlowCommand::Add => {
-                let table = if change.table == TABLE_ALL { 0 } else { change.table };
+                let table = change.table;
                 let cookie = change.new_cookie.unwrap_or(0);
                 let port = port_of(&change.actions);
                 let new = ModelFlow { table, flow: change.flow.clone(), priority: change.priority, cookie, port };

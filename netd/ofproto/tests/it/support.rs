@@ -3,6 +3,7 @@
 use hive_ofproto::{Bridge, BridgeConfig, Port, Running, Server};
 use hive_openflow::{Desc, PortCounters, PortNo};
 use std::io::Write;
+use std::os::unix::net::UnixStream;
 use std::path::PathBuf;
 use std::process::{Child, Command, Output, Stdio};
 use std::sync::{Arc, Mutex};
@@ -81,7 +82,8 @@ impl Switch {
 
     fn wait_for(&self, name: &str) {
         let end = Instant::now() + DEADLINE;
-        while !self.path(name).exists() {
+        // A socket is there a moment before somebody listens.
+        while UnixStream::connect(self.path(name)).is_err() {
             assert!(Instant::now() < end, "{name} does not appear");
             thread::sleep(Duration::from_millis(10));
         }
