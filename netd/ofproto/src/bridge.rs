@@ -10,10 +10,10 @@ use crate::stats::{ACTIONS_1_0, default_table_config};
 use hive_classifier::{TABLES, Versions};
 use hive_flow::{Field, Key, Match, VLAN_LIMIT_MAX};
 use hive_openflow::{
-    Action, BundleAdd, BundleControl, Capabilities, CheckParameters, CtFlush, Desc, ErrorCode, ErrorMessage, Features,
-    FlowCommand, FlowMod, Fragments, METER_ALL, Message, NO_BUFFER, PacketIn, PacketOut, PortConfig, PortMod, PortNo,
-    PortReason, QueueConfig, RemovedReason, Role, RoleMessage, RoleStatus, SwitchConfig, TABLE_ALL, TableConfig,
-    TlvTable, TlvTableMod, TlvTableReply, Version, decode_request,
+    Action, BundleAdd, BundleControl, Capabilities, CheckParameters, CtFlush, Decoded, Desc, ErrorCode, ErrorMessage,
+    Features, FlowCommand, FlowMod, Fragments, METER_ALL, Message, NO_BUFFER, PacketIn, PacketOut, PortConfig, PortMod,
+    PortNo, PortReason, QueueConfig, RemovedReason, Role, RoleMessage, RoleStatus, SwitchConfig, TABLE_ALL,
+    TableConfig, TlvTable, TlvTableMod, TlvTableReply, Version, decode_request,
 };
 use std::collections::BTreeMap;
 use std::sync::Arc;
@@ -183,7 +183,7 @@ impl Bridge {
             return connection.greet(bytes);
         }
         let decoded = decode_request(bytes, &connection.context);
-        let result = decoded.and_then(|decoded| self.follow(id, decoded.header.xid, decoded.message, now_ms));
+        let result = decoded.and_then(|decoded| self.follow(id, decoded, bytes, now_ms));
         if let Err(code) = result {
             self.refuse(id, code, bytes);
         }
@@ -201,7 +201,9 @@ impl Bridge {
         self.send(id, xid, &Message::Error(ErrorMessage::refuse(code, bytes)));
     }
 
-    fn follow(&mut self, id: ConnectionId, xid: u32, message: Message, now_ms: u64) -> Result<(), ErrorCode> {
+    fn follow(&mut self, id: ConnectionId, decoded: Decoded, bytes: &[u8], now_ms: u64) -> Result<(), ErrorCode> {
+        let Decoded { header, message } = decoded;
+        let xid = header.xid;
         let Some(connection) = self.connections.get_mut(&id) else { return Ok(()) };
         let version = connection.context.version;
         if connection.is_secondary() && changes_state(&message) {
@@ -267,7 +269,7 @@ impl Bridge {
             Message::CtFlush(flush) => self.commands.push(Command::CtFlush(flush)),
             Message::Resume(packet) => self.commands.push(Command::Resume(packet)),
             Message::BundleControl(control) => return self.control_bundle(id, xid, control, now_ms),
-            Message::BundleAdd(add) => return self.add_to_bundle(id, add),
+            Message::BundleAdd(add) => return self.add_to_bundle(id, &add, bytes),
             Message::Request { more: true, .. } => return Err(ErrorCode::RequestMultipartBufferOverflow),
             Message::Request { request, more: false } => return self.answer(id, xid, request, now_ms),
             message => {
@@ -346,7 +348,7 @@ impl Bridge {
     }
 
     fn check_flow_mod(&self, flow_mod: &FlowMod, version: Version) -> Result<(), ErrorCode> {
-        let FlowMod { command, table, actions, flow, .. } = flow_mod;
+        let FlowMod { command, table, actions, flow, buffer, .. } = flow_mod;
         self.check_actions(actions, flow, *table, version)?;
         if (TABLES_VISIBLE..TABLE_ALL).contains(table) {
             return Err(ErrorCode::RequestEperm);
@@ -359,7 +361,8 @@ impl Bridge {
         if *command == FlowCommand::Add && hidden {
             return Err(ErrorCode::RequestEperm);
         }
-        self.check_references(actions)
+        self.check_references(actions)?;
+        if *buffer == NO_BUFFER { Ok(()) } else { Err(ErrorCode::RequestBufferUnknown) }
     }
 
     fn check_packet_out(&self, packet_out: &PacketOut, version: Version) -> Result<(), ErrorCode> {
@@ -417,7 +420,7 @@ impl Bridge {
 
     fn configure_table(&mut self, change: TableConfig) -> Result<(), ErrorCode> {
         if change.table != TABLE_ALL && change.table >= TABLES_VISIBLE {
-            return Err(ErrorCode::TableModBadTable);
+            return Err(ErrorCode::TableModEperm);
         }
         for config in &mut self.table_configs {
             if change.table == TABLE_ALL || change.table == config.table {
@@ -488,8 +491,11 @@ impl Bridge {
         let messages = connection.bundles.control(&control)?;
         let context = connection.context.clone();
         for bytes in messages.into_iter().flatten() {
-            let decoded = decode_request(&bytes, &context);
-            let result = decoded.and_then(|decoded| self.draft(decoded.message, context.version, now_ms));
+            let inner = decode_request(&bytes, &context).and_then(|outer| match outer.message {
+                Message::BundleAdd(add) => decode_request(&add.message, &context),
+                _ => Err(ErrorCode::BundleMsgUnsup),
+            });
+            let result = inner.and_then(|decoded| self.draft(decoded.message, context.version, now_ms));
             if let Err(code) = result {
                 self.abandon();
                 self.refuse(id, code, &bytes);
@@ -504,14 +510,14 @@ impl Bridge {
     }
 
     /// A message that cannot be read is refused now, one that cannot be followed when the bundle is committed.
-    fn add_to_bundle(&mut self, id: ConnectionId, add: BundleAdd) -> Result<(), ErrorCode> {
+    fn add_to_bundle(&mut self, id: ConnectionId, add: &BundleAdd, bytes: &[u8]) -> Result<(), ErrorCode> {
         let Some(connection) = self.connections.get_mut(&id) else { return Ok(()) };
-        connection.bundles.prepare(&add)?;
+        connection.bundles.prepare(add.bundle, add.flags, bytes.len())?;
         if !Message::is_bundlable(&add.message, &connection.context)? {
             return Err(ErrorCode::BundleMsgUnsup);
         }
         decode_request(&add.message, &connection.context)?;
-        connection.bundles.add(add);
+        connection.bundles.add(add.bundle, bytes);
         Ok(())
     }
 }

@@ -1,6 +1,6 @@
 //! Bundles of one connection: messages kept until they are committed together (OFPT_BUNDLE_*).
 
-use hive_openflow::{BundleAdd, BundleControl, BundleControlKind, BundleFlags, ErrorCode};
+use hive_openflow::{BundleControl, BundleControlKind, BundleFlags, ErrorCode};
 use std::collections::BTreeMap;
 
 /// Bundles that one connection may have open.
@@ -12,6 +12,7 @@ pub const BUNDLE_BYTES_MAX: usize = 256 << 20;
 struct Bundle {
     flags: BundleFlags,
     closed: bool,
+    /// Each an OFPT_BUNDLE_ADD_MESSAGE.
     messages: Vec<Vec<u8>>,
 }
 
@@ -75,26 +76,28 @@ impl Bundles {
         Ok(())
     }
 
-    /// Whether a message may be added, as far as its bundle is concerned; one that is not there is opened.
-    pub fn prepare(&mut self, add: &BundleAdd) -> Result<(), ErrorCode> {
-        let Some(bundle) = self.bundles.get(&add.bundle) else { return self.open(add.bundle, add.flags) };
+    /// Whether a message of so many bytes may be added, as far as its bundle is concerned; one that is not there is opened.
+    pub fn prepare(&mut self, id: u32, flags: BundleFlags, size_bytes: usize) -> Result<(), ErrorCode> {
+        if self.bytes + size_bytes > BUNDLE_BYTES_MAX {
+            return Err(ErrorCode::BundleMsgTooMany);
+        }
+        let Some(bundle) = self.bundles.get(&id) else { return self.open(id, flags) };
         let error = if bundle.closed {
             ErrorCode::BundleBundleClosed
-        } else if bundle.flags != add.flags {
+        } else if bundle.flags != flags {
             ErrorCode::BundleBadFlags
-        } else if self.bytes + add.message.len() > BUNDLE_BYTES_MAX {
-            return Err(ErrorCode::BundleMsgTooMany);
         } else {
             return Ok(());
         };
-        self.remove(add.bundle);
+        self.remove(id);
         Err(error)
     }
 
-    pub fn add(&mut self, add: BundleAdd) {
-        if let Some(bundle) = self.bundles.get_mut(&add.bundle) {
-            self.bytes += add.message.len();
-            bundle.messages.push(add.message);
+    /// Keeps an OFPT_BUNDLE_ADD_MESSAGE, whole: that is what a refusal returns.
+    pub fn add(&mut self, id: u32, bytes: &[u8]) {
+        if let Some(bundle) = self.bundles.get_mut(&id) {
+            self.bytes += bytes.len();
+            bundle.messages.push(bytes.to_vec());
         }
     }
 }

@@ -59,7 +59,7 @@ fn default_masks(version: Version) -> BTreeMap<(AsyncKind, bool), u32> {
     let primary = [
         (AsyncKind::PacketIn, if later { 0x3b } else { 0x3 }),
         (AsyncKind::PortStatus, 0x7),
-        (AsyncKind::FlowRemoved, if later { 0x3f } else { 0x7 }),
+        (AsyncKind::FlowRemoved, if later { 0x3f } else { 0xf }),
         (AsyncKind::RoleStatus, 0),
         (AsyncKind::TableStatus, 0),
         (AsyncKind::RequestForward, 0),

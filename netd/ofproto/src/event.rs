@@ -77,6 +77,8 @@ pub(crate) fn full_update(flow: &Flow, event: FlowEvent, with_actions: bool) -> 
 fn update(connection: &Connection, change: &Change, own: Option<u32>) -> Option<FlowUpdate> {
     let (flow, before, event, flag) = match change {
         Change::Added(flow) => (flow, None, FlowEvent::Added, MonitorFlags::ADD),
+        Change::Replaced { old, new } => (new, Some(old), FlowEvent::Added, MonitorFlags::ADD),
+        Change::Modified { old, new } if old.cookie == new.cookie && old.actions == new.actions => return None,
         Change::Modified { old, new } => (new, Some(old), FlowEvent::Modified, MonitorFlags::MODIFY),
         Change::Removed { flow, reason } => (flow, None, FlowEvent::Removed(*reason), MonitorFlags::DELETE),
     };

@@ -13,8 +13,19 @@ pub const FLOWS_MAX: u32 = 1_000_000;
 #[derive(Clone, Debug)]
 pub(crate) enum Change {
     Added(Arc<Flow>),
-    Modified { old: Arc<Flow>, new: Arc<Flow> },
-    Removed { flow: Arc<Flow>, reason: RemovedReason },
+    /// In the place of one with the same match and priority.
+    Replaced {
+        old: Arc<Flow>,
+        new: Arc<Flow>,
+    },
+    Modified {
+        old: Arc<Flow>,
+        new: Arc<Flow>,
+    },
+    Removed {
+        flow: Arc<Flow>,
+        reason: RemovedReason,
+    },
 }
 
 /// All tables. Changes go into a draft, and into force together.
@@ -104,7 +115,12 @@ impl FlowTables {
             modified_ms: now_ms,
             usage: Arc::new(Usage::new(packets, bytes, now_ms)),
         };
-        self.put(old, new)
+        let new = self.put(new)?;
+        self.changes.push(match old {
+            Some(old) => Change::Replaced { old, new },
+            None => Change::Added(new),
+        });
+        Ok(())
     }
 
     fn modify(&mut self, old: Arc<Flow>, flow_mod: &FlowMod, now_ms: u64) -> Result<(), ErrorCode> {
@@ -128,21 +144,19 @@ impl FlowTables {
             modified_ms: now_ms,
             usage,
         };
-        self.put(Some(old), new)
+        let new = self.put(new)?;
+        self.changes.push(Change::Modified { old, new });
+        Ok(())
     }
 
-    fn put(&mut self, old: Option<Arc<Flow>>, new: Flow) -> Result<(), ErrorCode> {
+    fn put(&mut self, new: Flow) -> Result<Arc<Flow>, ErrorCode> {
         let conjunctions: Vec<Conjunction> = new.actions.iter().filter_map(conjunction).collect();
         let new = Arc::new(new);
         let table = self.writer.draft().table_mut(new.table).ok_or(ErrorCode::RequestBadTableId)?;
         // Keys have no room for an option this far behind.
         let inserted = table.insert(&new.matching, new.priority, &conjunctions, new.clone());
         inserted.map_err(|_| ErrorCode::NxFlowModInvalidTlvField)?;
-        self.changes.push(match old {
-            Some(old) => Change::Modified { old, new },
-            None => Change::Added(new),
-        });
-        Ok(())
+        Ok(new)
     }
 
     fn remove(&mut self, flow: Arc<Flow>, reason: RemovedReason) {
@@ -187,11 +201,15 @@ impl FlowTables {
         let changes = std::mem::take(&mut self.changes);
         for change in &changes {
             match change {
-                Change::Added(flow) | Change::Modified { new: flow, .. } if flow.expiry().is_some() => {
+                Change::Added(flow) | Change::Replaced { new: flow, .. } | Change::Modified { new: flow, .. }
+                    if flow.expiry().is_some() =>
+                {
                     self.timed.insert(flow.id, flow.clone());
                 }
                 Change::Added(_) => {}
-                Change::Modified { new: flow, .. } | Change::Removed { flow, .. } => {
+                Change::Replaced { new: flow, .. }
+                | Change::Modified { new: flow, .. }
+                | Change::Removed { flow, .. } => {
                     self.timed.remove(&flow.id);
                 }
             }

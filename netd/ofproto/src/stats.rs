@@ -8,9 +8,9 @@ use crate::flow_mod::select;
 use crate::group::Group;
 use crate::meter::{BANDS_MAX, METERS_MAX};
 use hive_openflow::{
-    Aggregate, ErrorCode, FlowEvent, FlowRequest, FlowStatsWriter, GROUP_ALL, GroupFeatures, GroupStats, Message,
-    MeterFeatures, MonitorCommand, MonitorFlags, MonitorRequest, PortNo, QUEUE_ALL, QueueSelector, Reply, Request,
-    TABLE_ALL, TableConfig, TableFeatures, TableStats, Vacancy, Version, outputs_to_group,
+    Aggregate, ErrorCode, FlowEvent, FlowRequest, FlowStatsWriter, GROUP_ALL, GroupFeatures, GroupStats, METER_ALL,
+    Message, MeterFeatures, MonitorCommand, MonitorFlags, MonitorRequest, PortNo, QUEUE_ALL, QueueSelector, Reply,
+    Request, TABLE_ALL, TableConfig, TableFeatures, TableStats, Vacancy, Version, outputs_to_group,
 };
 use std::sync::Arc;
 
@@ -18,7 +18,7 @@ use std::sync::Arc;
 const WILDCARDS_ALL: u32 = 0x3f_ffff;
 /// Which kinds of action exist, by number: in OpenFlow 1.0, and later.
 pub(crate) const ACTIONS_1_0: u32 = 0xfff;
-const ACTIONS_LATER: u32 = 0x0fff_9801;
+const ACTIONS_LATER: u32 = 0x03ff_8001;
 /// OFPGFC_SELECT_WEIGHT, SELECT_LIVENESS, CHAINING.
 const GROUP_CAPABILITIES: u32 = 0x7;
 /// Flow monitors of one connection.
@@ -89,6 +89,11 @@ impl Bridge {
                 groups_max: [hive_openflow::GROUP_MAX; 4],
                 actions: [if version == Version::V1_0 { ACTIONS_1_0 } else { ACTIONS_LATER }; 4],
             }),
+            Request::Meter(meter) | Request::MeterConfig(meter)
+                if meter != METER_ALL && !self.meters.contains(meter) =>
+            {
+                return Err(ErrorCode::MeterModUnknownMeter);
+            }
             Request::Meter(meter) => {
                 let count = |meter: u32| self.count_flows(|flow| flow.has_meter(meter));
                 let meters = self.meters.select(meter);

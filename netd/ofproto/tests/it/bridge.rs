@@ -290,7 +290,11 @@ fn a_monitor_sees_what_others_change() {
     assert_eq!(two.refusal(&mut bridge, &ask, 0), Some(ErrorCode::FlowMonitorMonitorExists));
     one.send(&mut bridge, &flow_mod(2, 3, |_| {}), 0);
     one.send(&mut bridge, &flow_mod(3, 3, |_| {}), 0);
-    one.send(&mut bridge, &flow_mod(2, 3, |flow_mod| flow_mod.command = FlowCommand::Modify), 0);
+    one.send(
+        &mut bridge,
+        &flow_mod(2, 3, |flow_mod| (flow_mod.command, flow_mod.actions) = (FlowCommand::Modify, to(3))),
+        0,
+    );
     one.send(&mut bridge, &flow_mod(255, 3, |flow_mod| flow_mod.command = FlowCommand::Delete), 0);
     let events = [FlowEvent::Added, FlowEvent::Modified, FlowEvent::Removed(RemovedReason::Delete)];
     assert_eq!(seen(two.received(&mut bridge)), events);

@@ -3,5 +3,6 @@
 mod bridge;
 mod model;
 mod server;
+mod session;
 mod support;
 mod tool;
