@@ -54,7 +54,9 @@ impl Bridge {
             Request::TableFeatures(change) if change.is_empty() => {
                 let features = |table| {
                     let entries_max = self.tables.limit(table);
-                    TableFeatures::everything(table, TABLES_VISIBLE, "", entries_max, version)
+                    // Nothing is evicted, and vacancy is told only when asked: the daemon says the same of its own.
+                    let everything = TableFeatures::everything(table, TABLES_VISIBLE, "", entries_max, version);
+                    TableFeatures { capabilities: 0, ..everything }
                 };
                 Reply::TableFeatures((0..TABLES_VISIBLE).map(features).collect())
             }

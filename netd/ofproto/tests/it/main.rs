@@ -1,4 +1,5 @@
 //! The agent against the real ovs-ofctl and ovs-vswitchd, and against a naive model.
+#![allow(clippy::unwrap_used)]
 
 mod bridge;
 mod model;
