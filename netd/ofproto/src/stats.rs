@@ -54,7 +54,7 @@ impl Bridge {
             Request::TableFeatures(change) if change.is_empty() => {
                 let features = |table| {
                     let entries_max = self.tables.limit(table);
-                    // Nothing is evicted, and vacancy is told only when asked: the daemon says the same of its own.
+                    // Nothing is evicted, and nobody is told of vacancy.
                     let everything = TableFeatures::everything(table, TABLES_VISIBLE, "", entries_max, version);
                     TableFeatures { capabilities: 0, ..everything }
                 };

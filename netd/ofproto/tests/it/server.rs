@@ -137,7 +137,10 @@ fn who_speaks_no_openflow_is_left() {
         let _ = client.stream.shutdown(std::net::Shutdown::Write);
         assert_eq!(client.receive(), None);
     }
-    assert!(matches!(Client::new(&agent).stream.peer_addr(), Ok(_)));
+    // Others are served as before.
+    let mut client = Client::new(&agent);
+    client.send(&Message::BarrierRequest);
+    assert_eq!(client.receive(), Some(Message::BarrierReply));
 }
 
 #[test]
