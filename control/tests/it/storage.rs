@@ -396,7 +396,10 @@ async fn snapshots_come_from_another_region() {
         let seen = region.wait_snapshot(&copied, "completed").await;
         assert_eq!((&seen["VolumeSize"], &seen["Encrypted"]), (&json!(5), &json!(encrypted)));
         assert_eq!((seen["KmsKeyId"].is_string(), &seen["Description"]), (encrypted, &json!("from afar")));
-        let clone = region.volume(json!({"SnapshotId": copied})).await;
+        // Of no other size than the snapshot's, which only its region knew.
+        let clone = json!({"AvailabilityZone": "us-east-1a", "SnapshotId": copied});
+        let clone = text(&region.ok("CreateVolume", clone).await["VolumeId"]);
+        region.wait_volume(&clone).await;
         assert_eq!(region.blockd.lock().expect("state").volumes[&clone].size_bytes, 5 << 30);
     }
     let count = || async {
