@@ -40,9 +40,9 @@ pub struct Live {
 }
 
 impl Live {
-    /// Of the volume's own segments numbered `wanted`, as far as they were complete at the cut. `earlier`: cuts of the volume
-    /// that may still wait for some of them.
-    pub async fn find(reader: &mut Reader, wanted: &[u32], earlier: &[Checkpoint]) -> Result<Self, ReadError> {
+    /// Of the volume's own segments numbered `wanted`, as far as they were complete at the cut. `pending`: the volume's other
+    /// cuts under way. Earlier ones may wait for more of a segment; that a later one needs less keeps all of it too, to no harm.
+    pub async fn find(reader: &mut Reader, wanted: &[u32], pending: &[Checkpoint]) -> Result<Self, ReadError> {
         let cut = reader.checkpoint().clone();
         let none = || Blocks([0; WORDS]);
         let mut live = Self::default();
@@ -72,18 +72,18 @@ impl Live {
         live.data.retain(|seq, blocks| {
             let count = blocks.count();
             let waits = |other: &Checkpoint| counted(other, *seq).is_some_and(|other| other != count);
-            counted(&cut, *seq) == Some(count) && !earlier.iter().any(waits)
+            counted(&cut, *seq) == Some(count) && !pending.iter().any(waits)
         });
         Ok(live)
     }
 
-    /// Put zeros in the place of what is dead in the segment's bytes, and take it out of the index; false, and nothing done, if what
+    /// Put zeros in the place of what is dead in the segment's bytes, and take it out of the index. Nothing is done if what
     /// is live is not known.
-    pub fn clear_dead(&self, seq: u32, bytes: &mut [u8]) -> bool {
-        let (Some(data), Some(leaves)) = (self.data.get(&seq), self.leaves.get(&seq)) else { return false };
+    pub fn clear_dead(&self, seq: u32, bytes: &mut [u8]) {
+        let (Some(data), Some(leaves)) = (self.data.get(&seq), self.leaves.get(&seq)) else { return };
         let index_bytes = usize::from(INDEX_AT) * BLOCK_BYTES..usize::from(INDEX_AT + INDEX_BLOCKS) * BLOCK_BYTES;
         let index = bytes.get(index_bytes.clone()).and_then(|blocks| Index::decode(blocks, true));
-        let Some(mut index) = index.filter(|index| index.segment.seq == seq) else { return false };
+        let Some(mut index) = index.filter(|index| index.segment.seq == seq) else { return };
         for (block, bytes) in (0..).zip(bytes.chunks_exact_mut(BLOCK_BYTES)).skip(usize::from(FRONT_BLOCKS)) {
             if !data.has(block) && !leaves.has(block) {
                 bytes.fill(0);
@@ -93,6 +93,5 @@ impl Live {
             }
         }
         index.encode(&mut bytes[index_bytes]);
-        true
     }
 }

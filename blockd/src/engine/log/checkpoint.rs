@@ -95,7 +95,8 @@ impl<B: Background> LogEngine<B> {
         if self.checkpoint.wanted || self.is_saving() || self.poisoned.is_some() {
             return;
         }
-        let worth = self.checkpoint_worth_bytes();
+        // Bytes of log, or of room gained, that pay for saving the leaves.
+        let worth = self.map.dirty_leaves() as u64 * LOG_BYTES_PER_LEAF;
         let dead = self.segments.iter().filter(|s| self.is_free_once_saved(s)).count() as u64;
         let enough_dead = dead * SEGMENT_BYTES >= worth.max(MIN_DEAD * SEGMENT_BYTES);
         let idle = self.map.dirty_leaves() > 0 && self.last_request.elapsed() >= IDLE_SAVE;
@@ -103,11 +104,6 @@ impl<B: Background> LogEngine<B> {
             || enough_dead
             || self.map.bytes() > self.tuning.map_bytes
             || idle;
-    }
-
-    /// Bytes of log, or of room gained, that pay for a checkpoint now.
-    fn checkpoint_worth_bytes(&self) -> u64 {
-        self.map.dirty_leaves() as u64 * LOG_BYTES_PER_LEAF
     }
 
     /// Nothing but a checkpoint that does not know it keeps the segment.
