@@ -1,0 +1,2 @@
+//! What a switch does to packets: it finds their translation in caches, and carries it out.
+#![forbid(unsafe_code)]
