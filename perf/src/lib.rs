@@ -11,3 +11,4 @@ pub mod net;
 pub mod report;
 pub mod rival;
 mod virtio_blk;
+mod virtio_net;

@@ -19,7 +19,7 @@ enum Bench {
     Block(hive_perf::block::Options),
     /// hive-vmm beside QEMU's microvm and q35 machines
     Boot(hive_perf::boot::Options),
-    /// netd beside testpmd's vhost limit (DPDK)
+    /// netd beside OVS-DPDK and testpmd's vhost limit
     Net(hive_perf::net::Options),
 }
 

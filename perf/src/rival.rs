@@ -52,6 +52,16 @@ impl Drop for Process {
 /// Start `program` at a real-time priority where that is allowed, so that other work of the machine disturbs both sides less;
 /// wait until `socket` is there.
 pub fn start(program: &Path, arguments: &[String], socket: &Path) -> anyhow::Result<Process> {
+    start_in(program, arguments, socket, &[])
+}
+
+/// The same, with additions to its environment.
+pub fn start_in(
+    program: &Path,
+    arguments: &[String],
+    socket: &Path,
+    environment: &[(&str, &Path)],
+) -> anyhow::Result<Process> {
     // However this bench ends, also by SIGKILL, none of them stays behind: one that is paused would not hear of its terminal's end.
     let mut command = Command::new("setpriv");
     command.args(["--pdeathsig", "KILL", "--"]);
@@ -59,7 +69,12 @@ pub fn start(program: &Path, arguments: &[String], socket: &Path) -> anyhow::Res
         command.args(["chrt", "-r", "1"]);
     }
     command.arg(program);
-    command.args(arguments).env("RUST_LOG", "warn").stdin(Stdio::null()).stdout(Stdio::null());
+    command
+        .args(arguments)
+        .envs(environment.iter().copied())
+        .env("RUST_LOG", "warn")
+        .stdin(Stdio::null())
+        .stdout(Stdio::null());
     let mut process = Process::spawn(&mut command)?;
     let deadline = Instant::now() + START_TIMEOUT;
     while !socket.exists() {
