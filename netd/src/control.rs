@@ -1,6 +1,5 @@
 //! The control socket: JSON lines in, JSON lines out.
 
-use crate::daemon::Daemon;
 use crate::error::DaemonError;
 use hive_netd_api::{ErrorKind, MAX_LINE_BYTES, Reply, Request};
 use std::io::{BufRead, BufReader, Read, Write};
@@ -25,8 +24,13 @@ pub fn bind(path: &Path) -> Result<UnixListener, DaemonError> {
     UnixListener::bind(path).map_err(failed)
 }
 
+/// Who answers requests.
+pub trait Handler: Send + Sync + 'static {
+    fn handle(&self, request: Request) -> Reply;
+}
+
 /// Answers clients, each on a thread of its own, for as long as the listener works.
-pub fn serve(listener: &UnixListener, daemon: &Arc<Daemon>) -> Result<(), DaemonError> {
+pub fn serve(listener: &UnixListener, handler: &Arc<impl Handler>) -> Result<(), DaemonError> {
     let connections = Arc::new(AtomicUsize::new(0));
     loop {
         let (stream, _) =
@@ -37,9 +41,9 @@ pub fn serve(listener: &UnixListener, daemon: &Arc<Daemon>) -> Result<(), Daemon
             let _ = write_reply(&stream, &Reply::Error { kind: ErrorKind::TooMany, message });
             continue;
         }
-        let (daemon, counted) = (daemon.clone(), connections.clone());
+        let (handler, counted) = (handler.clone(), connections.clone());
         let spawned = std::thread::Builder::new().name("control".to_owned()).spawn(move || {
-            if let Err(error) = converse(&stream, &daemon) {
+            if let Err(error) = converse(&stream, &*handler) {
                 tracing::debug!(%error, "client left");
             }
             counted.fetch_sub(1, Ordering::SeqCst);
@@ -51,7 +55,7 @@ pub fn serve(listener: &UnixListener, daemon: &Arc<Daemon>) -> Result<(), Daemon
     }
 }
 
-fn converse(stream: &UnixStream, daemon: &Daemon) -> std::io::Result<()> {
+fn converse(stream: &UnixStream, handler: &impl Handler) -> std::io::Result<()> {
     stream.set_write_timeout(Some(WRITE_TIMEOUT))?;
     let mut reader = BufReader::new(stream);
     let mut line = Vec::new();
@@ -66,7 +70,7 @@ fn converse(stream: &UnixStream, daemon: &Daemon) -> std::io::Result<()> {
             return write_reply(stream, &Reply::Error { kind: ErrorKind::Invalid, message });
         }
         let reply = match serde_json::from_slice::<Request>(&line) {
-            Ok(request) => daemon.handle(request),
+            Ok(request) => handler.handle(request),
             Err(error) => Reply::Error { kind: ErrorKind::Invalid, message: format!("not a request: {error}") },
         };
         write_reply(stream, &reply)?;

@@ -1,8 +1,9 @@
 //! The daemon: segments and ports as requested, kept on disk, and spread over the workers.
 
 use crate::config::Config;
+use crate::control::Handler;
 use crate::counters::DropReason;
-use crate::error::{DaemonError, RequestError};
+use crate::error::{DaemonError, RequestError, reply_of};
 use crate::mailbox::lock;
 use crate::model::{Port, Segment};
 use crate::port::PortShared;
@@ -88,21 +89,6 @@ impl Daemon {
         }
         tracing::info!(segments, ports, "serving");
         Ok(())
-    }
-
-    /// Answers one request.
-    pub fn handle(&self, request: api::Request) -> api::Reply {
-        self.try_handle(request).unwrap_or_else(|error| {
-            tracing::info!(%error, "request refused");
-            // The source says why where the message says what.
-            let mut message = error.to_string();
-            let mut source = std::error::Error::source(&error);
-            while let Some(cause) = source {
-                message = format!("{message}: {cause}");
-                source = cause.source();
-            }
-            api::Reply::Error { kind: error.kind(), message }
-        })
     }
 
     fn try_handle(&self, request: api::Request) -> Result<api::Reply, RequestError> {
@@ -223,6 +209,10 @@ impl Daemon {
             .segments
             .get(&spec.segment_id)
             .ok_or_else(|| RequestError::NotFound { object: format!("segment {:?}", spec.segment_id) })?;
+        if spec.number.is_some() {
+            let why = "number is for a switch that is managed by OVSDB (netd --db)".to_owned();
+            return Err(RequestError::Invalid { object: format!("port {:?}", spec.port_id), why });
+        }
         let port = Port::parse(spec, segment.clone())?;
         let id = &port.spec.port_id;
         if !inner.ports.contains_key(id) && inner.ports.len() >= api::MAX_PORTS {
@@ -294,5 +284,11 @@ impl Daemon {
             self.services.handle.forget(shared.key);
             lock(&self.names).remove(&shared.config());
         }
+    }
+}
+
+impl Handler for Daemon {
+    fn handle(&self, request: api::Request) -> api::Reply {
+        reply_of(self.try_handle(request))
     }
 }

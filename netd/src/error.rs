@@ -1,6 +1,6 @@
 //! Errors of the daemon and of its ports.
 
-use hive_netd_api::ErrorKind;
+use hive_netd_api::{ErrorKind, Reply};
 use std::path::PathBuf;
 
 /// Why the daemon could not start or store what it was told.
@@ -43,6 +43,21 @@ impl RequestError {
             Self::Io(_) => ErrorKind::Io,
         }
     }
+}
+
+/// What a client is told of a result.
+pub fn reply_of(result: Result<Reply, RequestError>) -> Reply {
+    result.unwrap_or_else(|error| {
+        tracing::info!(%error, "request refused");
+        // The source says why where the message says what.
+        let mut message = error.to_string();
+        let mut source = std::error::Error::source(&error);
+        while let Some(cause) = source {
+            message = format!("{message}: {cause}");
+            source = cause.source();
+        }
+        Reply::Error { kind: error.kind(), message }
+    })
 }
 
 /// Why a frontend's request could not be met.

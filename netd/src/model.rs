@@ -193,6 +193,7 @@ pub(crate) mod tests {
                 tree: Default::default(),
                 user_data: None,
             },
+            number: None,
         }
     }
 

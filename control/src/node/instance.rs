@@ -174,6 +174,7 @@ async fn prepare_port(node: &Node, instance: &InstanceRecord, subnet: &SubnetRec
         queue_pairs: 1,
         hostname: metadata::hostname(instance),
         metadata: metadata::compile(instance, subnet, &node.place),
+        number: None,
     };
     Ok(node.netd.put_port(port).await?)
 }

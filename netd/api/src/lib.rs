@@ -101,6 +101,10 @@ pub struct Port {
     /// DHCP option 12 and the name DNS answers in the segment's domain.
     pub hostname: String,
     pub metadata: MetadataService,
+    /// What a switch that is managed by OVSDB and OpenFlow knows the port by: `tun_id` of what comes to, and from, its `services` ports.
+    /// Not 0. Its device is then an interface of the database, and no socket of its own is made.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub number: Option<u64>,
 }
 
 fn one() -> u16 {

@@ -5,8 +5,10 @@
 //!
 //! [`MAX_SERVICE_BACKLOG`]: crate::port::MAX_SERVICE_BACKLOG
 
+pub mod device;
 pub mod dhcp;
 pub mod dns;
+pub mod endpoints;
 pub mod imds;
 pub mod names;
 
@@ -17,6 +19,7 @@ use crate::port::PortShared;
 use crate::switch::admission::DHCP_SERVER_PORT;
 use crate::sys::{Epoll, Events};
 use crate::worker::command::{Command, WorkerHandle};
+use device::Answers;
 use dns::Forwarder;
 use hive_packet::arp::Operation;
 use hive_packet::ipv4::{self, Ipv4Header};
@@ -41,9 +44,8 @@ const MAX_ECHO_BYTES: usize = 9216;
 #[derive(Debug)]
 enum Event {
     Frame {
-        port: Arc<PortShared>,
+        client: Client,
         frame: Vec<u8>,
-        worker: WorkerHandle,
     },
     /// The port is gone, or its guest starts anew.
     Forget {
@@ -58,8 +60,8 @@ pub struct ServicesHandle(Arc<Mailbox<Event>>);
 
 impl ServicesHandle {
     /// Hands over a frame for which [`PortShared::enter_services`] said yes.
-    pub fn frame(&self, port: Arc<PortShared>, frame: Vec<u8>, worker: WorkerHandle) {
-        self.0.send(Event::Frame { port, frame, worker });
+    pub fn frame(&self, client: Client, frame: Vec<u8>) {
+        self.0.send(Event::Frame { client, frame });
     }
 
     /// Ends a port's connections, tokens and forwarded queries.
@@ -104,11 +106,20 @@ pub fn start(names: Arc<Mutex<Names>>, upstream: Option<SocketAddrV4>) -> Result
     Ok(RunningServices { handle, thread: Some(thread) })
 }
 
+/// The way that answers take.
+#[derive(Clone, Debug)]
+pub enum ReplyTo {
+    /// To the guest's rings at once.
+    Worker(WorkerHandle),
+    /// Out of the services port, and through the switch's tables.
+    Device(Arc<Answers>),
+}
+
 /// Where answers to a port go.
 #[derive(Clone, Debug)]
 pub struct Client {
     pub port: Arc<PortShared>,
-    pub worker: WorkerHandle,
+    pub reply_to: ReplyTo,
 }
 
 impl Client {
@@ -119,7 +130,10 @@ impl Client {
     }
 
     fn send_frame(&self, frame: Vec<u8>) {
-        self.worker.send(Command::Deliver { key: self.port.key, frame });
+        match &self.reply_to {
+            ReplyTo::Worker(worker) => worker.send(Command::Deliver { key: self.port.key, frame }),
+            ReplyTo::Device(answers) => answers.send(self.port.key, frame),
+        }
     }
 }
 
@@ -142,9 +156,9 @@ impl Services {
             self.now_ms = self.started.elapsed().as_millis() as u64;
             for event in self.mailbox.take() {
                 match event {
-                    Event::Frame { port, frame, worker } => {
-                        port.leave_services();
-                        self.answer(&Client { port, worker }, &frame);
+                    Event::Frame { client, frame } => {
+                        client.port.leave_services();
+                        self.answer(&client, &frame);
                     }
                     Event::Forget { key } => {
                         self.metadata.remove(&key);

@@ -4,6 +4,7 @@
 use super::Worker;
 use crate::counters::DropReason;
 use crate::port::queue::{Delivery, Inbound};
+use crate::services::{Client, ReplyTo};
 use crate::switch::admission::{admit, is_dhcp_request};
 use crate::uplink::ForGuest;
 use hive_packet::arp::Operation;
@@ -232,7 +233,8 @@ impl Worker {
         let Some(port) = self.table.port(slot).map(|port| port.shared.clone()) else { return };
         self.for_each_plain(inbound, |worker, frame| {
             if port.enter_services() {
-                worker.services.frame(port.clone(), frame.to_vec(), worker.handle.clone());
+                let client = Client { port: port.clone(), reply_to: ReplyTo::Worker(worker.handle.clone()) };
+                worker.services.frame(client, frame.to_vec());
             } else {
                 worker.counters.count(DropReason::ServicesBusy);
             }

@@ -147,5 +147,6 @@ pub fn port(segment_id: &str, number: u8) -> Port {
             tree: Default::default(),
             user_data: None,
         },
+        number: None,
     }
 }

@@ -282,6 +282,7 @@ mod tests {
     use crate::mailbox::Mailbox;
     use crate::model::{Port, Segment, tests};
     use crate::port::PortShared;
+    use crate::services::ReplyTo;
     use crate::worker::command::{Command, WorkerHandle};
     use hive_packet::{build, checksum, protocol};
     use std::net::Ipv4Addr;
@@ -297,7 +298,7 @@ mod tests {
         let segment = Arc::new(Segment::parse(tests::segment()).unwrap());
         let port = PortShared::new(1, "unused".into(), Port::parse(tests::port(), segment).unwrap());
         let mailbox = Arc::new(Mailbox::new().unwrap());
-        let client = Client { port: Arc::new(port), worker: WorkerHandle::new(mailbox.clone()) };
+        let client = Client { port: Arc::new(port), reply_to: ReplyTo::Worker(WorkerHandle::new(mailbox.clone())) };
         (MetadataServer::new(client, 0), mailbox)
     }
 

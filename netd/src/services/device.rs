@@ -1,0 +1,147 @@
+//! The local services as a device of a switch: frames come with the number of the guest's interface as tunnel id, and answers go with it.
+
+use super::endpoints::Directory;
+use super::{Client, ReplyTo, ServicesHandle};
+use crate::mailbox::lock;
+use hive_device::{Counters, Device, Received, Sent, Status};
+use hive_flow::{Field, Key};
+use hive_packet::VnetHeader;
+use hive_packet::offload::complete_checksum;
+use hive_packet::segment::Segmenter;
+use rustix::event::{EventfdFlags, eventfd};
+use std::collections::VecDeque;
+use std::io;
+use std::os::fd::{AsFd, BorrowedFd, OwnedFd};
+use std::sync::{Arc, Mutex};
+
+/// Bytes of answers that may wait for the switch, so that one which stands still costs no more. A second of a busy node's metadata.
+const ANSWER_BYTES_MAX: usize = 16 << 20;
+
+#[derive(Debug, Default)]
+struct Waiting {
+    frames: VecDeque<(u64, Vec<u8>)>,
+    bytes: usize,
+    dropped: u64,
+}
+
+/// Answers on their way into the switch.
+#[derive(Debug)]
+pub struct Answers {
+    waiting: Mutex<Waiting>,
+    wake: OwnedFd,
+}
+
+impl Answers {
+    pub fn new() -> io::Result<Self> {
+        let wake = eventfd(0, EventfdFlags::CLOEXEC | EventfdFlags::NONBLOCK)?;
+        Ok(Self { waiting: Mutex::default(), wake })
+    }
+
+    /// Queues a frame for the interface of this number.
+    pub fn send(&self, number: u64, frame: Vec<u8>) {
+        let mut waiting = lock(&self.waiting);
+        if waiting.bytes + frame.len() > ANSWER_BYTES_MAX {
+            waiting.dropped += 1;
+            return;
+        }
+        waiting.bytes += frame.len();
+        waiting.frames.push_back((number, frame));
+        drop(waiting);
+        // Non-blocking; a counter that is full has already woken the reader.
+        let _ = rustix::io::write(&self.wake, &1u64.to_ne_bytes());
+    }
+
+    fn take(&self) -> VecDeque<(u64, Vec<u8>)> {
+        // Before the queue is looked at: what comes later wakes again.
+        let _ = rustix::io::read(&self.wake, &mut [0u8; 8]);
+        let mut waiting = lock(&self.waiting);
+        waiting.bytes = 0;
+        std::mem::take(&mut waiting.frames)
+    }
+}
+
+/// One services port.
+#[derive(Debug)]
+pub struct ServicesDevice {
+    directory: Arc<Directory>,
+    services: ServicesHandle,
+    answers: Arc<Answers>,
+    /// Taken from the queue, not yet by the switch.
+    ready: VecDeque<(u64, Vec<u8>)>,
+    counters: Counters,
+}
+
+impl ServicesDevice {
+    pub(super) fn new(directory: Arc<Directory>, services: ServicesHandle) -> io::Result<Self> {
+        let answers = Arc::new(Answers::new()?);
+        Ok(Self { directory, services, answers, ready: VecDeque::new(), counters: Counters::default() })
+    }
+
+    /// Gives one frame with complete checksums to the services.
+    fn hand_over(&mut self, number: u64, frame: &[u8]) -> bool {
+        let Some(port) = self.directory.get(number) else { return false };
+        if !port.enter_services() {
+            return false;
+        }
+        let client = Client { port, reply_to: ReplyTo::Device(self.answers.clone()) };
+        self.services.frame(client, frame.to_vec());
+        true
+    }
+
+    fn pass_on(&mut self, number: u64, header: &VnetHeader, mut frame: Vec<u8>) -> bool {
+        if header.is_gso() {
+            let Some(segmenter) = Segmenter::new(header, &frame) else { return false };
+            let mut segment = Vec::new();
+            return (0..segmenter.count()).all(|index| {
+                segmenter.write(index, &mut segment);
+                self.hand_over(number, &segment)
+            });
+        }
+        (!header.needs_checksum() || complete_checksum(&mut frame, header)) && self.hand_over(number, &frame)
+    }
+}
+
+impl Device for ServicesDevice {
+    fn wake_fd(&self) -> Option<BorrowedFd<'_>> {
+        Some(self.answers.wake.as_fd())
+    }
+
+    fn receive(&mut self, frames_max: usize, take: &mut dyn FnMut(Received<'_>)) -> io::Result<usize> {
+        if self.ready.is_empty() {
+            self.ready = self.answers.take();
+        }
+        let count = frames_max.min(self.ready.len());
+        for (number, mut frame) in self.ready.drain(..count) {
+            self.counters.rx_packets += 1;
+            self.counters.rx_bytes += frame.len() as u64;
+            let mut metadata = Key::ZERO;
+            metadata.set(Field::TunId, number.into());
+            take(Received { header: VnetHeader::default(), frame: &mut frame, metadata: &metadata });
+        }
+        // As long as some are left the reader must come again although nothing rings.
+        if !self.ready.is_empty() {
+            let _ = rustix::io::write(&self.answers.wake, &1u64.to_ne_bytes());
+        }
+        Ok(count)
+    }
+
+    fn send(&mut self, frame: Sent<'_>) -> bool {
+        let bytes = frame.pieces.concat();
+        let length = bytes.len() as u64;
+        let taken = frame.tunnel.is_some_and(|tunnel| self.pass_on(tunnel.id, &frame.header, bytes));
+        if taken {
+            self.counters.tx_packets += 1;
+            self.counters.tx_bytes += length;
+        } else {
+            self.counters.tx_dropped += 1;
+        }
+        taken
+    }
+
+    fn flush(&mut self) {}
+
+    fn status(&self) -> Status {
+        let counters = Counters { rx_dropped: lock(&self.answers.waiting).dropped, ..self.counters };
+        Status { up: true, link: true, counters, ..Status::default() }
+    }
+}
