@@ -49,23 +49,32 @@ impl Drop for Process {
     }
 }
 
-/// Start `program` at a real-time priority where that is allowed, so that other work of the machine disturbs both sides less;
-/// wait until `socket` is there.
+/// Start `program`, and wait until `socket` is there.
 pub fn start(program: &Path, arguments: &[String], socket: &Path) -> anyhow::Result<Process> {
-    start_in(program, arguments, socket, &[])
+    start_in(program, arguments, socket, &[], Priority::Normal)
 }
 
-/// The same, with additions to its environment.
+/// What a process runs at.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Priority {
+    Normal,
+    /// Where that is allowed, so that other work of the machine disturbs it less. Not for those that poll and wait for the kernel's
+    /// own workers at the same time, which end direct writes to a disk: these would not run.
+    RealTime,
+}
+
+/// The same, with additions to its environment, and a priority.
 pub fn start_in(
     program: &Path,
     arguments: &[String],
     socket: &Path,
     environment: &[(&str, &Path)],
+    priority: Priority,
 ) -> anyhow::Result<Process> {
     // However this bench ends, also by SIGKILL, none of them stays behind: one that is paused would not hear of its terminal's end.
     let mut command = Command::new("setpriv");
     command.args(["--pdeathsig", "KILL", "--"]);
-    if may_use_real_time() {
+    if priority == Priority::RealTime && may_use_real_time() {
         command.args(["chrt", "-r", "1"]);
     }
     command.arg(program);

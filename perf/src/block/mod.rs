@@ -108,8 +108,7 @@ pub fn run(options: &Options) -> anyhow::Result<()> {
     if !beds[0].2.is_empty() {
         check_room(Path::new(MEMORY_DIR), MEMORY_NEEDED_BYTES)?;
     }
-    let real_time = if rival::use_real_time() { "real-time priority" } else { "normal priority" };
-    println!("load average {} at the start, {real_time}, {} s a measurement", report::load_average(), options.seconds);
+    println!("load average {} at the start, {} s a measurement", report::load_average(), options.seconds);
 
     let duration = Duration::from_secs_f64(options.seconds);
     let (mut lines, mut failures) = (Vec::new(), Vec::new());

@@ -1,6 +1,6 @@
 //! What is measured: a switch with two vhost-user ports, managed in the same way whichever it is, by the stock ovsdb-server and tools.
 
-use crate::rival::{self, Process};
+use crate::rival::{self, Priority, Process};
 use anyhow::{Context, bail, ensure};
 use std::path::{Path, PathBuf};
 use std::process::Command;
@@ -33,7 +33,9 @@ impl Bed {
         run(Command::new("ovsdb-tool").args(["create", &path("conf.db"), SCHEMA]))?;
         let remote = format!("--remote=punix:{}", path("db.sock"));
         let arguments = [path("conf.db"), remote, format!("--unixctl={}", path("db.ctl")), "-vconsole:off".to_owned()];
-        let database = rival::start(Path::new("ovsdb-server"), &arguments, &at.join("db.sock"))?;
+        // The tools wait for it.
+        let program = Path::new("ovsdb-server");
+        let database = rival::start_in(program, &arguments, &at.join("db.sock"), &[], Priority::RealTime)?;
         let db = format!("unix:{}", path("db.sock"));
         // The first processor is the generator's and everything else's, the second the data path's.
         let vsctl = |arguments: &[&str]| {
@@ -65,7 +67,13 @@ impl Bed {
         // Both make devices br0 of the host: each in a network of its own.
         let own_network = ["--net".to_owned(), "--".to_owned(), program.display().to_string()];
         let arguments: Vec<String> = own_network.into_iter().chain(arguments).chain([ctl, pidfile]).collect();
-        let switch = rival::start_in(Path::new("unshare"), &arguments, &at.join("switch.ctl"), &[("OVS_RUNDIR", at)])?;
+        let switch = rival::start_in(
+            Path::new("unshare"),
+            &arguments,
+            &at.join("switch.ctl"),
+            &[("OVS_RUNDIR", at)],
+            Priority::RealTime,
+        )?;
         let bed = Self { directory, switch, _database: database };
         bed.vsctl(&["add-br", "br0", "--", "set", "Bridge", "br0", "datapath_type=netdev"])?;
         for side in 0..2 {
