@@ -475,6 +475,22 @@ impl World {
         }
     }
 
+    /// Let the disk do all that it was asked for, and nobody else anything.
+    pub fn run_disk(&mut self) {
+        self.commit();
+        while !self.disk.pending.is_empty() {
+            self.run_op(0);
+        }
+    }
+
+    /// Let the checkpoint that was handed over become durable.
+    pub fn finish_saving(&mut self) {
+        let bytes = self.shared.borrow_mut().saving.take().expect("a checkpoint was handed over");
+        self.checkpoint = bytes;
+        self.shared.borrow_mut().events.push_back(Event::CheckpointSaved);
+        self.with(|engine, io| engine.attend(io));
+    }
+
     fn run_op(&mut self, index: usize) {
         let Pending { tag, file, op } = self.disk.pending.swap_remove(index);
         let log = file.fd == self.engine.as_ref().unwrap().file.as_raw_fd();
@@ -534,11 +550,7 @@ impl World {
 
     /// The power goes: of what no sync covered, each sector of each write is there or not.
     pub fn lose_power(&mut self) {
-        for pending in std::mem::take(&mut self.disk.pending) {
-            if let Op::Write { iovecs, count, offset } = pending.op {
-                self.disk.unsynced.push_back((offset, gather(iovecs, count)));
-            }
-        }
+        self.give_up_writes();
         let mut image = std::mem::take(&mut self.durable);
         let mut unsynced: Vec<_> = self.disk.unsynced.drain(..).collect();
         if self.rng.chance(30) {
@@ -582,10 +594,35 @@ impl World {
                 }
             }
         }
+        self.start_after_power_loss(&image);
+    }
+
+    /// The power goes: of what no sync covered, exactly those writes are there that `keep` wants, by their offset.
+    pub fn lose_power_keeping(&mut self, mut keep: impl FnMut(u64, &[u8]) -> bool) {
+        self.give_up_writes();
+        let mut image = std::mem::take(&mut self.durable);
+        for (offset, bytes) in std::mem::take(&mut self.disk.unsynced) {
+            if keep(offset, &bytes) {
+                apply(&mut image, offset, &bytes);
+            }
+        }
+        self.start_after_power_loss(&image);
+    }
+
+    /// What the kernel was given may be carried out without anyone hearing of it.
+    fn give_up_writes(&mut self) {
+        for pending in std::mem::take(&mut self.disk.pending) {
+            if let Op::Write { iovecs, count, offset } = pending.op {
+                self.disk.unsynced.push_back((offset, gather(iovecs, count)));
+            }
+        }
+    }
+
+    fn start_after_power_loss(&mut self, image: &HashMap<u64, Vec<u8>>) {
         self.forget_process();
         self.same_boot = false;
         self.file = memfd();
-        for (block, bytes) in &image {
+        for (block, bytes) in image {
             self.file.write_all_at(bytes, block * BLOCK_BYTES as u64).unwrap();
         }
         let flushed = self.model.flushed;
