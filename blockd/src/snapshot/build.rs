@@ -3,9 +3,9 @@
 use crate::backing::{Backing, Holder, segment_key};
 use crate::engine::check::{Guard, Identity, SegmentId};
 use crate::engine::format::{
-    BLOCK_BYTES, Checkpoint, Extent, ExtentKind, FRONT_BLOCKS, GroupHeader, Home, INDEX_AT, INDEX_BLOCKS, Index,
-    MAX_GROUP_BLOCKS, Owner, Place, SEGMENT_BLOCKS, SavedSegment, SegmentHeader, Tail, VolumeUid, WrappedKey,
-    encode_leaf,
+    BLOCK_BYTES, Checkpoint, Contents, Extent, ExtentKind, FRONT_BLOCKS, GroupHeader, Home, INDEX_AT, INDEX_BLOCKS,
+    Index, MAX_GROUP_BLOCKS, Owner, Place, SEGMENT_BLOCKS, SavedSegment, SegmentHeader, Tail, VolumeUid, Witness,
+    WrappedKey, encode_leaf,
 };
 use crate::engine::format::{EXTENT_BYTES, MAX_EXTENT_BYTES_OF_HEADER};
 use crate::engine::log::{SegmentName, add_to_index};
@@ -95,15 +95,11 @@ impl Current {
         let (header, payload) = self.bytes[start..].split_at_mut(BLOCK_BYTES);
         let checks = payload.chunks_exact_mut(BLOCK_BYTES).zip(&self.identities).zip(self.group_at + 1..);
         let checks = checks.map(|((block, identity), at)| guard.protect(self.id, at, *identity, block)).collect();
-        let group = GroupHeader {
-            volume: uid,
-            segment: self.id,
-            position: self.group_at,
-            extents: std::mem::take(&mut self.extents),
-            checks,
-        };
+        let contents = Contents { extents: std::mem::take(&mut self.extents), checks };
+        let segment = segment_header(uid, self.id);
+        let group = GroupHeader { segment, position: self.group_at, contents, previous: None };
         group.encode(guard.is_sealed(), header);
-        add_to_index(&mut self.index, &group);
+        add_to_index(&mut self.index, group.position, &group.contents);
         self.identities.clear();
         self.group_at = self.index.end;
         self.bytes.resize(self.bytes.len() + BLOCK_BYTES, 0);
@@ -113,18 +109,17 @@ impl Current {
     fn finish(mut self, uid: VolumeUid, guard: &Guard) -> Vec<u8> {
         self.close_group(uid, guard);
         self.bytes.truncate(usize::from(self.index.end) * BLOCK_BYTES);
-        let header = SegmentHeader {
-            volume: uid,
-            segment: self.id,
-            next_slot: 0,
-            previous_end: FRONT_BLOCKS,
-            synced_through: 0,
-        };
-        header.encode(&mut self.bytes[..BLOCK_BYTES]);
+        segment_header(uid, self.id).encode(&mut self.bytes[..BLOCK_BYTES]);
         let front = usize::from(INDEX_AT) * BLOCK_BYTES;
         self.index.encode(&mut self.bytes[front..front + usize::from(INDEX_BLOCKS) * BLOCK_BYTES]);
         self.bytes
     }
+}
+
+/// Nothing is ever found through it: what a builder makes is complete when it is stored.
+fn segment_header(volume: VolumeUid, segment: SegmentId) -> SegmentHeader {
+    let (previous_end, witness) = (FRONT_BLOCKS, Witness::NONE);
+    SegmentHeader { volume, segment, next_slot: 0, previous_end, synced_through: 0, witness }
 }
 
 impl Builder {

@@ -45,9 +45,6 @@ pub struct Writer {
     pub epoch: u32,
     /// Counts opens by one owner.
     pub incarnation: u32,
-    /// In which run of the machine, see [`boot`]; empty if not known.
-    #[serde(default)]
-    pub boot: String,
     /// The owner that manifests of ours name.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub owner: Option<String>,
@@ -60,20 +57,20 @@ pub struct Writer {
 }
 
 impl Writer {
-    /// Who writes next while the store cannot be asked, in this run of the machine. None: nobody may, the volume is rebuilt and its old
+    /// Who writes next while the store cannot be asked. None: nobody may, the volume is rebuilt and its old
     /// owner is not shut out yet.
-    pub fn without_store(&self, boot: String) -> Option<Self> {
+    pub fn without_store(&self) -> Option<Self> {
         // Epoch 0 has written nothing, and its segments would be taken for those of a volume that never had a store.
-        let next =
-            Self { epoch: self.epoch.max(1), incarnation: self.incarnation.checked_add(1)?, boot, ..self.clone() };
+        let next = Self { epoch: self.epoch.max(1), incarnation: self.incarnation.checked_add(1)?, ..self.clone() };
         self.rebuilt_from.is_none().then_some(next)
     }
 }
 
-/// The present run of this machine, as the kernel names it; empty if it does not.
-pub fn boot() -> String {
+/// The present run of this machine, of the kernel's random name for it; 0 if it has none.
+pub fn boot() -> u64 {
     let text = std::fs::read_to_string("/proc/sys/kernel/random/boot_id").unwrap_or_default();
-    text.trim().to_owned()
+    let digits: String = text.chars().filter(char::is_ascii_hexdigit).take(16).collect();
+    u64::from_str_radix(&digits, 16).unwrap_or(0)
 }
 
 /// See the module's documentation.

@@ -111,10 +111,8 @@ pub fn prepare(
     }
     let guards = guards(&node.key, &checkpoint)?;
     let ours = files.writer()?;
-    let boot = files::boot();
-    let same_boot = !boot.is_empty() && boot == ours.boot;
     let about = manifest::About { volume_id: id, size_bytes: record.size_bytes };
-    let record_writer = |writer: Writer| files.put_writer(Writer { boot: boot.clone(), ..writer });
+    let record_writer = |writer: Writer| files.put_writer(writer);
     let claim = manifest::claim(&node.backing, volume, about, ours, record_writer);
     let claimed = node.runtime.block_on(async { tokio::time::timeout(CLAIM_TIMEOUT, claim).await });
     let manifest = match claimed {
@@ -126,7 +124,7 @@ pub fn prepare(
     // The claim may have got further than we know.
     let mut writer = files.writer()?;
     if manifest.is_none() {
-        writer = writer.without_store(boot.clone()).ok_or(OpenError::Unclaimed)?;
+        writer = writer.without_store().ok_or(OpenError::Unclaimed)?;
         tracing::warn!(volume = id, ?writer, "the store does not answer: going on under the epoch we have");
         files.put_writer(writer.clone())?;
     }
@@ -157,7 +155,7 @@ pub fn prepare(
         guards,
         epoch: writer.epoch,
         incarnation: writer.incarnation,
-        same_boot,
+        boot: files::boot(),
         tuning: node.tuning.clone(),
         background: link,
         pins,

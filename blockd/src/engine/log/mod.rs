@@ -9,6 +9,7 @@
 //! What is written where, and why a crash at any point leaves a prefix of the log, is told in ARCHITECTURE.md.
 
 mod background;
+mod chain;
 mod checkpoint;
 mod checks;
 mod clean;
@@ -26,7 +27,7 @@ pub(crate) use group::add_to_index;
 pub use recover::{OpenError, Setup};
 
 use super::check::{Guard, SegmentId};
-use super::format::{BLOCK_BYTES, Index, Owner, SEGMENT_BYTES, VolumeUid};
+use super::format::{BLOCK_BYTES, GroupRecord, Index, Owner, Place, SEGMENT_BYTES, SegmentHeader, VolumeUid};
 use super::map::Map;
 use super::slab::Slab;
 use super::{Completion, Engine, FileId, Io, LogMetrics, Operation, Pressure, Request};
@@ -141,6 +142,7 @@ enum LeafWaiter {
 /// A segment that is being filled, or is full but has no index yet.
 #[derive(Debug)]
 struct OpenSegment {
+    header: SegmentHeader,
     slot: u32,
     /// Where its next group goes.
     next: u16,
@@ -182,8 +184,14 @@ pub struct LogEngine<B: Background> {
     next_seq: u32,
     next_slot: u32,
     previous_end: u16,
-    /// All segments before this one survive a power loss.
+    /// All segments before this one survive a power loss, with their indexes.
     synced_through: u32,
+    /// All before this place survives a power loss.
+    synced_before: Place,
+    /// This run of the machine; 0 if not known.
+    boot: u64,
+    /// The last group that was closed: the next one's header repeats what it holds.
+    last_group: Option<GroupRecord>,
     /// The room of slots below this one has been asked for.
     allocated_slots: u32,
     /// The slot after the open one has blocks that were never written: a sync would have to commit each first write to them to the
