@@ -1,5 +1,6 @@
 //! The files of one volume: `log`, `checkpoint`, and `writer`, which says who may have written last; and, where segments are uploaded,
-//! `dropped`, those that the store may let go of, and `settled`, the writer whose last write is in the store.
+//! `dropped`, those that the store may let go of, `ended`, the last writer if it noted all that it dropped, and `settled`, the writer
+//! whose last write is in the store.
 
 use crate::backing::{parse_segment_key, segment_key};
 use crate::catalogue::{StoreError, replace_file};
@@ -54,6 +55,9 @@ pub struct Writer {
     /// What is here was rebuilt from the manifest with this nonce and was not claimed yet.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub rebuilt_from: Option<String>,
+    /// What was written under earlier epochs is another node's, which may refer to it in ways that are not known here.
+    #[serde(default)]
+    pub first_epoch: u32,
 }
 
 impl Writer {
@@ -145,6 +149,24 @@ impl VolumeFiles {
         let path = self.dir.join("settled");
         let bytes = serde_json::to_vec(&self.writer()?).map_err(|e| FilesError::Writer(path.clone(), e))?;
         Ok(replace_file(&path, &bytes)?)
+    }
+
+    /// Whether what `writer`, who was the last one, dropped was all noted, and the store has nothing of the volume that nobody knows.
+    pub fn has_ended(&self, writer: &Writer) -> bool {
+        let ended = std::fs::read(self.dir.join("ended")).unwrap_or_default();
+        *writer == Writer::default() || serde_json::from_slice(&ended).is_ok_and(|ended: Writer| ended == *writer)
+    }
+
+    pub fn put_ended(&self, writer: &Writer) -> Result<(), FilesError> {
+        let path = self.dir.join("ended");
+        let bytes = serde_json::to_vec(writer).map_err(|e| FilesError::Writer(path.clone(), e))?;
+        Ok(replace_file(&path, &bytes)?)
+    }
+
+    /// [`Self::put_ended`] does not hold any more.
+    pub fn forget_ended(&self) {
+        // Not there: it did not hold before.
+        let _ = std::fs::remove_file(self.dir.join("ended"));
     }
 
     /// The log, ours alone; true if for O_DIRECT.

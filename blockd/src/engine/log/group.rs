@@ -619,7 +619,7 @@ pub(crate) fn add_to_index(index: &mut Index, position: u16, contents: &Contents
             ExtentKind::Leaf => EntryKind::Leaf,
         };
         for i in 0..extent.blocks {
-            let number = if kind == EntryKind::Data { extent.start + i } else { extent.start };
+            let number = if kind == EntryKind::Data { extent.start.wrapping_add(i) } else { extent.start };
             index.entries[usize::from(at)] = Entry { kind, number };
             if let Some(check) = checks.next() {
                 index.checks[usize::from(at)] = *check;

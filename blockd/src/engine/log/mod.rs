@@ -16,6 +16,7 @@ mod clean;
 mod group;
 mod read;
 mod recover;
+mod repair;
 mod segments;
 mod sync;
 #[cfg(test)]
@@ -25,6 +26,7 @@ mod write;
 pub use background::{Background, CHUNK_BYTES, CachedChunk, CompleteSegment, Event, LocalOnly, SegmentName};
 pub(crate) use group::add_to_index;
 pub use recover::{OpenError, Setup};
+pub use repair::{MAX_REPAIR_BLOCKS, Repair};
 
 use super::check::{Guard, SegmentId};
 use super::format::{BLOCK_BYTES, GroupRecord, Index, Owner, Place, SEGMENT_BYTES, SegmentHeader, VolumeUid};
@@ -96,6 +98,7 @@ enum Kind {
     Index,
     Space,
     Zeros,
+    Repair,
 }
 
 fn tag(kind: Kind, index: usize) -> u64 {
@@ -214,6 +217,7 @@ pub struct LogEngine<B: Background> {
     sync: sync::Syncing,
     checkpoint: checkpoint::Saving,
     cleaner: clean::Cleaner,
+    repairing: Option<repair::Repairing>,
 
     in_kernel: usize,
     /// Groups wait for room on the disk; which parts of them, by the group's serial number.
@@ -341,6 +345,7 @@ impl<B: Background> LogEngine<B> {
                 self.uploads.waiting.retain(|(waiting, _)| *waiting != seq);
                 self.let_local_go();
             }
+            Event::Repair(repair) => self.repair(repair, io),
             Event::Cut { token } => self.begin_cut(token, io),
             Event::CutEnded { token } => self.pins.retain(|pinned| *pinned != token),
             Event::Hold { token } => {
@@ -373,6 +378,7 @@ impl<B: Background> LogEngine<B> {
             .segments
             .iter()
             .filter(|s| s.slot.is_some() && s.uploaded && s.complete && s.id.seq < tail)
+            .filter(|s| !self.is_under_repair(s.id.seq))
             .map(|s| s.id.seq)
             .collect();
         candidates.sort_unstable();
@@ -430,6 +436,7 @@ impl<B: Background> Engine for LogEngine<B> {
             t if t == Kind::Group as u64 => self.group_ended(index, result, io),
             t if t == Kind::Sync as u64 => self.sync_ended(result, io),
             t if t == Kind::Index as u64 => self.index_ended(index, result),
+            t if t == Kind::Repair as u64 => self.repair_ended(result, io),
             t if t == Kind::Zeros as u64 => self.zeroing -= 1,
             // Room asked for in advance: a write that does not get it will say so.
             _ => {}

@@ -128,6 +128,7 @@ impl<B: Background> LogEngine<B> {
             sync: sync::Syncing::default(),
             checkpoint: checkpoint::Saving::new(checkpoint.tail),
             cleaner: clean::Cleaner::default(),
+            repairing: None,
             in_kernel: 0,
             held: false,
             starved: Vec::new(),

@@ -3,7 +3,7 @@
 
 use super::super::OpenError;
 use super::super::Tuning;
-use super::world::World;
+use super::world::{Rng, World};
 use crate::engine::format::{BLOCK_BYTES, FRONT_BLOCKS, INDEX_AT, Place, SEGMENT_BLOCKS};
 use crate::engine::{Engine, Operation};
 use std::collections::{BTreeMap, HashMap};
@@ -231,4 +231,43 @@ fn what_was_not_synced_may_be_torn_and_ends_the_log_with_the_power() {
     let values = written.world.expected();
     written.check(&log, false, "unsynced", &values, Some(360));
     written.check(&log, true, "unsynced, and no power", &written.values.clone(), None);
+}
+
+/// However much is damaged, and wherever: the log opens or says what is lost, and no block reads what was never written to it.
+#[test]
+fn no_damage_makes_it_panic_or_up() {
+    let (mut opened, mut refused) = (0, 0);
+    for (mut written, encrypted) in
+        [(Written::new(false), false), (Written::new(true), true), (Written::with_a_torn_past(), false)]
+    {
+        let mut rng = Rng(u64::from(encrypted) + 5);
+        let mut blocks: Vec<u64> = written.log.keys().copied().collect();
+        blocks.sort_unstable();
+        for _ in 0..150 {
+            let mut log = if rng.chance(50) { written.log.clone() } else { written.without_indexes() };
+            for _ in 0..1 + rng.below(6) {
+                let first = rng.below(blocks.len() as u64) as usize;
+                let most = if rng.chance(30) { 8 } else { 1 };
+                for number in &blocks[first..(first + most).min(blocks.len())] {
+                    let Some(block) = log.get_mut(number) else { continue };
+                    match rng.below(3) {
+                        0 => block.fill(0),
+                        1 => block[rng.below(BLOCK_BYTES as u64) as usize] ^= 1 << rng.below(8),
+                        _ => block.fill_with(|| rng.next() as u8),
+                    }
+                }
+            }
+            match written.world.reopen_with(&log, rng.chance(50)) {
+                Ok(()) => {
+                    opened += 1;
+                    for block in 0..BLOCKS {
+                        let _ = written.world.read_block(block);
+                    }
+                }
+                Err(OpenError::Lost(..)) => refused += 1,
+                Err(error) => panic!("{error}"),
+            }
+        }
+    }
+    assert!(opened > 100 && refused > 10, "{opened} opened, {refused} refused");
 }
