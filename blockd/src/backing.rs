@@ -11,7 +11,7 @@ use std::collections::{HashMap, HashSet};
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::time::Duration;
-use tokio::sync::watch;
+use tokio::sync::{Notify, watch};
 
 /// Pause between tries while the store is away: doubled from the first to the second.
 const MIN_RETRY: Duration = Duration::from_millis(200);
@@ -43,6 +43,8 @@ pub struct Backing {
     references: Mutex<HashMap<SegmentName, Vec<Holder>>>,
     /// Volumes that were deleted: whatever still ends on their behalf holds nothing.
     retired: Mutex<HashSet<u128>>,
+    /// Volumes of which the store may have what nobody refers to.
+    suspected: Mutex<HashSet<VolumeUid>>,
     /// Open volumes, and those whose last uploads have not ended; how often each.
     busy: watch::Sender<HashMap<VolumeUid, u32>>,
 }
@@ -83,6 +85,7 @@ impl Backing {
             away: AtomicBool::new(false),
             references: Mutex::default(),
             retired: Mutex::default(),
+            suspected: Mutex::default(),
             busy: watch::Sender::default(),
         }
     }
@@ -166,6 +169,24 @@ impl Backing {
     where
         F: Future<Output = Result<T, StoreError>>,
     {
+        loop {
+            // Nobody notifies it.
+            if let Some(result) = self.patiently_until(what, &Notify::new(), &mut operation).await {
+                return result;
+            }
+        }
+    }
+
+    /// [`Self::patiently`], given up (None) between two tries when `enough` is notified: no try is cut off, the store has it or not.
+    pub async fn patiently_until<T, F>(
+        &self,
+        what: &str,
+        enough: &Notify,
+        mut operation: impl FnMut() -> F,
+    ) -> Option<Result<T, StoreError>>
+    where
+        F: Future<Output = Result<T, StoreError>>,
+    {
         let mut pause = MIN_RETRY;
         loop {
             match operation().await {
@@ -178,16 +199,37 @@ impl Backing {
                     if self.away.swap(false, Ordering::Relaxed) {
                         tracing::info!("the store answers again");
                     }
-                    return result;
+                    return Some(result);
                 }
             }
-            tokio::time::sleep(pause).await;
+            if tokio::time::timeout(pause, enough.notified()).await.is_ok() {
+                return None;
+            }
             pause = (pause * 2).min(MAX_RETRY);
         }
     }
 
     pub async fn put(&self, key: &str, data: Bytes) -> Result<(), StoreError> {
         self.patiently(key, || self.store.put(key, data.clone())).await
+    }
+
+    pub async fn put_until(&self, key: &str, data: Bytes, enough: &Notify) -> Option<Result<(), StoreError>> {
+        self.patiently_until(key, enough, || self.store.put(key, data.clone())).await
+    }
+
+    /// The store may have objects of the volume that nobody refers to: they are looked for when it is opened next.
+    pub fn suspect(&self, volume: VolumeUid) {
+        self.suspected.lock().unwrap_or_else(PoisonError::into_inner).insert(volume);
+    }
+
+    /// Whether there may be such by now, as far as this daemon knows.
+    pub fn is_suspected(&self, volume: VolumeUid) -> bool {
+        self.suspected.lock().unwrap_or_else(PoisonError::into_inner).contains(&volume)
+    }
+
+    /// They were looked for.
+    pub fn clear(&self, volume: VolumeUid) {
+        self.suspected.lock().unwrap_or_else(PoisonError::into_inner).remove(&volume);
     }
 }
 

@@ -84,6 +84,9 @@ pub struct SnapshotRecord {
     pub stored_bytes: u64,
     /// No more blocks are put: what is left is to bring it to the store.
     pub sealed: bool,
+    /// A copy under way: what it is made from and how, so that it may go on after a death. Its map names the builder's key.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub building: Option<String>,
 }
 
 pub const VERSION: u32 = RECORD_VERSION;
@@ -126,6 +129,14 @@ impl<T, E: Into<io::Error>> Context<T> for Result<T, E> {
     }
 }
 
+/// All records of a kind.
+#[derive(Debug, PartialEq, Eq)]
+pub struct Records<I: Ord, R> {
+    pub whole: BTreeMap<I, R>,
+    /// Those that cannot be believed, and why. Their files are never touched: somebody may still make sense of them.
+    pub damaged: BTreeMap<I, String>,
+}
+
 /// The open state directory.
 #[derive(Debug)]
 pub struct Catalogue {
@@ -133,6 +144,8 @@ pub struct Catalogue {
     volumes_dir: PathBuf,
     snapshots_dir: PathBuf,
     removals_dir: PathBuf,
+    /// By the first of the snapshots in it; which others there are is not known.
+    damaged_batches: BTreeMap<SnapshotId, String>,
     _lock: File,
 }
 
@@ -145,10 +158,14 @@ impl Catalogue {
             DirBuilder::new().recursive(true).mode(DIR_MODE).create(dir).context("create", dir)?;
         }
         let lock = lock(&state_dir.join("lock"))?;
-        let catalogue = Self { state_dir: state_dir.to_owned(), volumes_dir, snapshots_dir, removals_dir, _lock: lock };
+        let damaged_batches = BTreeMap::new();
+        let state_dir = state_dir.to_owned();
+        let mut catalogue = Self { state_dir, volumes_dir, snapshots_dir, removals_dir, damaged_batches, _lock: lock };
         catalogue.finish_batches()?;
-        for dir in [&catalogue.volumes_dir, &catalogue.snapshots_dir] {
-            remove_leftovers(dir)?;
+        remove_leftovers(&catalogue.volumes_dir)?;
+        // Data without a record may belong to a record that cannot be read.
+        if catalogue.damaged_batches.is_empty() {
+            remove_leftovers(&catalogue.snapshots_dir)?;
         }
         Ok(catalogue)
     }
@@ -157,21 +174,13 @@ impl Catalogue {
         &self.state_dir
     }
 
-    pub fn volumes(&self) -> Result<BTreeMap<VolumeId, VolumeRecord>, StoreError> {
-        let records: BTreeMap<_, VolumeRecord> = read_all(&self.volumes_dir)?;
-        for (id, record) in &records {
-            check_version(&self.volumes_dir, id, record.version)?;
-            check_size(&self.volumes_dir, id, record.size_bytes)?;
-        }
-        Ok(records)
+    pub fn volumes(&self) -> Result<Records<VolumeId, VolumeRecord>, StoreError> {
+        read_all(&self.volumes_dir, |record: &VolumeRecord| (record.version, record.size_bytes))
     }
 
-    pub fn snapshots(&self) -> Result<BTreeMap<SnapshotId, SnapshotRecord>, StoreError> {
-        let records: BTreeMap<_, SnapshotRecord> = read_all(&self.snapshots_dir)?;
-        for (id, record) in &records {
-            check_version(&self.snapshots_dir, id, record.version)?;
-            check_size(&self.snapshots_dir, id, record.size_bytes)?;
-        }
+    pub fn snapshots(&self) -> Result<Records<SnapshotId, SnapshotRecord>, StoreError> {
+        let mut records = read_all(&self.snapshots_dir, |record: &SnapshotRecord| (record.version, record.size_bytes))?;
+        records.damaged.extend(self.damaged_batches.iter().map(|(id, reason)| (id.clone(), reason.clone())));
         Ok(records)
     }
 
@@ -248,13 +257,25 @@ impl Catalogue {
     }
 
     /// Write the records that a predecessor's end has left unwritten.
-    fn finish_batches(&self) -> Result<(), StoreError> {
+    fn finish_batches(&mut self) -> Result<(), StoreError> {
         for path in paths(&self.snapshots_dir)? {
-            if path.extension() == Some(OsStr::new("batch")) {
-                let bytes = std::fs::read(&path).context("read", &path)?;
-                let records = serde_json::from_slice(&bytes).map_err(|e| StoreError::Record(path.clone(), e))?;
-                tracing::info!(path = %path.display(), "finishing snapshots that are made together");
-                self.write_batch(&path, &records)?;
+            if path.extension() != Some(OsStr::new("batch")) {
+                continue;
+            }
+            let read = std::fs::read(&path).context("read", &path).and_then(|bytes| {
+                serde_json::from_slice::<BTreeMap<SnapshotId, SnapshotRecord>>(&bytes)
+                    .map_err(|e| StoreError::Record(path.clone(), e))
+            });
+            match read {
+                Ok(records) => {
+                    tracing::info!(path = %path.display(), "finishing snapshots that are made together");
+                    self.write_batch(&path, &records)?;
+                }
+                Err(error) => {
+                    let error = anyhow::Error::from(error);
+                    tracing::error!(error = format!("{error:#}"), "damaged, left as it is");
+                    self.damaged_batches.extend(id_of(&path).map(|id| (id, format!("{error:#}"))));
+                }
             }
         }
         Ok(())
@@ -342,35 +363,47 @@ fn paths(dir: &Path) -> Result<Vec<PathBuf>, StoreError> {
     entries.map(|entry| Ok(entry.context("list", dir)?.path())).collect()
 }
 
-fn read_all<I: FromStr + Ord, R: DeserializeOwned>(dir: &Path) -> Result<BTreeMap<I, R>, StoreError> {
-    let mut records = BTreeMap::new();
+fn id_of<I: FromStr>(path: &Path) -> Option<I> {
+    path.file_stem().and_then(OsStr::to_str).and_then(|stem| I::from_str(stem).ok())
+}
+
+/// All records of a directory; `of` says their version and their size.
+fn read_all<I: FromStr + Ord, R: DeserializeOwned>(
+    dir: &Path,
+    of: impl Fn(&R) -> (u32, u64),
+) -> Result<Records<I, R>, StoreError> {
+    let (mut whole, mut damaged) = (BTreeMap::new(), BTreeMap::new());
     for path in paths(dir)? {
-        let id = path.file_stem().and_then(OsStr::to_str).and_then(|stem| I::from_str(stem).ok());
-        let (Some(id), Some("json")) = (id, path.extension().and_then(OsStr::to_str)) else { continue };
-        let len = std::fs::metadata(&path).context("examine", &path)?.len();
-        if len > MAX_RECORD_BYTES {
-            let error = io::Error::new(io::ErrorKind::InvalidData, "far too long for a record");
-            return Err(error).context("read", &path);
+        let (Some(id), Some("json")) = (id_of(&path), path.extension().and_then(OsStr::to_str)) else { continue };
+        let read = read_record(&path).and_then(|record| {
+            let (version, size_bytes) = of(&record);
+            match version {
+                // Sums are made of sizes.
+                RECORD_VERSION if (1..=MAX_VOLUME_SIZE_BYTES).contains(&size_bytes) => Ok(record),
+                RECORD_VERSION => Err(StoreError::Size(path.clone(), size_bytes)),
+                _ => Err(StoreError::Version(path.clone(), version)),
+            }
+        });
+        match read {
+            Ok(record) => drop(whole.insert(id, record)),
+            Err(error) => {
+                let error = anyhow::Error::from(error);
+                tracing::error!(error = format!("{error:#}"), "a damaged record is left as it is");
+                damaged.insert(id, format!("{error:#}"));
+            }
         }
-        let bytes = std::fs::read(&path).context("read", &path)?;
-        records.insert(id, serde_json::from_slice(&bytes).map_err(|e| StoreError::Record(path, e))?);
     }
-    Ok(records)
+    Ok(Records { whole, damaged })
 }
 
-fn check_version(dir: &Path, id: &impl AsRef<str>, version: u32) -> Result<(), StoreError> {
-    if version == RECORD_VERSION {
-        return Ok(());
+fn read_record<R: DeserializeOwned>(path: &Path) -> Result<R, StoreError> {
+    let len = std::fs::metadata(path).context("examine", path)?.len();
+    if len > MAX_RECORD_BYTES {
+        let error = io::Error::new(io::ErrorKind::InvalidData, "far too long for a record");
+        return Err(error).context("read", path);
     }
-    Err(StoreError::Version(dir.join(format!("{}.json", id.as_ref())), version))
-}
-
-/// Sums are made of sizes.
-fn check_size(dir: &Path, id: &impl AsRef<str>, size_bytes: u64) -> Result<(), StoreError> {
-    if (1..=MAX_VOLUME_SIZE_BYTES).contains(&size_bytes) {
-        return Ok(());
-    }
-    Err(StoreError::Size(dir.join(format!("{}.json", id.as_ref())), size_bytes))
+    let bytes = std::fs::read(path).context("read", path)?;
+    serde_json::from_slice(&bytes).map_err(|e| StoreError::Record(path.to_owned(), e))
 }
 
 /// Remove data without a record, and everything temporary.
@@ -406,6 +439,7 @@ mod tests {
             created_unix_s: 7,
             stored_bytes: 0,
             sealed: true,
+            building: None,
         }
     }
 
@@ -416,7 +450,7 @@ mod tests {
             [("snap-a", "vol-a"), ("snap-b", "vol-b")].map(|(id, of)| (id.parse().unwrap(), record(of))).into();
         let catalogue = Catalogue::open(dir.path()).unwrap();
         catalogue.put_new_snapshots(&records).unwrap();
-        assert_eq!(catalogue.snapshots().unwrap(), records);
+        assert_eq!(catalogue.snapshots().unwrap().whole, records);
         // Killed when the first of them was written, with the maps of both there.
         for id in records.keys() {
             catalogue.put_snapshot_map(id, b"map").unwrap();
@@ -426,12 +460,12 @@ mod tests {
         std::fs::remove_file(dir.path().join("snapshots/snap-b.json")).unwrap();
         drop(catalogue);
         let catalogue = Catalogue::open(dir.path()).unwrap();
-        assert_eq!(catalogue.snapshots().unwrap(), records);
+        assert_eq!(catalogue.snapshots().unwrap().whole, records);
         assert!(!batch.exists() && records.keys().all(|id| catalogue.snapshot_map(id).exists()));
         // What is deleted later does not come back.
         catalogue.delete_snapshot(&"snap-a".parse().unwrap()).unwrap();
         drop(catalogue);
-        assert_eq!(Catalogue::open(dir.path()).unwrap().snapshots().unwrap().len(), 1);
+        assert_eq!(Catalogue::open(dir.path()).unwrap().snapshots().unwrap().whole.len(), 1);
     }
 
     #[test]
@@ -443,8 +477,28 @@ mod tests {
         // In the way of the second.
         std::fs::create_dir(dir.path().join("snapshots/snap-b.json.tmp")).unwrap();
         catalogue.put_new_snapshots(&records).unwrap_err();
-        assert_eq!(catalogue.snapshots().unwrap(), BTreeMap::new());
+        assert_eq!(catalogue.snapshots().unwrap().whole, BTreeMap::new());
         drop(catalogue);
-        assert_eq!(Catalogue::open(dir.path()).unwrap().snapshots().unwrap(), BTreeMap::new());
+        assert_eq!(Catalogue::open(dir.path()).unwrap().snapshots().unwrap().whole, BTreeMap::new());
+    }
+
+    #[test]
+    fn a_damaged_batch_costs_nobody_anything() {
+        let dir = tempfile::tempdir().unwrap();
+        let catalogue = Catalogue::open(dir.path()).unwrap();
+        let (other, first): (SnapshotId, SnapshotId) = ("snap-b".parse().unwrap(), "snap-a".parse().unwrap());
+        catalogue.put_snapshot(&"snap-c".parse().unwrap(), &record("vol-c")).unwrap();
+        catalogue.put_snapshot_map(&other, b"map").unwrap();
+        drop(catalogue);
+        let batch = dir.path().join("snapshots/snap-a.batch");
+        std::fs::write(&batch, b"{\"snap-a\": }").unwrap();
+        for _ in 0..2 {
+            let catalogue = Catalogue::open(dir.path()).unwrap();
+            let records = catalogue.snapshots().unwrap();
+            assert_eq!((records.whole.len(), records.damaged.keys().collect()), (1, vec![&first]));
+            assert!(records.damaged[&first].contains("snap-a.batch"), "{records:?}");
+            // It may belong to a snapshot of the batch.
+            assert!(batch.exists() && catalogue.snapshot_map(&other).exists());
+        }
     }
 }

@@ -409,6 +409,8 @@ pub struct ScrubMetrics {
     pub read_bytes: u64,
     /// Known to be damaged now.
     pub damaged_blocks: u64,
+    /// Found damaged in one place and written over from the other, since the daemon started.
+    pub repaired_blocks: u64,
 }
 
 #[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]

@@ -1,11 +1,13 @@
 //! Copies of snapshots, within the store and from those of other regions.
 
-use super::{Daemon, DaemonError, no_snapshot, now_unix_s};
-use crate::backing::Backing;
+use super::removals::{Removal, Subject};
+use super::{Daemon, DaemonError, find_snapshot, now_unix_s};
+use crate::backing::{Backing, Holder, segment_key};
 use crate::catalogue::{Origin, SnapshotRecord, VERSION};
 use crate::engine::format::Checkpoint;
-use crate::keys::KeyError;
+use crate::keys::{KeyError, hex};
 use crate::snapshot::blocks::{self, CopyError};
+use crate::snapshot::build::Builder;
 use crate::snapshot::reader::Reader;
 use crate::snapshot::{self, SnapshotError, StoredSnapshot};
 use crate::volume;
@@ -17,6 +19,9 @@ use std::time::Duration;
 
 /// Between tries to open another region's store.
 const OPEN_RETRY: Duration = Duration::from_secs(5);
+
+/// Counts changes of how copies are laid out.
+const COPY_VERSION: u32 = 1;
 
 /// Another region's store, opened when it is first needed: that it cannot be is no reason not to serve volumes.
 #[derive(Debug)]
@@ -74,6 +79,7 @@ impl Daemon {
             created_unix_s: now_unix_s(),
             stored_bytes: 0,
             sealed: true,
+            building: None,
         };
         let entry = self.entry(record);
         let shown = self.show(&id, &entry);
@@ -87,7 +93,7 @@ impl Daemon {
     fn copied(&self, source: &SnapshotId) -> Result<StoredSnapshot, DaemonError> {
         self.adopt_snapshot(source)?;
         let known = self.lock();
-        let record = &known.snapshots.get(source).ok_or_else(|| no_snapshot(source))?.record;
+        let record = &find_snapshot(&known, source)?.record;
         if record.state != SnapshotState::Completed {
             return Err(DaemonError::InUse(format!("snapshot {source} is not completed yet")));
         }
@@ -136,7 +142,7 @@ impl Daemon {
     }
 
     pub(super) fn build_copy(
-        &self,
+        self: &Arc<Self>,
         id: &SnapshotId,
         source: &SnapshotId,
         record: &SnapshotRecord,
@@ -145,9 +151,8 @@ impl Daemon {
         self.build_from(id, &format!("copy snapshot {source}"), reader, record)
     }
 
-    /// From its beginning, also after an end of the daemon in the middle: what it had brought to our store by then is removed.
     pub(super) fn build_peer_copy(
-        &self,
+        self: &Arc<Self>,
         id: &SnapshotId,
         store: &StoreName,
         source: &SnapshotId,
@@ -166,29 +171,106 @@ impl Daemon {
         self.build_from(id, &what, reader, record)
     }
 
+    /// After a death in the middle it goes on behind what is in our store already.
     fn build_from(
-        &self,
+        self: &Arc<Self>,
         id: &SnapshotId,
         what: &str,
         mut reader: Reader,
         record: &SnapshotRecord,
     ) -> Result<(Checkpoint, StoredSnapshot), DaemonError> {
-        let mut builder = self.builder(id, record.encrypted, None)?;
+        let recipe = recipe(reader.checkpoint());
+        let copied = match self.earlier_builder(id, &recipe, record)? {
+            Some(builder) => match self.copy_with(id, builder, &mut reader, record) {
+                Err(error @ CopyError::Changed) => {
+                    tracing::warn!(snapshot = %id, %error, "the copy begins anew");
+                    None
+                }
+                copied => Some(copied),
+            },
+            None => None,
+        };
+        let copied = match copied {
+            Some(copied) => copied,
+            None => {
+                let builder = self.lasting_builder(id, &recipe, record)?;
+                self.copy_with(id, builder, &mut reader, record)
+            }
+        };
+        let map = copied.map_err(|e| DaemonError::Copy(what.to_owned(), e))?;
+        self.publish_built(id, map, record)
+    }
+
+    /// The builder of a predecessor, if it made the same of the same, with what it brought to the store. Else that is removed.
+    fn earlier_builder(
+        self: &Arc<Self>,
+        id: &SnapshotId,
+        recipe: &str,
+        record: &SnapshotRecord,
+    ) -> Result<Option<Builder>, DaemonError> {
+        let Some(building) = &record.building else { return Ok(None) };
+        let Ok(named) = self.snapshot_map(id) else { return Ok(None) };
+        let wrapped = named.owners.first().and_then(|owner| owner.key.clone());
+        if building != recipe || wrapped.is_some() != record.encrypted {
+            self.remove(Removal { subject: Subject::Builder(named.volume), segments: Vec::new() });
+            return Ok(None);
+        }
+        let key_error = |e| DaemonError::Key(format!("encrypt snapshot {id}"), e);
+        let key = match wrapped {
+            Some(wrapped) => Some((self.node.key.unwrap(named.volume, &wrapped).map_err(key_error)?, wrapped)),
+            None => None,
+        };
+        let backing = &self.node.backing;
+        let stored = self.until_deleted(id, async {
+            let mut stored = Vec::new();
+            for name in self.list_segments(named.volume).await? {
+                let key = segment_key(name);
+                stored.push((name.id, backing.patiently(&key, || backing.store.size(&key)).await?));
+            }
+            Ok(stored)
+        });
+        let stored = stored.map_err(|e| DaemonError::Copy(format!("go on with snapshot {id}"), e))?;
+        tracing::info!(snapshot = %id, segments = stored.len(), "going on with a copy behind what is in the store");
+        let mut builder = Builder::new(backing.clone(), named.volume, Holder::snapshot(id), key, None);
+        builder.resume(stored);
+        Ok(Some(builder))
+    }
+
+    /// A builder that a successor can go on with.
+    fn lasting_builder(&self, id: &SnapshotId, recipe: &str, record: &SnapshotRecord) -> Result<Builder, DaemonError> {
+        let builder = self.builder(id, record.encrypted, None)?;
+        let keep = |e| DaemonError::Record("keep the copy's beginning", e);
+        let mut known = self.lock();
+        // Deleted meanwhile: it will be seen.
+        if let Some(entry) = known.snapshots.get_mut(id) {
+            self.catalogue.put_snapshot_map(id, &builder.beginning().encode()).map_err(keep)?;
+            let building = SnapshotRecord { building: Some(recipe.to_owned()), ..entry.record.clone() };
+            self.catalogue.put_snapshot(id, &building).map_err(keep)?;
+            entry.record = building;
+        }
+        Ok(builder)
+    }
+
+    fn copy_with(
+        &self,
+        id: &SnapshotId,
+        mut builder: Builder,
+        reader: &mut Reader,
+        record: &SnapshotRecord,
+    ) -> Result<Checkpoint, CopyError> {
         let progress = self.lock().snapshots.get(id).map(|entry| entry.progress.clone()).unwrap_or_default();
         let total: u64 = reader.checkpoint().segments.iter().map(|s| u64::from(s.live)).sum();
-        let map = self.until_deleted(id, async {
+        self.until_deleted(id, async {
             let mut done = 0;
-            blocks::copy(&mut builder, &mut reader, record.size_bytes, |blocks| {
+            blocks::copy(&mut builder, reader, record.size_bytes, |blocks| {
                 done += u64::from(blocks);
                 // The last step is the map.
                 let percent = u8::try_from(done.min(total) * 99 / total.max(1)).unwrap_or(99);
                 progress.store(percent, Ordering::Relaxed);
             })
             .await?;
-            Ok(builder.finish().await?)
-        });
-        let map = map.map_err(|e| DaemonError::Copy(what.to_owned(), e))?;
-        self.publish_built(id, map, record)
+            builder.finish().await?.ok_or(CopyError::Changed)
+        })
     }
 
     /// Do it, unless the snapshot that it is for is deleted: a store that is away must not keep it for ever.
@@ -207,6 +289,12 @@ impl Daemon {
             }
         })
     }
+}
+
+/// What a copy is made from, and how: two builders with the same recipe bring the same blocks to the same places.
+fn recipe(source: &Checkpoint) -> String {
+    let digest = ring::digest::digest(&ring::digest::SHA256, &source.encode());
+    format!("{COPY_VERSION}-{}", hex(digest.as_ref()))
 }
 
 impl From<SnapshotError> for CopyError {

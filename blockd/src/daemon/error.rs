@@ -23,6 +23,9 @@ pub enum DaemonError {
     InUse(String),
     #[error("{0}")]
     Invalid(String),
+    /// Of a volume or a snapshot, and what is wrong with it.
+    #[error("the record of {0} is damaged, which is left as it is: {1}")]
+    Damaged(String, String),
     #[error("cannot {0}")]
     Record(&'static str, #[source] RecordError),
     #[error("cannot {0}")]

@@ -3,6 +3,7 @@
 mod copy;
 mod error;
 mod removals;
+mod repair;
 mod scrub;
 mod settle;
 mod snapshots;
@@ -15,21 +16,22 @@ pub use error::DaemonError;
 use crate::backing::{Backing, Holder};
 use crate::catalogue::{Catalogue, SnapshotRecord, VolumeRecord};
 use crate::config::{Config, PeerStore};
-use crate::engine::format::Checkpoint;
+use crate::engine::format::{Checkpoint, VolumeUid};
+use crate::engine::log::SegmentName;
 use crate::export::Export;
-use crate::keys::{NodeKey, unhex};
+use crate::keys::NodeKey;
 use crate::snapshot;
 use crate::snapshot::reader::Reader;
 use crate::status::VolumeStatus;
 use crate::volume::files::VolumeFiles;
 use crate::volume::keeper::Waiters;
-use crate::volume::{Handle, Node, stored_names};
+use crate::volume::{Handle, Node, may_have, stored_names};
 use hive_blockd_api::{
     BLOCK_SIZE_BYTES, MAX_VOLUME_SIZE_BYTES, Metrics, Reply, Request, SnapshotId, SnapshotState, StoreName, VolumeId,
     VolumeMetrics,
 };
 use hive_blockd_store::ChunkCache;
-use std::collections::{BTreeMap, HashMap, HashSet};
+use std::collections::{BTreeMap, BTreeSet, HashMap, HashSet};
 use std::os::unix::fs::DirBuilderExt;
 use std::path::{Path, PathBuf};
 use std::sync::atomic::{AtomicU8, AtomicU64, Ordering};
@@ -76,11 +78,22 @@ struct SnapshotEntry {
     deleted: Arc<Notify>,
 }
 
+/// A snapshot whose record cannot be believed.
+#[derive(Clone, Debug)]
+struct DamagedSnapshot {
+    reason: String,
+    /// The volume that has in its log what the snapshot needs, if it was pending; pinned there under this token.
+    pins: Option<(VolumeUid, u64)>,
+}
+
 /// Everything the daemon knows.
 #[derive(Debug, Default)]
 struct Known {
     volumes: BTreeMap<VolumeId, VolumeRecord>,
     snapshots: BTreeMap<SnapshotId, SnapshotEntry>,
+    /// There are such, but what they are cannot be read: their names are not free, and what they may need stays.
+    damaged_volumes: BTreeMap<VolumeId, String>,
+    damaged_snapshots: BTreeMap<SnapshotId, DamagedSnapshot>,
     open: BTreeMap<VolumeId, Open>,
     /// Kept after an export's end: counters run from the daemon's start.
     statuses: BTreeMap<VolumeId, Arc<VolumeStatus>>,
@@ -163,10 +176,10 @@ impl Daemon {
     fn load(&self) -> anyhow::Result<Vec<removals::Removal>> {
         let mut checkpoints = HashMap::new();
         let (volumes, snapshots) = (self.catalogue.volumes()?, self.catalogue.snapshots()?);
-        for (id, record) in &volumes {
-            let Some(uid) = unhex(&record.uid) else { continue };
+        for id in volumes.whole.keys().chain(volumes.damaged.keys()) {
             match self.files(id).checkpoint() {
                 Ok(checkpoint) => {
+                    let uid = checkpoint.volume;
                     let held = stored_names(&checkpoint).into_iter().chain(self.files(id).dropped());
                     self.node.backing.hold(Holder::volume(uid), held);
                     checkpoints.insert(uid, checkpoint);
@@ -174,22 +187,37 @@ impl Daemon {
                 Err(error) => tracing::error!(volume = %id, %error, "cannot read the volume's checkpoint"),
             }
         }
+        let mut damaged_snapshots = BTreeMap::new();
+        for (id, reason) in snapshots.damaged {
+            // Whatever of it is in the store, and in its volume's log if it was not completed.
+            let map = self.snapshot_map(&id).ok();
+            self.hold_for_snapshot(&id, map.as_ref().map(stored_names).unwrap_or_default(), &checkpoints);
+            let is_pending = |map: &Checkpoint| map.segments.iter().any(|s| s.owner == 0 && !s.uploaded);
+            let pins = map.filter(is_pending).map(|map| (map.volume, self.next_token()));
+            damaged_snapshots.insert(id, DamagedSnapshot { reason, pins });
+        }
+        let snapshots = snapshots.whole;
         for (id, record) in &snapshots {
             if let (SnapshotState::Completed, Ok(map)) = (record.state, self.snapshot_map(id)) {
-                let names = snapshot::names(&map);
-                // A volume need not know that the store has a segment of it.
-                for name in &names {
-                    if checkpoints.get(&name.owner).is_some_and(|volume| removals::may_have(volume, *name)) {
-                        self.node.backing.hold(Holder::volume(name.owner), [*name]);
-                    }
-                }
-                self.node.backing.hold(Holder::snapshot(id), names);
+                self.hold_for_snapshot(id, snapshot::names(&map), &checkpoints);
             }
         }
         let mut known = self.lock();
-        known.volumes = volumes;
+        (known.volumes, known.damaged_volumes) = (volumes.whole, volumes.damaged);
+        known.damaged_snapshots = damaged_snapshots;
         known.snapshots = snapshots.into_iter().map(|(id, record)| (id, self.entry(record))).collect();
         self.load_removals(&mut known, &checkpoints)
+    }
+
+    /// The snapshot needs these segments, which are in the store; `volumes` are those of this node.
+    fn hold_for_snapshot(&self, id: &SnapshotId, names: Vec<SegmentName>, volumes: &HashMap<VolumeUid, Checkpoint>) {
+        // A volume need not know that the store has a segment of it.
+        for name in &names {
+            if volumes.get(&name.owner).is_some_and(|map| may_have(map, *name)) {
+                self.node.backing.hold(Holder::volume(name.owner), [*name]);
+            }
+        }
+        self.node.backing.hold(Holder::snapshot(id), names);
     }
 
     fn serve_attached(self: &Arc<Self>) {
@@ -257,7 +285,8 @@ impl Daemon {
             Request::DescribeVolume { volume_id } => Ok(Reply::Volume(self.describe(&self.lock(), &volume_id)?)),
             Request::ListVolumes => {
                 let known = self.lock();
-                let volumes = known.volumes.keys().map(|id| self.describe(&known, id));
+                let ids: BTreeSet<_> = known.volumes.keys().chain(known.damaged_volumes.keys()).collect();
+                let volumes = ids.into_iter().map(|id| self.describe(&known, id));
                 Ok(Reply::Volumes(volumes.collect::<Result<_, _>>()?))
             }
             Request::RestoreVolume { volume_id } => self.restore_volume(volume_id),
@@ -342,7 +371,25 @@ fn open_cache(path: &Path, capacity_bytes: u64) -> std::io::Result<Arc<ChunkCach
 }
 
 fn find_volume<'a>(known: &'a Known, id: &VolumeId) -> Result<&'a VolumeRecord, DaemonError> {
+    check_volume_record(known, id)?;
     known.volumes.get(id).ok_or_else(|| DaemonError::NotFound(format!("volume {id}")))
+}
+
+/// That the volume is not one whose record is damaged.
+fn check_volume_record(known: &Known, id: &VolumeId) -> Result<(), DaemonError> {
+    let damaged = |reason: &String| Err(DaemonError::Damaged(format!("volume {id}"), reason.clone()));
+    known.damaged_volumes.get(id).map_or(Ok(()), damaged)
+}
+
+fn find_snapshot<'a>(known: &'a Known, id: &SnapshotId) -> Result<&'a SnapshotEntry, DaemonError> {
+    check_snapshot_record(known, id)?;
+    known.snapshots.get(id).ok_or_else(|| no_snapshot(id))
+}
+
+/// That the snapshot is not one whose record is damaged.
+fn check_snapshot_record(known: &Known, id: &SnapshotId) -> Result<(), DaemonError> {
+    let damaged = |found: &DamagedSnapshot| Err(DaemonError::Damaged(format!("snapshot {id}"), found.reason.clone()));
+    known.damaged_snapshots.get(id).map_or(Ok(()), damaged)
 }
 
 fn no_snapshot(id: &SnapshotId) -> DaemonError {

@@ -6,11 +6,11 @@ use crate::backing::{Holder, parse_segment_key, segment_key, segment_prefix};
 use crate::engine::format::{Checkpoint, VolumeUid};
 use crate::engine::log::SegmentName;
 use crate::keys::{hex, unhex};
-use crate::snapshot;
 use crate::volume::manifest::{Manifest, manifest_key, volume_prefix};
+use crate::{snapshot, volume};
 use hive_blockd_api::SnapshotId;
 use hive_blockd_store::StoreError;
-use std::collections::HashMap;
+use std::collections::{HashMap, HashSet};
 use std::sync::Arc;
 
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -89,13 +89,21 @@ impl Daemon {
         volumes: &HashMap<VolumeUid, Checkpoint>,
     ) -> anyhow::Result<Vec<Removal>> {
         let mut removals = Vec::new();
+        // Copies that go on where they were; when they have ended, the removal is forgotten or is carried out.
+        let copies = known.snapshots.iter().filter(|(_, entry)| entry.record.building.is_some());
+        let going_on: HashSet<VolumeUid> =
+            copies.filter_map(|(id, _)| Some(self.snapshot_map(id).ok()?.volume)).collect();
         for (path, bytes) in self.catalogue.removals()? {
-            let Some(mut removal) = Removal::decode(&bytes) else {
+            let decoded = Removal::decode(&bytes);
+            if matches!(&decoded, Some(Removal { subject: Subject::Builder(uid), .. }) if going_on.contains(uid)) {
+                continue;
+            }
+            let Some(mut removal) = decoded else {
                 tracing::error!(path = %path.display(), "not a removal, left as it is");
                 continue;
             };
             // What a volume still has may be on its way to the store again, for another snapshot; it goes with the volume.
-            removal.segments.retain(|name| !volumes.get(&name.owner).is_some_and(|volume| may_have(volume, *name)));
+            removal.segments.retain(|name| !volumes.get(&name.owner).is_some_and(|map| volume::may_have(map, *name)));
             if let Subject::Snapshot(id) = &removal.subject {
                 known.removing.insert(id.clone());
             }
@@ -168,17 +176,11 @@ impl Daemon {
         }
     }
 
-    async fn list_segments(&self, uid: VolumeUid) -> Result<Vec<SegmentName>, StoreError> {
+    pub(super) async fn list_segments(&self, uid: VolumeUid) -> Result<Vec<SegmentName>, StoreError> {
         let (backing, prefix) = (&self.node.backing, segment_prefix(uid));
         let keys = backing.patiently(&prefix, || backing.store.list(&prefix)).await?;
         Ok(keys.iter().filter_map(|key| parse_segment_key(key)).collect())
     }
-}
-
-/// Whether the volume that the checkpoint is of may refer to its own segment.
-pub(super) fn may_have(checkpoint: &Checkpoint, name: SegmentName) -> bool {
-    let known = checkpoint.segments.binary_search_by_key(&name.id.seq, |s| s.id.seq);
-    name.id.seq >= checkpoint.tail.place.seq || known.is_ok_and(|found| checkpoint.segments[found].id == name.id)
 }
 
 #[cfg(test)]

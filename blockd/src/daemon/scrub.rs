@@ -89,6 +89,7 @@ pub(super) struct Scrub {
     state: Mutex<State>,
     read_bytes: AtomicU64,
     segments: AtomicU64,
+    repaired_blocks: AtomicU64,
 }
 
 /// What is known of a volume's or a snapshot's damage.
@@ -111,6 +112,7 @@ impl Scrub {
             state: Mutex::new(state),
             read_bytes: AtomicU64::new(0),
             segments: AtomicU64::new(0),
+            repaired_blocks: AtomicU64::new(0),
         }
     }
 
@@ -134,7 +136,12 @@ impl Scrub {
             segments: self.segments.load(Ordering::Relaxed),
             read_bytes: self.read_bytes.load(Ordering::Relaxed),
             damaged_blocks: state.damage.values().map(|damage| damage.blocks).sum(),
+            repaired_blocks: self.repaired_blocks.load(Ordering::Relaxed),
         }
+    }
+
+    pub(super) fn repaired(&self, blocks: u64) {
+        self.repaired_blocks.fetch_add(blocks, Ordering::Relaxed);
     }
 
     fn found(&self, subject: &Subject) -> Found {
@@ -194,7 +201,7 @@ impl Copy<'_> {
 }
 
 /// Keeps reading slow.
-struct Pace {
+pub(super) struct Pace {
     bytes_per_s: u64,
     next: Instant,
 }
@@ -208,14 +215,14 @@ impl Pace {
 }
 
 /// What a subject needs, and how it is read.
-struct Needs {
-    map: Checkpoint,
-    guards: Arc<Vec<Guard>>,
-    log: Option<PathBuf>,
+pub(super) struct Needs {
+    pub map: Checkpoint,
+    pub guards: Arc<Vec<Guard>>,
+    pub log: Option<PathBuf>,
 }
 
 impl Needs {
-    fn name(&self, segment: &SavedSegment) -> Option<SegmentName> {
+    pub fn name(&self, segment: &SavedSegment) -> Option<SegmentName> {
         let owner = self.map.owners.get(usize::from(segment.owner))?.volume;
         Some(SegmentName { owner, id: segment.id })
     }
@@ -242,7 +249,10 @@ impl Daemon {
     }
 
     /// Off the runtime's threads; None when the daemon ends.
-    async fn off<T: Send + 'static>(self: &Arc<Self>, f: impl FnOnce(&Arc<Self>) -> T + Send + 'static) -> Option<T> {
+    pub(super) async fn off<T: Send + 'static>(
+        self: &Arc<Self>,
+        f: impl FnOnce(&Arc<Self>) -> T + Send + 'static,
+    ) -> Option<T> {
         let daemon = self.clone();
         tokio::task::spawn_blocking(move || f(&daemon)).await.ok()
     }
@@ -351,22 +361,14 @@ impl Daemon {
         pace: &mut Pace,
     ) {
         let Some(name) = needs.name(segment) else { return };
-        let in_log = match (&needs.log, segment.slot) {
-            (Some(log), Some(slot)) => self.scrub_log(subject, needs, segment, (name, log, slot), pace).await,
-            _ => None,
-        };
-        let is_stored = self.node.backing.is_referenced(name);
+        let in_log = self.scrub_log(subject, needs, segment, name, pace).await;
         let copy = Copy { subject, name, in_store: true };
-        let in_store = if !is_stored {
+        let is_known_whole = seen.contains(&name) && !self.scrub.state().damage.contains_key(&copy.key());
+        let in_store = if !self.node.backing.is_referenced(name) {
             None
-        } else if seen.contains(&name) {
-            // Read for another in this pass; if it is damaged, it is so for this one too.
-            let mut state = self.scrub.state();
-            let known = state.damage.get_mut(&copy.key()).map(|damage| {
-                damage.subjects.insert(subject.clone());
-                (damage.blocks, damage.what.clone())
-            });
-            Some(known)
+        } else if is_known_whole {
+            // Read for another in this pass.
+            Some(Verified::Whole)
         } else {
             if seen.len() < MAX_REMEMBERED {
                 seen.insert(name);
@@ -374,11 +376,16 @@ impl Daemon {
             self.scrub_store(subject, needs, segment, name, pace).await
         };
         self.scrub.segments.fetch_add(1, Ordering::Relaxed);
-        let whole = [&in_log, &in_store].into_iter().any(|copy| matches!(copy, Some(None)));
+        let (in_log, in_store) = self.repair(subject, needs, segment, (in_log, in_store), pace).await;
+        let whole = [&in_log, &in_store].into_iter().any(|copy| matches!(copy, Some(Verified::Whole)));
         for (in_store, found) in [(false, in_log), (true, in_store)] {
-            let Some(bad) = found else { continue };
+            let Some(verified) = found else { continue };
             let copy = Copy { subject, name, in_store };
-            let bad = bad.map(|(blocks, what)| (blocks, what, !whole));
+            let what = match in_store {
+                false => format!("segment {} of the log", segment.id.seq),
+                true => format!("{} in the store", crate::backing::segment_key(name)),
+            };
+            let bad = tell(&verified, segment, &what).map(|(blocks, what)| (blocks, what, !whole));
             let text = bad.clone();
             if self.scrub.note(&copy, bad) {
                 match text {
@@ -389,15 +396,16 @@ impl Daemon {
         }
     }
 
-    /// Whether the copy in the log is damaged; None if there is none any more.
-    async fn scrub_log(
+    /// How the copy in the log is; None if there is none, or none any more.
+    pub(super) async fn scrub_log(
         self: &Arc<Self>,
         subject: &Subject,
         needs: &Needs,
         segment: &SavedSegment,
-        (name, log, slot): (SegmentName, &PathBuf, u32),
+        name: SegmentName,
         pace: &mut Pace,
-    ) -> Option<Option<(u64, String)>> {
+    ) -> Option<Verified> {
+        let (Some(log), Some(slot)) = (&needs.log, segment.slot) else { return None };
         let mut bytes = Vec::with_capacity(usize::from(segment.end) * BLOCK_BYTES);
         let mut block = 0;
         while block < segment.end {
@@ -418,7 +426,7 @@ impl Daemon {
         let verified =
             self.off(move |_| guards.get(owner).map(|guard| verify_segment(&mut bytes, name, guard))).await??;
         if verified == Verified::Whole {
-            return Some(None);
+            return Some(verified);
         }
         // The place may be used for something else by now: once more, while nothing is freed.
         let (of, guards, id) = (subject.clone(), needs.guards.clone(), segment.id);
@@ -436,26 +444,24 @@ impl Daemon {
                 Ok(guards.get(owner).map(verify))
             })
         });
-        let verified = match again.await? {
-            Ok(Some(verified)) => verified,
-            Ok(None) => return None,
+        match again.await? {
+            Ok(verified) => verified,
             Err(error) => {
                 tracing::warn!(%subject, error = ?error, "what seems to be damaged cannot be read again");
-                verified
+                Some(verified)
             }
-        };
-        Some(tell(&verified, segment, &format!("segment {} of the log", segment.id.seq)))
+        }
     }
 
-    /// Whether the copy in the store is damaged; None if that cannot be told.
-    async fn scrub_store(
+    /// How the copy in the store is; None if that cannot be told.
+    pub(super) async fn scrub_store(
         self: &Arc<Self>,
         subject: &Subject,
         needs: &Needs,
         segment: &SavedSegment,
         name: SegmentName,
         pace: &mut Pace,
-    ) -> Option<Option<(u64, String)>> {
+    ) -> Option<Verified> {
         let what = format!("{} in the store", crate::backing::segment_key(name));
         let mut found = None;
         // Twice, if it is not whole: the way here damages things too.
@@ -473,8 +479,9 @@ impl Daemon {
                     return None;
                 }
             };
-            found = Some(tell(&verified, segment, &what));
-            if verified == Verified::Whole {
+            let is_whole = verified == Verified::Whole;
+            found = Some(verified);
+            if is_whole {
                 return found;
             }
         }
@@ -485,7 +492,12 @@ impl Daemon {
     }
 
     /// From the store itself, not from the cache.
-    async fn read_stored(&self, name: SegmentName, len: u64, pace: &mut Pace) -> Result<Vec<u8>, StoreError> {
+    pub(super) async fn read_stored(
+        &self,
+        name: SegmentName,
+        len: u64,
+        pace: &mut Pace,
+    ) -> Result<Vec<u8>, StoreError> {
         let (backing, key) = (&self.node.backing, crate::backing::segment_key(name));
         let mut bytes = Vec::with_capacity(usize::try_from(len.min(SEGMENT_BYTES)).unwrap_or(0));
         let mut at = 0;

@@ -2,17 +2,20 @@
 
 use super::removals::{Removal, Subject};
 use super::volumes::Shared;
-use super::{Daemon, DaemonError, Known, SnapshotEntry, check_size, find_volume, no_snapshot, now_unix_s};
+use super::{
+    Daemon, DaemonError, Known, SnapshotEntry, check_size, check_snapshot_record, find_snapshot, find_volume,
+    no_snapshot, now_unix_s,
+};
 use crate::backing::Holder;
 use crate::catalogue::{Origin, SnapshotRecord, VERSION};
 use crate::engine::format::Checkpoint;
 use crate::engine::log::Event;
 use crate::keys::random;
-use crate::snapshot::blocks;
+use crate::snapshot::blocks::{self, CopyError};
 use crate::snapshot::build::Builder;
 use crate::snapshot::pack::Live;
 use crate::snapshot::reader::Reader;
-use crate::snapshot::{self, StoredSnapshot};
+use crate::snapshot::{self, SnapshotError, StoredSnapshot};
 use crate::volume::Handle;
 use hive_blockd_api::{
     BLOCK_SIZE_BYTES, MAX_SNAPSHOT_VOLUMES, NewSnapshot, Reply, Snapshot, SnapshotId, SnapshotState, VolumeId,
@@ -24,6 +27,7 @@ use std::path::Path;
 use std::sync::Arc;
 use std::sync::atomic::Ordering;
 use std::time::Duration;
+use tokio::sync::Notify;
 
 /// How long writes to several volumes may be held for one instant, and how long a cut may take to become durable.
 const HOLD_TIMEOUT: Duration = Duration::from_secs(2);
@@ -48,12 +52,27 @@ impl Daemon {
 
     pub(super) fn describe_snapshot(&self, id: &SnapshotId) -> Result<Reply, DaemonError> {
         let known = self.lock();
-        let entry = known.snapshots.get(id).ok_or_else(|| no_snapshot(id))?;
+        let entry = find_snapshot(&known, id)?;
         Ok(Reply::Snapshot(self.show(id, entry)))
     }
 
     pub(super) fn list_snapshots(&self) -> Reply {
-        Reply::Snapshots(self.lock().snapshots.iter().map(|(id, entry)| self.show(id, entry)).collect())
+        let known = self.lock();
+        let mut shown: Vec<Snapshot> = known.snapshots.iter().map(|(id, entry)| self.show(id, entry)).collect();
+        shown.extend(known.damaged_snapshots.iter().map(|(id, damaged)| Snapshot {
+            snapshot_id: id.clone(),
+            state: SnapshotState::Error,
+            fault: Some(format!("its record is damaged: {}", damaged.reason)),
+            progress_percent: 0,
+            size_bytes: 0,
+            volume_id: None,
+            encrypted: false,
+            created_unix_s: 0,
+            stored_bytes: 0,
+            damaged_blocks: 0,
+        }));
+        shown.sort_by(|a, b| a.snapshot_id.cmp(&b.snapshot_id));
+        Reply::Snapshots(shown)
     }
 
     /// Whether the snapshot exists already, made in the same way.
@@ -63,6 +82,7 @@ impl Daemon {
         id: &SnapshotId,
         origin: &Origin,
     ) -> Result<Option<Snapshot>, DaemonError> {
+        check_snapshot_record(known, id)?;
         match known.snapshots.get(id) {
             None if known.removing.contains(id) => {
                 Err(DaemonError::InUse(format!("a deleted snapshot {id} is still being removed from the store")))
@@ -155,6 +175,7 @@ impl Daemon {
                 created_unix_s,
                 stored_bytes: 0,
                 sealed: true,
+                building: None,
             };
             records.insert(new.snapshot_id.clone(), record);
         }
@@ -284,15 +305,25 @@ impl Daemon {
     ) -> Result<(Checkpoint, StoredSnapshot), DaemonError> {
         let map = self.snapshot_map(id)?;
         let keeper = self.handle_of(volume).map(|handle| handle.keeper);
-        let progress = self.lock().snapshots.get(id).map(|entry| entry.progress.clone()).unwrap_or_default();
         let (backing, log) = (&self.node.backing, self.files(volume).log_path());
+        let failed = |e| DaemonError::Snapshot(format!("complete snapshot {id}"), e);
+        let Some((progress, deleted)) =
+            self.lock().snapshots.get(id).map(|entry| (entry.progress.clone(), entry.deleted.clone()))
+        else {
+            return Err(failed(SnapshotError::Deleted));
+        };
+        // Only read: may end anywhere.
+        let live = self.until_deleted(id, async { Ok(self.live_of(id, volume, &map, &log).await) });
+        let live = live.map_err(|_| failed(SnapshotError::Deleted))?;
         let done = self.node.runtime.block_on(async {
-            let live = self.live_of(id, volume, &map, &log).await;
-            let map = snapshot::upload(backing, id, &map, &log, &live, keeper, &progress).await?;
-            let about = snapshot::publish(backing, id, &map, Self::about(record)).await?;
+            let map = snapshot::upload(backing, id, &map, &log, &live, keeper, &progress, &deleted).await?;
+            let about = snapshot::publish(backing, id, &map, Self::about(record), &deleted).await?;
             Ok((map, about))
         });
-        done.map_err(|e| DaemonError::Snapshot(format!("complete snapshot {id}"), e))
+        if matches!(done, Err(SnapshotError::Deleted)) {
+            self.files(volume).forget_ended();
+        }
+        done.map_err(failed)
     }
 
     /// What has to be uploaded of the volume's segments, as far as it is known; nothing is known of a volume all of which is uploaded.
@@ -341,12 +372,18 @@ impl Daemon {
             Ok((map, about)) => self.catalogue.put_snapshot_map(id, &map.encode()).map(|()| SnapshotRecord {
                 state: SnapshotState::Completed,
                 stored_bytes: about.stored_bytes,
+                building: None,
                 ..record.clone()
             }),
             Err(error) => {
                 let Reply::Error { message, .. } = error.into() else { return };
                 tracing::error!(snapshot = %id, message, "snapshot failed");
-                Ok(SnapshotRecord { state: SnapshotState::Error, fault: Some(message), ..record.clone() })
+                Ok(SnapshotRecord {
+                    state: SnapshotState::Error,
+                    fault: Some(message),
+                    building: None,
+                    ..record.clone()
+                })
             }
         };
         let mut known = self.lock();
@@ -382,9 +419,11 @@ impl Daemon {
 
     pub(super) fn delete_snapshot(self: &Arc<Self>, id: &SnapshotId) -> Result<Reply, DaemonError> {
         let mut known = self.lock();
+        check_snapshot_record(&known, id)?;
         let Some(entry) = known.snapshots.get(id) else { return Ok(Reply::Done) };
         let (under_way, token, volume) = (entry.under_way, entry.token, entry.record.volume_id.clone());
         let deleted = entry.deleted.clone();
+        let builder = entry.record.building.as_ref().and_then(|_| self.snapshot_map(id).ok()).map(|map| map.volume);
         let segments =
             self.snapshot_map(id).map_or_else(|_| Vec::new(), |map| snapshot::names(&snapshot::stripped(&map)));
         let removal = Removal { subject: Subject::Snapshot(id.clone()), segments };
@@ -402,6 +441,8 @@ impl Daemon {
         // Else whoever brings it to its end removes it.
         if !under_way {
             self.remove(removal);
+            let left = builder.map(|uid| Removal { subject: Subject::Builder(uid), segments: Vec::new() });
+            left.into_iter().for_each(|left| self.remove(left));
         }
         Ok(Reply::Done)
     }
@@ -410,6 +451,7 @@ impl Daemon {
     pub(super) fn adopt_snapshot(&self, id: &SnapshotId) -> Result<(), DaemonError> {
         {
             let known = self.lock();
+            check_snapshot_record(&known, id)?;
             if known.snapshots.contains_key(id) {
                 return Ok(());
             }
@@ -442,6 +484,7 @@ impl Daemon {
             created_unix_s: about.created_unix_s,
             stored_bytes: about.stored_bytes,
             sealed: true,
+            building: None,
         };
         let entry = self.entry(record);
         self.remember(&mut known, id, entry)
@@ -491,10 +534,11 @@ impl Daemon {
             created_unix_s: now_unix_s(),
             stored_bytes: 0,
             sealed: true,
+            building: None,
         };
         let map = self.node.runtime.block_on(async {
             blocks::import(&mut builder, None, &file, size_bytes).await?;
-            Ok(builder.finish().await?)
+            builder.finish().await?.ok_or(CopyError::Changed)
         });
         let map = map.map_err(|e| DaemonError::Copy(format!("import {}", path.display()), e))?;
         let mut known = self.lock();
@@ -504,8 +548,13 @@ impl Daemon {
         // However long the store is away, others go on; the name is ours by now.
         known.publishing.insert(id.clone());
         drop(known);
-        let published =
-            self.node.runtime.block_on(snapshot::publish(&self.node.backing, &id, &map, Self::about(&record)));
+        let published = self.node.runtime.block_on(snapshot::publish(
+            &self.node.backing,
+            &id,
+            &map,
+            Self::about(&record),
+            &Notify::new(),
+        ));
         let mut known = self.lock();
         known.publishing.remove(&id);
         let about = published.map_err(|e| DaemonError::Snapshot(format!("complete snapshot {id}"), e))?;
@@ -527,7 +576,13 @@ impl Daemon {
         let map = snapshot::stripped(&map);
         let backing = &self.node.backing;
         backing.hold(Holder::snapshot(id), snapshot::names(&map));
-        let about = self.node.runtime.block_on(snapshot::publish(backing, id, &map, Self::about(record)));
+        let deleted = self.lock().snapshots.get(id).map(|entry| entry.deleted.clone());
+        let about = match deleted {
+            Some(deleted) => {
+                self.node.runtime.block_on(snapshot::publish(backing, id, &map, Self::about(record), &deleted))
+            }
+            None => Err(SnapshotError::Deleted),
+        };
         Ok((map, about.map_err(|e| DaemonError::Snapshot(format!("complete snapshot {id}"), e))?))
     }
 

@@ -1,6 +1,6 @@
 //! Blocks of snapshots, checks and exports: everything that reads or writes data on behalf of the API.
 
-use super::{Daemon, DaemonError, check_size, find_volume, no_snapshot, now_unix_s};
+use super::{Daemon, DaemonError, check_size, find_snapshot, find_volume, no_snapshot, now_unix_s};
 use crate::catalogue::{Origin, SnapshotRecord, VERSION};
 use crate::engine::format::Checkpoint;
 use crate::engine::log::Event;
@@ -26,7 +26,7 @@ impl Daemon {
         self.adopt_snapshot(id)?;
         let size_bytes = {
             let known = self.lock();
-            let record = &known.snapshots.get(id).ok_or_else(|| no_snapshot(id))?.record;
+            let record = &find_snapshot(&known, id)?.record;
             if record.state != SnapshotState::Completed {
                 return Err(DaemonError::InUse(format!("snapshot {id} is not completed yet")));
             }
@@ -107,7 +107,7 @@ impl Daemon {
         self.existing(&known, &id, &Origin::Blocks(parent.clone()))?;
         let mut encrypted = encrypted;
         if let Some(parent) = &parent {
-            let record = &known.snapshots.get(parent).ok_or_else(|| no_snapshot(parent))?.record;
+            let record = &find_snapshot(&known, parent)?.record;
             if record.state != SnapshotState::Completed {
                 return Err(DaemonError::InUse(format!("snapshot {parent} is not completed yet")));
             }
@@ -133,6 +133,7 @@ impl Daemon {
             created_unix_s: now_unix_s(),
             stored_bytes: 0,
             sealed: false,
+            building: None,
         };
         let recorded = self.catalogue.put_snapshot(&id, &record);
         recorded.map_err(|e| DaemonError::Record("record the snapshot", e))?;
@@ -145,7 +146,7 @@ impl Daemon {
     /// The size of a snapshot that blocks may be put to.
     fn started(&self, id: &SnapshotId) -> Result<u64, DaemonError> {
         let known = self.lock();
-        let record = &known.snapshots.get(id).ok_or_else(|| no_snapshot(id))?.record;
+        let record = &find_snapshot(&known, id)?.record;
         match record.origin {
             Origin::Blocks(_) if !record.sealed => Ok(record.size_bytes),
             _ => Err(DaemonError::Invalid(format!("snapshot {id} takes no blocks any more"))),
@@ -174,6 +175,7 @@ impl Daemon {
     pub(super) fn complete_snapshot(self: &Arc<Self>, id: &SnapshotId) -> Result<Reply, DaemonError> {
         {
             let mut known = self.lock();
+            find_snapshot(&known, id)?;
             let entry = known.snapshots.get_mut(id).ok_or_else(|| no_snapshot(id))?;
             if !matches!(entry.record.origin, Origin::Blocks(_)) {
                 return Err(DaemonError::Invalid(format!("snapshot {id} was not started to be written by blocks")));
@@ -204,7 +206,7 @@ impl Daemon {
         let mut builder = self.builder(id, record.encrypted, map)?;
         let map = self.until_deleted(id, async {
             blocks::import(&mut builder, base.as_mut(), &file, record.size_bytes).await?;
-            Ok(builder.finish().await?)
+            builder.finish().await?.ok_or(blocks::CopyError::Changed)
         });
         let map = map.map_err(|e| DaemonError::Copy(format!("complete snapshot {id}"), e))?;
         self.publish_built(id, map, record)

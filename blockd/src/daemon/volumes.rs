@@ -1,7 +1,7 @@
 //! Volumes: made, shown, changed, attached.
 
 use super::removals::{Removal, Subject};
-use super::{Daemon, DaemonError, Known, Open, check_size, find_volume, no_snapshot};
+use super::{Daemon, DaemonError, Known, Open, check_size, check_volume_record, find_snapshot, find_volume};
 use crate::backing::Holder;
 use crate::catalogue::{Attachment, VERSION, VolumeRecord};
 use crate::engine::format::Checkpoint;
@@ -28,6 +28,9 @@ const UPLOAD_TIME: Duration = Duration::from_secs(2);
 
 impl Daemon {
     pub(super) fn describe(&self, known: &Known, id: &VolumeId) -> Result<Volume, DaemonError> {
+        if let Some(reason) = known.damaged_volumes.get(id) {
+            return Ok(self.describe_damaged(id, reason));
+        }
         let record = find_volume(known, id)?;
         let export = known.open.get(id).map(|open| &open.export);
         let status = export.and_then(|_| known.statuses.get(id));
@@ -71,6 +74,25 @@ impl Daemon {
         })
     }
 
+    /// A volume whose record cannot be read.
+    fn describe_damaged(&self, id: &VolumeId, reason: &str) -> Volume {
+        Volume {
+            volume_id: id.clone(),
+            size_bytes: 0,
+            snapshot_id: None,
+            encrypted: false,
+            limits: Limits::default(),
+            socket: None,
+            connected: false,
+            health: VolumeHealth::Impaired,
+            fault: Some(format!("its record is damaged: {reason}")),
+            damaged_blocks: 0,
+            dirty_bytes: 0,
+            rpo_seconds: 0,
+            allocated_bytes: self.catalogue.allocated_bytes(id).unwrap_or(0),
+        }
+    }
+
     pub(super) fn create_volume(
         &self,
         id: VolumeId,
@@ -85,6 +107,7 @@ impl Daemon {
             self.adopt_snapshot(snapshot_id)?;
         }
         let mut known = self.lock();
+        check_volume_record(&known, &id)?;
         if let Some(record) = known.volumes.get(&id) {
             let same = record.created_size_bytes == size && record.snapshot_id == snapshot_id;
             if !same || (encrypted && !record.encrypted) {
@@ -131,7 +154,7 @@ impl Daemon {
 
     /// The map of a completed snapshot that fits into `size`, and whether it is encrypted.
     fn completed(&self, known: &Known, id: &SnapshotId, size: u64) -> Result<(Checkpoint, bool), DaemonError> {
-        let entry = known.snapshots.get(id).ok_or_else(|| no_snapshot(id))?;
+        let entry = find_snapshot(known, id)?;
         if entry.record.state != SnapshotState::Completed {
             return Err(DaemonError::InUse(format!("snapshot {id} is not completed yet")));
         }
@@ -146,6 +169,7 @@ impl Daemon {
 
     pub(super) fn delete_volume(self: &Arc<Self>, id: &VolumeId) -> Result<Reply, DaemonError> {
         let mut known = self.lock();
+        check_volume_record(&known, id)?;
         let Some(record) = known.volumes.get(id) else { return Ok(Reply::Done) };
         if record.attachment.is_some() {
             return Err(DaemonError::InUse(format!("volume {id} is attached")));
@@ -157,6 +181,10 @@ impl Daemon {
             return Err(DaemonError::InUse(format!("snapshot {snapshot} of volume {id} is not completed yet")));
         }
         let uid = unhex(&record.uid);
+        let pins = |found: &super::DamagedSnapshot| found.pins.is_some_and(|(pinned, _)| Some(pinned) == uid);
+        if let Some((snapshot, _)) = known.damaged_snapshots.iter().find(|(_, found)| pins(found)) {
+            return Err(DaemonError::InUse(format!("snapshot {snapshot} of volume {id} has a damaged record")));
+        }
         // Being settled.
         if let Some(open) = known.open.remove(id) {
             open.export.stop().map_err(|e| DaemonError::Stop(id.clone(), e))?;
@@ -191,6 +219,7 @@ impl Daemon {
     /// Rebuild a volume of a lost node from what it had uploaded.
     pub(super) fn restore_volume(&self, id: VolumeId) -> Result<Reply, DaemonError> {
         let mut known = self.lock();
+        check_volume_record(&known, &id)?;
         if known.volumes.contains_key(&id) {
             return Err(DaemonError::Exists(format!("volume {id}")));
         }
@@ -313,6 +342,7 @@ impl Daemon {
         {
             let known = self.lock();
             alone.volumes.insert(id.clone(), find_volume(&known, id)?.clone());
+            alone.damaged_snapshots.clone_from(&known.damaged_snapshots);
             for (snapshot, entry) in &known.snapshots {
                 let (record, token) = (entry.record.clone(), entry.token);
                 let (progress, deleted) = (entry.progress.clone(), entry.deleted.clone());
@@ -333,11 +363,15 @@ impl Daemon {
         if let Some(socket) = socket.as_ref().filter(|socket| socket.as_os_str().len() > MAX_SOCKET_PATH_BYTES) {
             return Err(DaemonError::Invalid(format!("{} is too long for a socket", socket.display())));
         }
+        let uid = unhex(&record.uid);
+        let pinned = |found: &super::DamagedSnapshot| found.pins.filter(|(of, _)| Some(*of) == uid);
+        let damaged = known.damaged_snapshots.values().filter_map(pinned).map(|(_, token)| token);
         let pins = known
             .snapshots
             .values()
             .filter(|e| e.record.state == SnapshotState::Pending && e.record.volume_id.as_ref() == Some(id))
             .map(|entry| entry.token)
+            .chain(damaged)
             .chain(known.reading.iter().filter(|(volume, _)| volume == id).map(|(_, token)| *token))
             .collect();
         let open_error = |e| DaemonError::Open(id.clone(), e);

@@ -32,6 +32,8 @@ pub enum CopyError {
     Source(#[source] Box<super::SnapshotError>),
     #[error("it was deleted meanwhile")]
     Deleted,
+    #[error("what an earlier try has brought to the store is something else")]
+    Changed,
 }
 
 fn holds_data(leaf: &Leaf, unit: u32) -> bool {
@@ -128,37 +130,26 @@ fn same_home(first: &Reader, second: &Reader, index: u32) -> Result<bool, ReadEr
     }
 }
 
-/// Blocks of the volume in runs of the same leaf that hold data, with their bytes.
-async fn each_run<E: From<ReadError>>(
-    reader: &mut Reader,
-    size_bytes: u64,
-    mut f: impl AsyncFnMut(u32, &[u8]) -> Result<(), E>,
-) -> Result<(), E> {
+/// Blocks of one leaf that hold data, in runs of so many from each on.
+async fn runs_of(reader: &mut Reader, index: u32, size_bytes: u64) -> Result<Vec<(u32, u32)>, ReadError> {
     let size_blocks = size_bytes.div_ceil(BLOCK_BYTES as u64);
-    for index in reader.leaves() {
-        let Some(leaf) = reader.leaf(index).await? else { continue };
-        let mut runs = Vec::new();
-        leaf.each_run(|run| runs.push(run));
-        for run in runs {
-            let lba = index * LEAF_BLOCKS + u32::from(run.start);
-            if u64::from(lba) + u64::from(run.len) > size_blocks {
-                continue;
-            }
-            let bytes = reader.read(lba, u32::from(run.len)).await?;
-            f(lba, &bytes).await?;
-        }
+    let mut runs = Vec::new();
+    if let Some(leaf) = reader.leaf(index).await? {
+        leaf.each_run(|run| runs.push((index * LEAF_BLOCKS + u32::from(run.start), u32::from(run.len))));
     }
-    Ok(())
+    runs.retain(|(lba, blocks)| u64::from(*lba) + u64::from(*blocks) <= size_blocks);
+    Ok(runs)
 }
 
 /// Write everything to `file`, which is empty.
 pub async fn export(reader: &mut Reader, size_bytes: u64, file: &File) -> Result<(), CopyError> {
     file.set_len(size_bytes)?;
-    each_run(reader, size_bytes, async |lba, bytes: &[u8]| {
-        file.write_all_at(bytes, u64::from(lba) * BLOCK_BYTES as u64)?;
-        Ok::<_, CopyError>(())
-    })
-    .await?;
+    for index in reader.leaves() {
+        for (lba, blocks) in runs_of(reader, index, size_bytes).await? {
+            let bytes = reader.read(lba, blocks).await?;
+            file.write_all_at(&bytes, u64::from(lba) * BLOCK_BYTES as u64)?;
+        }
+    }
     file.sync_all()?;
     Ok(())
 }
@@ -276,19 +267,24 @@ fn read_to_end_at(file: &File, bytes: &mut [u8], offset: u64) -> io::Result<()> 
     Ok(())
 }
 
-/// Copy everything that a reader sees; `progress` is told of blocks that are copied.
+/// Copy everything that a reader sees; `progress` is told of blocks that are copied. What the builder has in the store already is not
+/// read.
 pub async fn copy(
     builder: &mut Builder,
     reader: &mut Reader,
     size_bytes: u64,
     mut progress: impl FnMut(u32),
 ) -> Result<(), CopyError> {
-    each_run(reader, size_bytes, async |lba, bytes: &[u8]| {
-        for (i, block) in bytes.chunks_exact(BLOCK_BYTES).enumerate() {
-            builder.push(lba + i as u32, block).await?;
+    for index in reader.leaves() {
+        for (lba, blocks) in runs_of(reader, index, size_bytes).await? {
+            let skipped = builder.skip(lba, blocks).await?;
+            let (lba, blocks) = (lba + skipped, blocks - skipped);
+            let bytes = if blocks > 0 { reader.read(lba, blocks).await? } else { Vec::new() };
+            for (i, block) in bytes.chunks_exact(BLOCK_BYTES).enumerate() {
+                builder.push(lba + i as u32, block).await?;
+            }
+            progress(skipped + blocks);
         }
-        progress((bytes.len() / BLOCK_BYTES) as u32);
-        Ok::<_, CopyError>(())
-    })
-    .await
+    }
+    Ok(())
 }

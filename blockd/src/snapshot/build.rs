@@ -3,9 +3,9 @@
 use crate::backing::{Backing, Holder, segment_key};
 use crate::engine::check::{Guard, Identity, SegmentId};
 use crate::engine::format::{
-    BLOCK_BYTES, Checkpoint, Extent, ExtentKind, FRONT_BLOCKS, GroupHeader, Home, INDEX_AT, INDEX_BLOCKS, Index,
-    MAX_GROUP_BLOCKS, Owner, Place, SEGMENT_BLOCKS, SavedSegment, SegmentHeader, Tail, VolumeUid, WrappedKey,
-    encode_leaf,
+    BLOCK_BYTES, Checkpoint, Contents, Extent, ExtentKind, FRONT_BLOCKS, GroupHeader, Home, INDEX_AT, INDEX_BLOCKS,
+    Index, MAX_GROUP_BLOCKS, Owner, Place, SEGMENT_BLOCKS, SavedSegment, SegmentHeader, Tail, VolumeUid, Witness,
+    WrappedKey, encode_leaf,
 };
 use crate::engine::format::{EXTENT_BYTES, MAX_EXTENT_BYTES_OF_HEADER};
 use crate::engine::log::{SegmentName, add_to_index};
@@ -31,6 +31,11 @@ pub struct Builder {
     leaves: BTreeMap<u32, Leaf>,
     /// Blocks that segments of the base lost.
     displaced: BTreeMap<u32, u32>,
+    /// Segments that an earlier builder of the very same brought to the store, and their blocks: what is put into them is put there
+    /// already.
+    stored: BTreeMap<SegmentId, u64>,
+    /// Those were of the size that they had to be of, so far.
+    is_same: bool,
 }
 
 /// The segment being filled.
@@ -43,13 +48,24 @@ struct Current {
     /// First block of the group being gathered.
     group_at: u16,
     live: u16,
+    /// It is in the store already: only where its blocks lie matters.
+    is_stored: bool,
 }
 
 impl Current {
-    fn new(uid: VolumeUid, id: SegmentId, sealed: bool) -> Self {
+    fn new(uid: VolumeUid, id: SegmentId, sealed: bool, is_stored: bool) -> Self {
         let bytes = vec![0; usize::from(FRONT_BLOCKS + 1) * BLOCK_BYTES];
         let index = Index::new(uid, id, sealed);
-        Self { id, bytes, index, extents: Vec::new(), identities: Vec::new(), group_at: FRONT_BLOCKS, live: 0 }
+        Self {
+            id,
+            bytes,
+            index,
+            extents: Vec::new(),
+            identities: Vec::new(),
+            group_at: FRONT_BLOCKS,
+            live: 0,
+            is_stored,
+        }
     }
 
     /// Where the next block would lie.
@@ -83,7 +99,9 @@ impl Current {
             _ => self.extents.push(Extent { kind, start, blocks: 1 }),
         }
         self.identities.push(identity);
-        self.bytes.extend_from_slice(block);
+        if !self.is_stored {
+            self.bytes.extend_from_slice(block);
+        }
         at
     }
 
@@ -91,19 +109,21 @@ impl Current {
         if self.identities.is_empty() {
             return;
         }
+        if self.is_stored {
+            self.group_at = self.next();
+            self.extents.clear();
+            self.identities.clear();
+            return;
+        }
         let start = usize::from(self.group_at) * BLOCK_BYTES;
         let (header, payload) = self.bytes[start..].split_at_mut(BLOCK_BYTES);
         let checks = payload.chunks_exact_mut(BLOCK_BYTES).zip(&self.identities).zip(self.group_at + 1..);
         let checks = checks.map(|((block, identity), at)| guard.protect(self.id, at, *identity, block)).collect();
-        let group = GroupHeader {
-            volume: uid,
-            segment: self.id,
-            position: self.group_at,
-            extents: std::mem::take(&mut self.extents),
-            checks,
-        };
+        let contents = Contents { extents: std::mem::take(&mut self.extents), checks };
+        let segment = segment_header(uid, self.id);
+        let group = GroupHeader { segment, position: self.group_at, contents, previous: None };
         group.encode(guard.is_sealed(), header);
-        add_to_index(&mut self.index, &group);
+        add_to_index(&mut self.index, group.position, &group.contents);
         self.identities.clear();
         self.group_at = self.index.end;
         self.bytes.resize(self.bytes.len() + BLOCK_BYTES, 0);
@@ -113,18 +133,17 @@ impl Current {
     fn finish(mut self, uid: VolumeUid, guard: &Guard) -> Vec<u8> {
         self.close_group(uid, guard);
         self.bytes.truncate(usize::from(self.index.end) * BLOCK_BYTES);
-        let header = SegmentHeader {
-            volume: uid,
-            segment: self.id,
-            next_slot: 0,
-            previous_end: FRONT_BLOCKS,
-            synced_through: 0,
-        };
-        header.encode(&mut self.bytes[..BLOCK_BYTES]);
+        segment_header(uid, self.id).encode(&mut self.bytes[..BLOCK_BYTES]);
         let front = usize::from(INDEX_AT) * BLOCK_BYTES;
         self.index.encode(&mut self.bytes[front..front + usize::from(INDEX_BLOCKS) * BLOCK_BYTES]);
         self.bytes
     }
+}
+
+/// Nothing is ever found through it: what a builder makes is complete when it is stored.
+fn segment_header(volume: VolumeUid, segment: SegmentId) -> SegmentHeader {
+    let (previous_end, witness) = (FRONT_BLOCKS, Witness::NONE);
+    SegmentHeader { volume, segment, next_slot: 0, previous_end, synced_through: 0, witness }
 }
 
 impl Builder {
@@ -150,7 +169,32 @@ impl Builder {
             current: None,
             leaves: BTreeMap::new(),
             displaced: BTreeMap::new(),
+            stored: BTreeMap::new(),
+            is_same: true,
         }
+    }
+
+    /// What another builder needs to know to go on with this one.
+    pub fn beginning(&self) -> Checkpoint {
+        Checkpoint::empty(self.uid, self.owner.key.clone())
+    }
+
+    /// Go on where an earlier builder, under this very name and key and for the very same blocks, was when it died: it has brought these
+    /// segments, of so many bytes, to the store.
+    pub fn resume(&mut self, stored: impl IntoIterator<Item = (SegmentId, u64)>) {
+        self.stored.extend(stored);
+        let names = self.stored.keys().map(|id| SegmentName { owner: self.uid, id: *id });
+        self.backing.hold(self.holder, names);
+    }
+
+    /// Take in blocks from `lba` on that are in the store already, at most `most`; returns how many. The next one must be pushed.
+    pub async fn skip(&mut self, lba: u32, most: u32) -> Result<u32, StoreError> {
+        let mut skipped = 0;
+        while skipped < most && !self.stored.is_empty() && self.place(1).await?.is_stored {
+            self.push(lba + skipped, &[]).await?;
+            skipped += 1;
+        }
+        Ok(skipped)
     }
 
     pub fn knows_leaf(&self, index: u32) -> bool {
@@ -179,7 +223,8 @@ impl Builder {
             }
         }
         let id = SegmentId { epoch: 1, incarnation: 0, seq: self.first_seq + self.segments.len() as u32 };
-        Ok(self.current.get_or_insert_with(|| Current::new(self.uid, id, self.guard.is_sealed())))
+        let is_stored = self.stored.contains_key(&id);
+        Ok(self.current.get_or_insert_with(|| Current::new(self.uid, id, self.guard.is_sealed(), is_stored)))
     }
 
     /// A block of the volume.
@@ -209,20 +254,28 @@ impl Builder {
 
     /// Bring the current segment to the store.
     async fn flush(&mut self) -> Result<(), StoreError> {
-        let Some(current) = self.current.take() else { return Ok(()) };
+        let Some(mut current) = self.current.take() else { return Ok(()) };
         let (id, live) = (current.id, current.live);
+        let sealed = self.guard.is_sealed();
+        if current.is_stored {
+            current.close_group(self.uid, &self.guard);
+            let end = current.group_at;
+            self.is_same &= self.stored.get(&id) == Some(&(u64::from(end) * BLOCK_BYTES as u64));
+            self.segments.push(SavedSegment { id, owner: 0, slot: None, live, end, uploaded: true, sealed });
+            return Ok(());
+        }
         let bytes = current.finish(self.uid, &self.guard);
         let end = (bytes.len() / BLOCK_BYTES) as u16;
         let name = SegmentName { owner: self.uid, id };
         self.backing.hold(self.holder, [name]);
         self.backing.put(&segment_key(name), Bytes::from(bytes)).await?;
-        let sealed = self.guard.is_sealed();
         self.segments.push(SavedSegment { id, owner: 0, slot: None, live, end, uploaded: true, sealed });
         Ok(())
     }
 
-    /// Save the map; what results is complete in the store, and describes all of it.
-    pub async fn finish(mut self) -> Result<Checkpoint, StoreError> {
+    /// Save the map; what results is complete in the store, and describes all of it. None: what was found in the store is not what was
+    /// built.
+    pub async fn finish(mut self) -> Result<Option<Checkpoint>, StoreError> {
         let mut homes: BTreeMap<u32, Home> = BTreeMap::new();
         if let Some(base) = &self.base {
             homes.extend(base.homes.iter().copied());
@@ -258,12 +311,13 @@ impl Builder {
             segments.push(segment);
         }
         let next = segments.last().map_or(0, |s| s.id.seq + 1);
-        Ok(Checkpoint {
+        let map = Checkpoint {
             volume: self.uid,
             tail: Tail { place: Place { seq: next, block: FRONT_BLOCKS }, slot: 0, written_by: (0, 0) },
             owners,
             segments,
             homes: homes.into_iter().collect(),
-        })
+        };
+        Ok(self.is_same.then_some(map))
     }
 }

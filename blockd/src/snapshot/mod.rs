@@ -23,6 +23,7 @@ use serde::{Deserialize, Serialize};
 use std::path::Path;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicU8, Ordering};
+use tokio::sync::Notify;
 
 const MANIFEST_VERSION: u32 = 1;
 /// Largest manifest: it is a few hundred bytes.
@@ -83,6 +84,8 @@ pub enum SnapshotError {
     Lost(u32),
     #[error("the store refuses")]
     Store(#[from] StoreError),
+    #[error("the snapshot was deleted meanwhile")]
+    Deleted,
     #[error("snapshot {0} in the store is damaged")]
     Damaged(SnapshotId),
     #[error("snapshot {0} in the store is encrypted differently than it says")]
@@ -161,7 +164,9 @@ pub fn missing(backing: &Backing, checkpoint: &Checkpoint) -> Vec<SavedSegment> 
         .collect()
 }
 
-/// Bring what a cut refers to into the store: what is still only in the volume's log first, of which `live` is enough.
+/// Bring what a cut refers to into the store: what is still only in the volume's log first, of which `live` is enough. A store that is
+/// away is waited for until the snapshot is `deleted`; the volume is suspected then.
+#[expect(clippy::too_many_arguments, reason = "all that a snapshot is made of")]
 pub async fn upload(
     backing: &Backing,
     id: &SnapshotId,
@@ -170,6 +175,7 @@ pub async fn upload(
     live: &Live,
     keeper: Option<Arc<Keeper>>,
     progress: &AtomicU8,
+    deleted: &Notify,
 ) -> Result<Checkpoint, SnapshotError> {
     let stripped = stripped(checkpoint);
     let holder = Holder::snapshot(id);
@@ -191,7 +197,14 @@ pub async fn upload(
                 .unwrap_or_else(|e| Err(std::io::Error::other(e)))
                 .map_err(|source| SnapshotError::Log { seq, source })?;
             live.clear_dead(seq, bytes.as_mut_slice());
-            backing.put(&segment_key(name), Bytes::from_owner(bytes)).await?;
+            match backing.put_until(&segment_key(name), Bytes::from_owner(bytes), deleted).await {
+                Some(put) => put?,
+                None => {
+                    // A try of which we did not hear may have succeeded.
+                    backing.suspect(checkpoint.volume);
+                    return Err(SnapshotError::Deleted);
+                }
+            }
         }
         // For the volume too, even if it is not open to hear of it: the segment must not be removed with this snapshot while the
         // next one already counts on it.
@@ -205,18 +218,21 @@ pub async fn upload(
     Ok(stripped)
 }
 
-/// Make the snapshot exist in the store. All its segments are there.
+/// Make the snapshot exist in the store, unless it is `deleted` while that is away. All its segments are there.
 pub async fn publish(
     backing: &Backing,
     id: &SnapshotId,
     checkpoint: &Checkpoint,
     mut about: StoredSnapshot,
+    deleted: &Notify,
 ) -> Result<StoredSnapshot, SnapshotError> {
     about.version = MANIFEST_VERSION;
     about.stored_bytes = stored_bytes(checkpoint);
-    backing.put(&map_key(id), checkpoint.encode().into()).await?;
     let bytes = serde_json::to_vec(&about).map_err(|_| SnapshotError::Damaged(id.clone()))?;
-    backing.put(&manifest_key(id), Bytes::from(bytes)).await?;
+    for (key, bytes) in [(map_key(id), checkpoint.encode()), (manifest_key(id), bytes)] {
+        let put = backing.put_until(&key, Bytes::from(bytes), deleted).await;
+        put.ok_or(SnapshotError::Deleted)??;
+    }
     Ok(about)
 }
 

@@ -79,7 +79,7 @@ mod tests {
             for lba in 0..60 {
                 builder.push(lba * 3, &[lba as u8; BLOCK_BYTES]).await.unwrap();
             }
-            let map = builder.finish().await.unwrap();
+            let map = builder.finish().await.unwrap().unwrap();
             let name = SegmentName { owner: uid, id: map.segments[0].id };
             let (bytes, _) = backing.store.get(&segment_key(name)).await.unwrap();
             (bytes.to_vec(), name, Guard::new(sealed.then_some(&KEY), uid))

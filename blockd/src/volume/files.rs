@@ -1,5 +1,6 @@
 //! The files of one volume: `log`, `checkpoint`, and `writer`, which says who may have written last; and, where segments are uploaded,
-//! `dropped`, those that the store may let go of, and `settled`, the writer whose last write is in the store.
+//! `dropped`, those that the store may let go of, `ended`, the last writer if it noted all that it dropped, and `settled`, the writer
+//! whose last write is in the store.
 
 use crate::backing::{parse_segment_key, segment_key};
 use crate::catalogue::{StoreError, replace_file};
@@ -45,9 +46,6 @@ pub struct Writer {
     pub epoch: u32,
     /// Counts opens by one owner.
     pub incarnation: u32,
-    /// In which run of the machine, see [`boot`]; empty if not known.
-    #[serde(default)]
-    pub boot: String,
     /// The owner that manifests of ours name.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub owner: Option<String>,
@@ -57,23 +55,26 @@ pub struct Writer {
     /// What is here was rebuilt from the manifest with this nonce and was not claimed yet.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub rebuilt_from: Option<String>,
+    /// What was written under earlier epochs is another node's, which may refer to it in ways that are not known here.
+    #[serde(default)]
+    pub first_epoch: u32,
 }
 
 impl Writer {
-    /// Who writes next while the store cannot be asked, in this run of the machine. None: nobody may, the volume is rebuilt and its old
+    /// Who writes next while the store cannot be asked. None: nobody may, the volume is rebuilt and its old
     /// owner is not shut out yet.
-    pub fn without_store(&self, boot: String) -> Option<Self> {
+    pub fn without_store(&self) -> Option<Self> {
         // Epoch 0 has written nothing, and its segments would be taken for those of a volume that never had a store.
-        let next =
-            Self { epoch: self.epoch.max(1), incarnation: self.incarnation.checked_add(1)?, boot, ..self.clone() };
+        let next = Self { epoch: self.epoch.max(1), incarnation: self.incarnation.checked_add(1)?, ..self.clone() };
         self.rebuilt_from.is_none().then_some(next)
     }
 }
 
-/// The present run of this machine, as the kernel names it; empty if it does not.
-pub fn boot() -> String {
+/// The present run of this machine, of the kernel's random name for it; 0 if it has none.
+pub fn boot() -> u64 {
     let text = std::fs::read_to_string("/proc/sys/kernel/random/boot_id").unwrap_or_default();
-    text.trim().to_owned()
+    let digits: String = text.chars().filter(char::is_ascii_hexdigit).take(16).collect();
+    u64::from_str_radix(&digits, 16).unwrap_or(0)
 }
 
 /// See the module's documentation.
@@ -148,6 +149,24 @@ impl VolumeFiles {
         let path = self.dir.join("settled");
         let bytes = serde_json::to_vec(&self.writer()?).map_err(|e| FilesError::Writer(path.clone(), e))?;
         Ok(replace_file(&path, &bytes)?)
+    }
+
+    /// Whether what `writer`, who was the last one, dropped was all noted, and the store has nothing of the volume that nobody knows.
+    pub fn has_ended(&self, writer: &Writer) -> bool {
+        let ended = std::fs::read(self.dir.join("ended")).unwrap_or_default();
+        *writer == Writer::default() || serde_json::from_slice(&ended).is_ok_and(|ended: Writer| ended == *writer)
+    }
+
+    pub fn put_ended(&self, writer: &Writer) -> Result<(), FilesError> {
+        let path = self.dir.join("ended");
+        let bytes = serde_json::to_vec(writer).map_err(|e| FilesError::Writer(path.clone(), e))?;
+        Ok(replace_file(&path, &bytes)?)
+    }
+
+    /// [`Self::put_ended`] does not hold any more.
+    pub fn forget_ended(&self) {
+        // Not there: it did not hold before.
+        let _ = std::fs::remove_file(self.dir.join("ended"));
     }
 
     /// The log, ours alone; true if for O_DIRECT.

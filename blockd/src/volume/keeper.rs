@@ -3,9 +3,10 @@
 use super::files::{VolumeFiles, Writer};
 use super::link::Caller;
 use super::manifest::{self, About, ClaimError, Commit, Manifest, StoredSegment, commit};
-use crate::backing::{Backing, Holder, chunk_key, segment_key};
+use crate::backing::{Backing, Holder, chunk_key, parse_segment_key, segment_key, segment_prefix};
 use crate::catalogue::replace_file;
 use crate::engine::AlignedBuffer;
+use crate::engine::check::SegmentId;
 use crate::engine::format::{BLOCK_BYTES, Checkpoint, SEGMENT_BYTES, SavedSegment, VolumeUid};
 use crate::engine::log::{CompleteSegment, Event, SegmentName};
 use bytes::Bytes;
@@ -92,6 +93,8 @@ pub struct Keeper {
     /// The manifest as we wrote it last; None while we have not claimed it.
     pub manifest: Mutex<Option<(Manifest, Version)>>,
     size_bytes: AtomicU64,
+    /// The last that was recorded in our time.
+    writer: Mutex<Writer>,
     state: Mutex<State>,
     changed: Notify,
     /// There are segments to remove from the store.
@@ -119,6 +122,26 @@ pub struct Reached {
     pub ended: bool,
 }
 
+/// What a predecessor may have left in the store: segments that it dropped and had no time to note.
+#[derive(Clone, Debug)]
+struct Suspects {
+    /// Of now; what is younger is not a predecessor's.
+    writer: Writer,
+    opened_with: Arc<Checkpoint>,
+}
+
+impl Suspects {
+    /// Whether nobody but holders that are known here can refer to it: it was written on this node, by somebody before us, and the
+    /// volume had lost it already when it was opened.
+    fn is_left(&self, name: SegmentName) -> bool {
+        let SegmentId { epoch, incarnation, .. } = name.id;
+        (self.writer.first_epoch..=self.writer.epoch).contains(&epoch)
+            && (epoch, incarnation) < (self.writer.epoch, self.writer.incarnation)
+            && name.owner == self.opened_with.volume
+            && !super::may_have(&self.opened_with, name)
+    }
+}
+
 #[derive(Debug, Default)]
 struct State {
     /// Our own segments that are complete, by number; true if in the store.
@@ -128,6 +151,8 @@ struct State {
     dropped: HashSet<SegmentName>,
     /// Referred to by nobody any more, and perhaps still in the store.
     free: HashSet<SegmentName>,
+    /// To be looked for in the store, once the manifest there is ours and up to date.
+    suspects: Option<Suspects>,
     /// Since when the manifest lacks something that the store has.
     uncommitted_since: Option<Instant>,
     /// Bytes that the store took, and since when they are counted.
@@ -148,6 +173,8 @@ impl Keeper {
         upload: bool,
         manifest: Option<(Manifest, Version)>,
         checkpoint: Checkpoint,
+        writer: Writer,
+        is_suspect: bool,
     ) -> Arc<Self> {
         let noted = files.dropped();
         let has: HashSet<_> = super::stored_names(&checkpoint).into_iter().collect();
@@ -155,7 +182,9 @@ impl Keeper {
         // Until the manifest in the store does without them.
         backing.hold(Holder::volume(volume), dropped.iter().copied());
         let covers = manifest.as_ref().map_or(0, |(manifest, _)| manifest.covers);
-        let state = State { checkpoint: Some(Arc::new(checkpoint)), dropped, ..State::default() };
+        let checkpoint = Arc::new(checkpoint);
+        let suspects = is_suspect.then(|| Suspects { writer: writer.clone(), opened_with: checkpoint.clone() });
+        let state = State { checkpoint: Some(checkpoint), dropped, suspects, ..State::default() };
         Arc::new(Self {
             name,
             size_bytes: AtomicU64::new(size_bytes),
@@ -166,6 +195,7 @@ impl Keeper {
             waiters,
             upload,
             manifest: Mutex::new(manifest),
+            writer: Mutex::new(writer),
             state: Mutex::new(state),
             changed: Notify::new(),
             freed: Notify::new(),
@@ -261,6 +291,20 @@ impl Keeper {
         let end = async { while uploading.join_next().await.is_some() {} };
         if tokio::time::timeout(LAST_UPLOADS, end).await.is_err() {
             uploading.shutdown().await;
+        }
+        self.note_end().await;
+    }
+
+    /// Spare the next open the search for what nobody knows, if there is nothing of the kind.
+    async fn note_end(&self) {
+        if !self.note_dropped().await || self.state().suspects.is_some() || self.backing.is_suspected(self.volume) {
+            return;
+        }
+        let (files, writer) = (self.files.clone(), self.writer.lock().unwrap_or_else(PoisonError::into_inner).clone());
+        match tokio::task::spawn_blocking(move || files.put_ended(&writer)).await {
+            Ok(Ok(())) => {}
+            Ok(Err(error)) => tracing::warn!(volume = self.name, %error, "cannot note that the volume was closed"),
+            Err(_) => {}
         }
     }
 
@@ -409,6 +453,7 @@ impl Keeper {
     async fn keep_removing(self: Arc<Self>) {
         loop {
             self.freed.notified().await;
+            self.look_for_left().await;
             loop {
                 let next = self.state().free.iter().next().copied();
                 let Some(name) = next else { break };
@@ -425,8 +470,35 @@ impl Keeper {
         }
     }
 
-    /// Make durable what is to be removed from the store, if that has changed: whoever opens the volume next goes on with it.
-    async fn note_dropped(&self) {
+    /// Look through all that the store has of the volume for what a predecessor left there, once.
+    async fn look_for_left(&self) {
+        let Some(suspects) = self.state().suspects.clone() else { return };
+        // Only what our manifest does without: where nothing is uploaded of itself, there must be none that names segments.
+        let manifest = self.manifest.lock().unwrap_or_else(PoisonError::into_inner).clone();
+        if !manifest.is_some_and(|(manifest, _)| self.upload || manifest.map.is_none()) {
+            return;
+        }
+        let prefix = segment_prefix(self.volume);
+        match self.backing.patiently(&prefix, || self.backing.store.list(&prefix)).await {
+            Ok(keys) => {
+                let names = keys.iter().filter_map(|key| parse_segment_key(key));
+                let left: Vec<_> =
+                    names.filter(|name| suspects.is_left(*name) && !self.backing.is_referenced(*name)).collect();
+                if !left.is_empty() {
+                    tracing::info!(volume = self.name, segments = left.len(), "the store has what nobody refers to");
+                }
+                let mut state = self.state();
+                state.free.extend(left);
+                state.suspects = None;
+                self.backing.clear(self.volume);
+            }
+            Err(error) => tracing::warn!(volume = self.name, %error, "cannot list what the store has"),
+        }
+    }
+
+    /// Make durable what is to be removed from the store, if that has changed: whoever opens the volume next goes on with it. False if
+    /// that fails.
+    async fn note_dropped(&self) -> bool {
         let mut noted = self.noting.lock().await;
         let names: HashSet<SegmentName> = {
             let state = self.state();
@@ -435,13 +507,19 @@ impl Keeper {
             held.chain(&state.free).copied().collect()
         };
         if *noted == names {
-            return;
+            return true;
         }
         let (files, put) = (self.files.clone(), names.clone());
         match tokio::task::spawn_blocking(move || files.put_dropped(put)).await {
-            Ok(Ok(())) => *noted = names,
-            Ok(Err(error)) => tracing::warn!(volume = self.name, %error, "cannot note what is to be removed"),
-            Err(_) => {}
+            Ok(Ok(())) => {
+                *noted = names;
+                true
+            }
+            Ok(Err(error)) => {
+                tracing::warn!(volume = self.name, %error, "cannot note what is to be removed");
+                false
+            }
+            Err(_) => false,
         }
     }
 
@@ -507,7 +585,10 @@ impl Keeper {
     /// The store was away when the volume was opened: take it over now.
     async fn claim(&self) -> Result<(Manifest, Version), Progress> {
         let ours = self.files.writer().map_err(|error| self.claim_failed(&error))?;
-        let record = |writer: Writer| self.files.put_writer(writer);
+        let record = |writer: Writer| {
+            *self.writer.lock().unwrap_or_else(PoisonError::into_inner) = writer.clone();
+            self.files.put_writer(writer)
+        };
         let claimed = manifest::claim(&self.backing, self.volume, self.about(), ours, record).await;
         match claimed {
             Ok(claimed) => {
@@ -577,7 +658,6 @@ pub fn say(error: &StoreError) -> String {
 mod tests {
     use super::super::link::{self, Link};
     use super::*;
-    use crate::engine::check::SegmentId;
     use hive_blockd_store::faulty::{FaultyStore, Outage};
     use hive_blockd_store::{ChunkCache, DirStore, ObjectStore};
 
@@ -596,6 +676,15 @@ mod tests {
 
         /// A daemon's start, and its keeper of the volume; it lives as long as the runtime that it is started on.
         fn keeper(&self) -> (Arc<Keeper>, Link) {
+            self.keeper_of(Writer::default(), false, None)
+        }
+
+        fn keeper_of(
+            &self,
+            writer: Writer,
+            is_suspect: bool,
+            manifest: Option<(Manifest, Version)>,
+        ) -> (Arc<Keeper>, Link) {
             let cache = ChunkCache::open(&self.dir.path().join("cache"), 1 << 20).unwrap();
             let backing = Arc::new(Backing::new(self.store.clone(), cache));
             let (orders, receiver) = tokio::sync::mpsc::unbounded_channel();
@@ -603,7 +692,9 @@ mod tests {
             let checkpoint = self.files().checkpoint().unwrap();
             let waiters = Arc::default();
             let (name, files) = ("disk".to_owned(), self.files());
-            let keeper = Keeper::new(name, 4096, VOLUME, files, backing, caller, waiters, false, None, checkpoint);
+            let keeper = Keeper::new(
+                name, 4096, VOLUME, files, backing, caller, waiters, false, manifest, checkpoint, writer, is_suspect,
+            );
             tokio::spawn(keeper.clone().run(receiver));
             (keeper, link)
         }
@@ -615,6 +706,14 @@ mod tests {
             assert!(Instant::now() < deadline, "never: {what}");
             tokio::time::sleep(Duration::from_millis(5)).await;
         }
+    }
+
+    /// The manifest of a volume that has nothing in the store of itself.
+    async fn claimed(node: &Node) -> (Manifest, Version) {
+        let cache = ChunkCache::open(&node.dir.path().join("cache"), 1 << 20).unwrap();
+        let backing = Backing::new(node.store.clone(), cache);
+        let about = About { volume_id: "disk", size_bytes: 4096 };
+        manifest::claim(&backing, VOLUME, about, Writer::default(), |_| Ok(())).await.unwrap()
     }
 
     /// As a daemon has one; ending it ends all that it does.
@@ -654,6 +753,60 @@ mod tests {
             keeper.backing.hold(snapshot, [name(3)]);
             eventually("they are removed", async || all.list("segments/").await.unwrap() == keys[2..]).await;
             eventually("nothing is noted any more", async || files.dropped().is_empty()).await;
+        });
+    }
+
+    #[test]
+    fn what_a_predecessor_dropped_without_a_note_is_found_and_removed() {
+        let dir = tempfile::tempdir().unwrap();
+        let inner = DirStore::open(&dir.path().join("store")).unwrap();
+        let node = Node { store: FaultyStore::new(Arc::new(inner), 1), dir };
+        let segment = |epoch, incarnation, seq| SegmentId { epoch, incarnation, seq };
+        let name = |id| SegmentName { owner: VOLUME, id };
+        let mut checkpoint = Checkpoint::empty(VOLUME, None);
+        let kept = segment(5, 0, 3);
+        checkpoint.segments.push(SavedSegment {
+            id: kept,
+            owner: 0,
+            slot: None,
+            live: 1,
+            end: 40,
+            uploaded: false,
+            sealed: false,
+        });
+        checkpoint.tail.place.seq = 10;
+        node.files().create(&checkpoint).unwrap();
+        let left = [segment(5, 0, 2), segment(5, 1, 3), segment(6, 0, 4)];
+        let stay = [
+            // Needed here; behind the checkpoint; another node's; younger than we are; a snapshot's.
+            kept,
+            segment(6, 0, 10),
+            segment(4, 9, 1),
+            segment(6, 2, 5),
+            segment(7, 0, 5),
+            segment(5, 0, 7),
+        ];
+        let writer = Writer { epoch: 6, incarnation: 2, first_epoch: 5, ..Writer::default() };
+        let all = node.store.inner().clone();
+        let (away, keys) = (node.store.clone(), |ids: &[SegmentId]| {
+            let mut keys: Vec<String> = ids.iter().map(|id| segment_key(name(*id))).collect();
+            keys.sort_unstable();
+            keys
+        });
+        runtime().block_on(async {
+            for id in left.iter().chain(&stay) {
+                all.put(&segment_key(name(*id)), Bytes::from_static(b"segment")).await.unwrap();
+            }
+            let manifest = claimed(&node).await;
+            away.set_outage(Outage::Refusing);
+            let (keeper, _link) = node.keeper_of(writer, true, Some(manifest));
+            keeper.backing.hold(Holder::snapshot(&"snap".parse().unwrap()), [name(stay[5])]);
+            tokio::time::sleep(Duration::from_millis(50)).await;
+            assert_eq!(all.list("segments/").await.unwrap().len(), left.len() + stay.len());
+            // As soon as the store is there.
+            away.set_outage(Outage::None);
+            eventually("they are removed", async || all.list("segments/").await.unwrap() == keys(&stay)).await;
+            assert!(keeper.state().suspects.is_none());
         });
     }
 }

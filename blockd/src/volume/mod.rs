@@ -93,6 +93,12 @@ pub fn stored_names(checkpoint: &Checkpoint) -> Vec<SegmentName> {
     stored.filter_map(name).collect()
 }
 
+/// Whether the volume that the checkpoint is of may refer to its own segment.
+pub fn may_have(checkpoint: &Checkpoint, name: SegmentName) -> bool {
+    let known = checkpoint.segments.binary_search_by_key(&name.id.seq, |s| s.id.seq);
+    name.id.seq >= checkpoint.tail.place.seq || known.is_ok_and(|found| checkpoint.segments[found].id == name.id)
+}
+
 /// Make the volume ours: lock its log, raise its epoch or incarnation durably, start its tasks.
 pub fn prepare(
     node: &Node,
@@ -111,10 +117,9 @@ pub fn prepare(
     }
     let guards = guards(&node.key, &checkpoint)?;
     let ours = files.writer()?;
-    let boot = files::boot();
-    let same_boot = !boot.is_empty() && boot == ours.boot;
+    let is_suspect = !files.has_ended(&ours) || node.backing.is_suspected(volume);
     let about = manifest::About { volume_id: id, size_bytes: record.size_bytes };
-    let record_writer = |writer: Writer| files.put_writer(Writer { boot: boot.clone(), ..writer });
+    let record_writer = |writer: Writer| files.put_writer(writer);
     let claim = manifest::claim(&node.backing, volume, about, ours, record_writer);
     let claimed = node.runtime.block_on(async { tokio::time::timeout(CLAIM_TIMEOUT, claim).await });
     let manifest = match claimed {
@@ -126,7 +131,7 @@ pub fn prepare(
     // The claim may have got further than we know.
     let mut writer = files.writer()?;
     if manifest.is_none() {
-        writer = writer.without_store(boot.clone()).ok_or(OpenError::Unclaimed)?;
+        writer = writer.without_store().ok_or(OpenError::Unclaimed)?;
         tracing::warn!(volume = id, ?writer, "the store does not answer: going on under the epoch we have");
         files.put_writer(writer.clone())?;
     }
@@ -146,6 +151,8 @@ pub fn prepare(
         node.tuning.upload,
         manifest,
         checkpoint.clone(),
+        writer.clone(),
+        is_suspect,
     );
     node.runtime.spawn(keeper.clone().run(receiver));
     let setup = Setup {
@@ -157,7 +164,7 @@ pub fn prepare(
         guards,
         epoch: writer.epoch,
         incarnation: writer.incarnation,
-        same_boot,
+        boot: files::boot(),
         tuning: node.tuning.clone(),
         background: link,
         pins,

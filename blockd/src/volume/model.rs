@@ -380,7 +380,7 @@ impl Node {
             Ok(claimed) => Some(claimed),
             Err(ClaimError::Store(error)) if error.is_transient() => {
                 let mut disk = self.disk();
-                let Some(next) = disk.writer.without_store(String::new()) else { return };
+                let Some(next) = disk.writer.without_store() else { return };
                 disk.writer = next;
                 None
             }

@@ -85,5 +85,6 @@ const EPOCHS_LEFT: u32 = 1 << 16;
 /// Who writes a volume that was rebuilt from this manifest.
 pub fn taken_over(manifest: &Manifest) -> Writer {
     let rebuilt_from = Some(manifest.nonce.clone());
-    Writer { epoch: manifest.epoch.saturating_add(EPOCHS_LEFT), rebuilt_from, ..Writer::default() }
+    let epoch = manifest.epoch.saturating_add(EPOCHS_LEFT);
+    Writer { epoch, rebuilt_from, first_epoch: epoch, ..Writer::default() }
 }

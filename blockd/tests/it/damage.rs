@@ -1,9 +1,10 @@
 //! Bytes that are not what was written, objects that are gone, disks that are full.
 
-use crate::daemon::{Daemon, error_kind, eventually, files, volume};
+use crate::daemon::{Daemon, error_kind, eventually, files, snapshot, volume};
 use crate::frontend::*;
 use crate::load::block_bytes;
-use hive_blockd_api::{ErrorKind, Reply, Request, VolumeHealth};
+use hive_blockd_api::{ErrorKind, Limits, NewSnapshot, Reply, Request, VolumeHealth};
+use std::collections::BTreeSet;
 use std::fs::File;
 use std::os::unix::fs::FileExt;
 use std::path::{Path, PathBuf};
@@ -68,6 +69,125 @@ fn a_damaged_block_costs_that_block() {
     assert_eq!(disk.write(40 * 4096, &block_bytes(40, 2)), 0);
     assert_eq!(disk.read(40 * 4096, 4096), block_bytes(40, 2), "written anew it is well again");
     assert_eq!(daemon.check("disk").blocks_damaged, 0);
+}
+
+#[test]
+fn damage_behind_the_checkpoint_costs_that_block_and_does_not_end_the_log() {
+    let mut daemon = Daemon::start();
+    daemon.create("disk", 16 * MIB, None);
+    let mut disk = Frontend::connect(&daemon.attach("disk", 1), 1, F_FLUSH);
+    let saved = std::fs::read(daemon.state().join("volumes/disk/checkpoint")).unwrap();
+    fill(&mut disk, 100, 1);
+    daemon.kill();
+    let checkpoint = std::fs::read(daemon.state().join("volumes/disk/checkpoint")).unwrap();
+    assert!(checkpoint == saved, "nothing was saved yet, all is behind the checkpoint");
+    let log = log(&daemon, "disk");
+    let data = find(&log, &block_bytes(40, 1));
+    flip(&log, data + 99);
+    // And the header of another group, which is in front of its block.
+    flip(&log, find(&log, &block_bytes(70, 1)) - 4096 + 50);
+    // And the segment's header.
+    flip(&log, 20);
+    daemon.restart();
+    disk.reconnect();
+    for block in (0..100).filter(|block| *block != 40) {
+        assert_eq!(disk.read(block * 4096, 4096), block_bytes(block, 1), "block {block}");
+    }
+    assert_eq!(try_read(&mut disk, 40), 1);
+    assert!(daemon.metrics().volumes["disk"].damaged_blocks > 0);
+    let report = daemon.check("disk");
+    assert_eq!((report.blocks_damaged, report.blocks_checked), (1, 100), "{report:?}");
+    assert!(report.damage[0].contains("block 40"), "{report:?}");
+    assert_eq!(disk.write(40 * 4096, &block_bytes(40, 2)), 0);
+    daemon.kill_and_restart();
+    disk.reconnect();
+    assert_eq!(disk.read(40 * 4096, 4096), block_bytes(40, 2), "written anew it is well again");
+}
+
+#[test]
+fn a_damaged_record_costs_what_it_is_of_and_is_left_as_it_is() {
+    let mut daemon = Daemon::start();
+    for name in ["bad", "good"] {
+        daemon.create(name, 16 * MIB, None);
+        let mut disk = Frontend::connect(&daemon.attach(name, 1), 1, F_FLUSH);
+        fill(&mut disk, 10, 1);
+        daemon.take_snapshot(name, &format!("snap-of-{name}"));
+    }
+    daemon.kill();
+    let paths = ["volumes/bad.json", "snapshots/snap-of-bad.json"].map(|name| daemon.state().join(name));
+    let whole = paths.clone().map(|path| std::fs::read(path).unwrap());
+    // Not what a record looks like, and what one of this version looks like.
+    std::fs::write(&paths[0], &whole[0][..whole[0].len() / 2]).unwrap();
+    std::fs::write(&paths[1], b"\xff\x00").unwrap();
+    let damaged = paths.clone().map(|path| std::fs::read(path).unwrap());
+    for _ in 0..2 {
+        daemon.restart();
+        let mut disk = Frontend::connect(&daemon.describe("good").socket.unwrap(), 1, F_FLUSH);
+        assert_eq!(disk.read(0, 4096), block_bytes(0, 1));
+        assert_eq!(daemon.export_snapshot("snap-of-good")[..4096], block_bytes(0, 1));
+        let told = |fault: Option<String>, file: &str| fault.is_some_and(|fault| fault.contains(file));
+        let Reply::Volumes(volumes) = daemon.ask(&Request::ListVolumes) else { panic!("no list") };
+        assert_eq!(volumes.len(), 2);
+        assert_eq!((&volumes[0].volume_id, volumes[0].health), (&volume("bad"), VolumeHealth::Impaired));
+        assert!(told(volumes[0].fault.clone(), "volumes/bad.json"), "{volumes:?}");
+        let Reply::Snapshots(snapshots) = daemon.ask(&Request::ListSnapshots) else { panic!("no list") };
+        let shown = snapshots.iter().find(|shown| shown.snapshot_id == snapshot("snap-of-bad")).unwrap();
+        assert!(told(shown.fault.clone(), "snapshots/snap-of-bad.json"), "{shown:?}");
+        let (volume_id, snapshot_id) = (volume("bad"), snapshot("snap-of-bad"));
+        let limits = Limits::default();
+        let create = Request::CreateVolume {
+            volume_id: volume_id.clone(),
+            size_bytes: MIB,
+            snapshot_id: None,
+            encrypted: false,
+            limits,
+        };
+        let take = Request::CreateSnapshots {
+            snapshots: vec![NewSnapshot { volume_id: volume("good"), snapshot_id: snapshot_id.clone() }],
+        };
+        let clone = Request::CreateVolume {
+            volume_id: volume("clone"),
+            size_bytes: 16 * MIB,
+            snapshot_id: Some(snapshot_id.clone()),
+            encrypted: false,
+            limits,
+        };
+        for request in [
+            Request::CheckVolume { volume_id: volume_id.clone() },
+            Request::DeleteVolume { volume_id: volume_id.clone() },
+            Request::DetachVolume { volume_id: volume_id.clone() },
+            Request::RestoreVolume { volume_id },
+            create,
+            Request::DeleteSnapshot { snapshot_id: snapshot_id.clone() },
+            Request::DescribeSnapshot { snapshot_id },
+            take,
+            clone,
+        ] {
+            let reply = daemon.ask(&request);
+            let named = |m: &str| m.contains("bad.json") && m.contains("damaged");
+            assert!(matches!(&reply, Reply::Error { message, .. } if named(message)), "{request:?}: {reply:?}");
+        }
+        daemon.kill();
+        assert_eq!(paths.clone().map(|path| std::fs::read(path).unwrap()), damaged);
+    }
+    // Nothing of them was lost meanwhile, though others were deleted.
+    daemon.restart();
+    daemon.detach("good");
+    daemon.delete_volume("good");
+    daemon.delete_snapshot("snap-of-good");
+    eventually("what was the others' is gone", || {
+        let objects = files(&daemon.state().join("store/objects/segments"));
+        let owners: BTreeSet<_> = objects.iter().filter_map(|path| path.parent()).collect();
+        owners.len() == 1
+    });
+    daemon.kill();
+    for (path, bytes) in paths.iter().zip(&whole) {
+        std::fs::write(path, bytes).unwrap();
+    }
+    daemon.restart();
+    let mut disk = Frontend::connect(&daemon.describe("bad").socket.unwrap(), 1, F_FLUSH);
+    assert_eq!(disk.read(0, 4096), block_bytes(0, 1));
+    assert_eq!(daemon.export_snapshot("snap-of-bad")[..4096], block_bytes(0, 1));
 }
 
 #[test]

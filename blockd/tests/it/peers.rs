@@ -4,6 +4,7 @@ use crate::daemon::{Daemon, error_kind, eventually, snapshot};
 use crate::load::{block_bytes, versions};
 use crate::objectd::Objectd;
 use hive_blockd_api::{ErrorKind, Reply, Request, SnapshotState};
+use std::collections::BTreeSet;
 use std::path::Path;
 use std::time::Duration;
 
@@ -112,14 +113,20 @@ fn copies_from_s3_outlive_its_outages_and_the_daemons_deaths() {
     let mut near = Daemon::start_with(tempfile::tempdir().unwrap(), &peer);
     assert!(matches!(near.ask(&copy("image", "copy", true)), Reply::Snapshot(_)));
     // Killed while there is something of it in our store, and again and again.
+    let mut seen = BTreeSet::new();
     for kill in 0..4 {
         eventually("some of it is here", || {
             !near.stored("segments").is_empty() || near.describe_snapshot("copy").state == SnapshotState::Completed
         });
         std::thread::sleep(Duration::from_millis(kill * 20));
-        near.kill_and_restart();
+        near.kill();
+        seen.extend(near.stored("segments").into_keys());
+        near.restart();
         near.connect();
     }
+    near.await_snapshot("copy");
+    let kept: BTreeSet<String> = near.stored("segments").into_keys().collect();
+    assert!(!seen.is_empty() && seen.is_subset(&kept), "it went on where it was: {seen:?} {kept:?}");
     // It waits for a store that is away, and says so by its progress.
     assert!(matches!(near.ask(&copy("image", "second", false)), Reply::Snapshot(_)));
     objectd.kill();

@@ -56,6 +56,41 @@ fn committed(objectd: &Objectd) -> Option<serde_json::Value> {
 }
 
 #[test]
+fn a_pending_snapshot_is_deleted_at_once_though_the_store_is_away() {
+    let mut objectd = Objectd::start();
+    let mut daemon = start(&objectd, "upload = false");
+    let mut load = loaded(&daemon);
+    load.run(2000);
+    load.drain();
+    objectd.kill();
+    daemon.begin_snapshots(&[("disk", "snap")]);
+    let pending = Request::DescribeSnapshot { snapshot_id: "snap".parse().unwrap() };
+    assert!(matches!(daemon.ask(&pending), Reply::Snapshot(_)));
+    std::thread::sleep(Duration::from_millis(300));
+    daemon.delete_snapshot("snap");
+    assert!(matches!(daemon.ask(&pending), Reply::Error { .. }));
+    // Nothing of it is held any more: its room in the log is used again.
+    for _ in 0..20 {
+        load.run(2000);
+    }
+    load.drain();
+    let allocated = || daemon.describe("disk").allocated_bytes;
+    eventually("what it needed of the log is free again", || allocated() < 12 * BLOCKS * 4096);
+    load.verify();
+    objectd.resume();
+    daemon.take_snapshot("disk", "next");
+    daemon.delete_snapshot("next");
+    daemon.kill_and_restart();
+    load.disk.reconnect();
+    load.verify();
+    eventually("no snapshot is in the store", || objectd.list("snapshots/").is_empty());
+    drop(load);
+    daemon.detach("disk");
+    daemon.delete_volume("disk");
+    eventually("nothing at all is in the store", || objectd.list("").is_empty());
+}
+
+#[test]
 fn what_is_written_arrives_in_time_and_the_manifest_names_it() {
     let objectd = Objectd::start();
     let daemon = start(&objectd, "rpo_seconds = 2");

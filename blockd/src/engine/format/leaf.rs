@@ -73,6 +73,7 @@ pub fn decode_leaf(index: u32, bytes: &[u8]) -> Option<Leaf> {
         }
         _ => return None,
     }
+    leaf.shrink();
     Some(leaf)
 }
 

@@ -1,7 +1,7 @@
 //! A segment's header, and its index.
 
 use super::codec::{Area, Fields};
-use super::{BLOCK_BYTES, FORMAT_VERSION, FRONT_BLOCKS, SEGMENT_BLOCKS, VolumeUid};
+use super::{BLOCK_BYTES, FORMAT_VERSION, FRONT_BLOCKS, Place, SEGMENT_BLOCKS, VolumeUid};
 use crate::engine::check::{CRC_BYTES, Check, SegmentId, TAG_BYTES, crc32c};
 
 const HEADER_MAGIC: [u8; 4] = *b"HSeg";
@@ -28,7 +28,28 @@ const PAGE_HEADER_BYTES: usize = 16;
 const _: () = assert!(ZEROS_AT + ZERO_BLOCKS <= FRONT_BLOCKS);
 const _: () = assert!(ENTRY_BLOCKS as usize * BLOCK_BYTES == SEGMENT_BLOCKS as usize * ENTRY_BYTES);
 
-/// Block 0.
+/// What the writer of a header knew of the log before it. Whatever is missing there was there once, and is damaged.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Witness {
+    /// In which run of the machine it was written; 0 if not known.
+    pub boot: u64,
+    /// All before this place was written: it is there as long as the machine runs.
+    pub written: Place,
+    /// All before this place survives a power loss.
+    pub synced: Place,
+}
+
+impl Witness {
+    /// Of somebody who knows nothing.
+    pub const NONE: Self = Self { boot: 0, written: Place { seq: 0, block: 0 }, synced: Place { seq: 0, block: 0 } };
+
+    /// All before the returned place must be there, in this run of the machine.
+    pub fn certain(&self, boot: u64) -> Place {
+        if boot != 0 && boot == self.boot { self.written.max(self.synced) } else { self.synced }
+    }
+}
+
+/// Block 0; the header of every group repeats it.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct SegmentHeader {
     pub volume: VolumeUid,
@@ -37,16 +58,19 @@ pub struct SegmentHeader {
     pub next_slot: u32,
     /// Where the groups of the previous segment end: without an index it is complete only if they reach to there.
     pub previous_end: u16,
-    /// All segments before this one had been synced when this was written.
+    /// All segments before this one had been synced, with their indexes, when this was written.
     pub synced_through: u32,
+    pub witness: Witness,
 }
+
+/// Bytes of a header's fields.
+pub(super) const SEGMENT_HEADER_BYTES: usize = 16 + 12 + 4 + 2 + 4 + 8 + 6 + 6;
 
 impl SegmentHeader {
     pub fn encode(&self, block: &mut [u8]) {
         let mut area = Area::new(block);
-        area.put(&HEADER_MAGIC).u32(0).u16(FORMAT_VERSION).u16(0).put(&self.volume);
-        area.u32(self.segment.epoch).u32(self.segment.incarnation).u32(self.segment.seq);
-        area.u32(self.next_slot).u16(self.previous_end).u32(self.synced_through);
+        area.put(&HEADER_MAGIC).u32(0).u16(FORMAT_VERSION).u16(0);
+        self.put(&mut area);
         area.finish();
         let crc = crc32c(&block[8..]);
         block[4..8].copy_from_slice(&crc.to_le_bytes());
@@ -59,12 +83,30 @@ impl SegmentHeader {
             return None;
         }
         fields.u16()?;
+        Self::take(&mut fields)
+    }
+
+    pub(super) fn put(&self, area: &mut Area<'_>) {
+        let Witness { boot, written, synced } = self.witness;
+        area.put(&self.volume);
+        area.u32(self.segment.epoch).u32(self.segment.incarnation).u32(self.segment.seq);
+        area.u32(self.next_slot).u16(self.previous_end).u32(self.synced_through);
+        area.put(&boot.to_le_bytes());
+        area.u32(written.seq).u16(written.block).u32(synced.seq).u16(synced.block);
+    }
+
+    pub(super) fn take(fields: &mut Fields<'_>) -> Option<Self> {
         Some(Self {
             volume: fields.array()?,
             segment: SegmentId { epoch: fields.u32()?, incarnation: fields.u32()?, seq: fields.u32()? },
             next_slot: fields.u32()?,
             previous_end: fields.u16()?,
             synced_through: fields.u32()?,
+            witness: Witness {
+                boot: u64::from_le_bytes(fields.array()?),
+                written: Place { seq: fields.u32()?, block: fields.u16()? },
+                synced: Place { seq: fields.u32()?, block: fields.u16()? },
+            },
         })
     }
 }
@@ -283,8 +325,11 @@ mod tests {
 
     #[test]
     fn headers_and_indexes_come_back_as_they_were() {
-        let header =
-            SegmentHeader { volume: [3; 16], segment: SEGMENT, next_slot: 8, previous_end: 4000, synced_through: 2 };
+        let witness = Witness { boot: 77, written: Place { seq: 5, block: 9 }, synced: Place { seq: 4, block: 8 } };
+        let (volume, segment) = ([3; 16], SEGMENT);
+        let header = SegmentHeader { volume, segment, next_slot: 8, previous_end: 4000, synced_through: 2, witness };
+        assert_eq!((witness.certain(77), witness.certain(78)), (witness.written, witness.synced));
+        assert_eq!(Witness { boot: 0, ..witness }.certain(0), witness.synced, "what is not known is not the same");
         let mut block = vec![0xee; BLOCK_BYTES];
         header.encode(&mut block);
         assert_eq!(SegmentHeader::decode(&block), Some(header));

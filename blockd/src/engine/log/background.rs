@@ -74,6 +74,8 @@ pub enum Event {
     KeepLocal {
         bytes: u64,
     },
+    /// Write damaged blocks over.
+    Repair(super::Repair),
     /// Another daemon has taken the volume over.
     Fenced(String),
     /// Bytes that the store has taken lately, for backpressure.

@@ -110,7 +110,8 @@ impl<B: Background> LogEngine<B> {
     fn is_free_once_saved(&self, segment: &Segment) -> bool {
         // A snapshot under way has not said yet what it needs of the store either.
         let wanted = self.tuning.upload && segment.owner == 0 && !segment.uploaded;
-        segment.is_dead() && segment.complete && !wanted && self.pins.is_empty()
+        let is_used = wanted || self.is_under_repair(segment.id.seq);
+        segment.is_dead() && segment.complete && !is_used && self.pins.is_empty()
     }
 
     pub(super) fn want_checkpoint(&mut self) {

@@ -3,9 +3,9 @@
 use super::{Background, Kind, LogEngine, OpenSegment, sync, tag};
 use crate::engine::check::{Check, Guard, Identity};
 use crate::engine::format::{
-    BLOCK_BYTES, EXTENT_BYTES, Entry, EntryKind, Extent, ExtentKind, FRONT_BLOCKS, GroupHeader, Index,
-    MAX_EXTENT_BYTES_OF_HEADER, MAX_GROUP_BLOCKS, MAX_ZEROS, Place, SEGMENT_BLOCKS, SEGMENT_BYTES, SegmentHeader,
-    ZeroRecord,
+    BLOCK_BYTES, Contents, EXTENT_BYTES, Entry, EntryKind, Extent, ExtentKind, FRONT_BLOCKS, GroupHeader, GroupRecord,
+    Index, MAX_EXTENT_BYTES_OF_HEADER, MAX_GROUP_BLOCKS, MAX_ZEROS, Place, SEGMENT_BLOCKS, SEGMENT_BYTES,
+    SegmentHeader, Witness, ZeroRecord,
 };
 use crate::engine::{AlignedBuffer, Io};
 use std::ops::Range;
@@ -289,6 +289,7 @@ impl<B: Background> LogEngine<B> {
             next_slot: self.next_slot,
             previous_end: self.previous_end,
             synced_through: self.synced_through,
+            witness: self.witness(Place { seq, block: 0 }),
         };
         let mut group = Group::new(slot, Place { seq, block: 0 }, 0, AlignedBuffer::new(BLOCK_BYTES));
         header.encode(group.plain.as_mut_slice());
@@ -307,6 +308,7 @@ impl<B: Background> LogEngine<B> {
             cleaned: false,
         });
         self.open = Some(OpenSegment {
+            header,
             slot,
             next: FRONT_BLOCKS,
             index: Index::new(self.volume, id, self.is_sealed()),
@@ -314,6 +316,21 @@ impl<B: Background> LogEngine<B> {
             stage: sync::Stage::Writing,
         });
         true
+    }
+
+    /// What is known of the log when a header for `next`, which is its end, is put together.
+    fn witness(&self, next: Place) -> Witness {
+        let written = self.groups.front().map_or(next, |group| group.place);
+        Witness { boot: self.boot, written, synced: self.synced_before }
+    }
+
+    /// All before this place is written.
+    pub(super) fn written_before(&self) -> Place {
+        let end = || match &self.open {
+            Some(segment) => Place { seq: segment.index.segment.seq, block: segment.next },
+            None => Place { seq: self.next_seq, block: 0 },
+        };
+        self.groups.front().map_or_else(end, |group| group.place)
     }
 
     /// Let the open segment be full.
@@ -342,6 +359,7 @@ impl<B: Background> LogEngine<B> {
     /// Nothing more is added to the pending group.
     pub(super) fn close_group(&mut self) {
         let Some(mut group) = self.pending.take() else { return };
+        let witness = self.witness(group.place);
         let Some(segment) = &mut self.open else { return };
         let (guard, id) = (&self.guards[0], segment.index.segment);
         if guard.is_sealed() {
@@ -355,16 +373,14 @@ impl<B: Background> LogEngine<B> {
             }
             group.cipher = Some(cipher);
         }
-        let header = GroupHeader {
-            volume: self.volume,
-            segment: id,
-            position: group.place.block,
-            extents: std::mem::take(&mut group.extents),
-            checks: std::mem::take(&mut group.checks),
-        };
+        let contents =
+            Contents { extents: std::mem::take(&mut group.extents), checks: std::mem::take(&mut group.checks) };
+        let (segment_header, previous) = (SegmentHeader { witness, ..segment.header }, self.last_group.take());
+        let header = GroupHeader { segment: segment_header, position: group.place.block, contents, previous };
         let target = group.cipher.as_mut().unwrap_or(&mut group.plain);
         header.encode(guard.is_sealed(), &mut target.as_mut_slice()[..BLOCK_BYTES]);
-        add_to_index(&mut segment.index, &header);
+        add_to_index(&mut segment.index, header.position, &header.contents);
+        self.last_group = Some(GroupRecord { place: group.place, contents: header.contents });
         segment.next += 1 + group.blocks as u16;
         self.groups.push_back(group);
     }
@@ -587,13 +603,13 @@ impl<B: Background> LogEngine<B> {
     }
 }
 
-/// Note in the segment's index what the group brings.
-pub(crate) fn add_to_index(index: &mut Index, header: &GroupHeader) {
-    let mut at = header.position;
+/// Note in the segment's index what the group at `position` brings.
+pub(crate) fn add_to_index(index: &mut Index, position: u16, contents: &Contents) {
+    let mut at = position;
     index.entries[usize::from(at)] = Entry { kind: EntryKind::GroupHeader, number: 0 };
     at += 1;
-    let mut checks = header.checks.iter();
-    for extent in &header.extents {
+    let mut checks = contents.checks.iter();
+    for extent in &contents.extents {
         let kind = match extent.kind {
             ExtentKind::Zero => {
                 index.zeros.push(ZeroRecord { before: at, lba: extent.start, blocks: extent.blocks });
@@ -603,7 +619,7 @@ pub(crate) fn add_to_index(index: &mut Index, header: &GroupHeader) {
             ExtentKind::Leaf => EntryKind::Leaf,
         };
         for i in 0..extent.blocks {
-            let number = if kind == EntryKind::Data { extent.start + i } else { extent.start };
+            let number = if kind == EntryKind::Data { extent.start.wrapping_add(i) } else { extent.start };
             index.entries[usize::from(at)] = Entry { kind, number };
             if let Some(check) = checks.next() {
                 index.checks[usize::from(at)] = *check;

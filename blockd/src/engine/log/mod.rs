@@ -9,12 +9,14 @@
 //! What is written where, and why a crash at any point leaves a prefix of the log, is told in ARCHITECTURE.md.
 
 mod background;
+mod chain;
 mod checkpoint;
 mod checks;
 mod clean;
 mod group;
 mod read;
 mod recover;
+mod repair;
 mod segments;
 mod sync;
 #[cfg(test)]
@@ -24,9 +26,10 @@ mod write;
 pub use background::{Background, CHUNK_BYTES, CachedChunk, CompleteSegment, Event, LocalOnly, SegmentName};
 pub(crate) use group::add_to_index;
 pub use recover::{OpenError, Setup};
+pub use repair::{MAX_REPAIR_BLOCKS, Repair};
 
 use super::check::{Guard, SegmentId};
-use super::format::{BLOCK_BYTES, Index, Owner, SEGMENT_BYTES, VolumeUid};
+use super::format::{BLOCK_BYTES, GroupRecord, Index, Owner, Place, SEGMENT_BYTES, SegmentHeader, VolumeUid};
 use super::map::Map;
 use super::slab::Slab;
 use super::{Completion, Engine, FileId, Io, LogMetrics, Operation, Pressure, Request};
@@ -95,6 +98,7 @@ enum Kind {
     Index,
     Space,
     Zeros,
+    Repair,
 }
 
 fn tag(kind: Kind, index: usize) -> u64 {
@@ -141,6 +145,7 @@ enum LeafWaiter {
 /// A segment that is being filled, or is full but has no index yet.
 #[derive(Debug)]
 struct OpenSegment {
+    header: SegmentHeader,
     slot: u32,
     /// Where its next group goes.
     next: u16,
@@ -182,8 +187,14 @@ pub struct LogEngine<B: Background> {
     next_seq: u32,
     next_slot: u32,
     previous_end: u16,
-    /// All segments before this one survive a power loss.
+    /// All segments before this one survive a power loss, with their indexes.
     synced_through: u32,
+    /// All before this place survives a power loss.
+    synced_before: Place,
+    /// This run of the machine; 0 if not known.
+    boot: u64,
+    /// The last group that was closed: the next one's header repeats what it holds.
+    last_group: Option<GroupRecord>,
     /// The room of slots below this one has been asked for.
     allocated_slots: u32,
     /// The slot after the open one has blocks that were never written: a sync would have to commit each first write to them to the
@@ -206,6 +217,7 @@ pub struct LogEngine<B: Background> {
     sync: sync::Syncing,
     checkpoint: checkpoint::Saving,
     cleaner: clean::Cleaner,
+    repairing: Option<repair::Repairing>,
 
     in_kernel: usize,
     /// Groups wait for room on the disk; which parts of them, by the group's serial number.
@@ -333,6 +345,7 @@ impl<B: Background> LogEngine<B> {
                 self.uploads.waiting.retain(|(waiting, _)| *waiting != seq);
                 self.let_local_go();
             }
+            Event::Repair(repair) => self.repair(repair, io),
             Event::Cut { token } => self.begin_cut(token, io),
             Event::CutEnded { token } => self.pins.retain(|pinned| *pinned != token),
             Event::Hold { token } => {
@@ -365,6 +378,7 @@ impl<B: Background> LogEngine<B> {
             .segments
             .iter()
             .filter(|s| s.slot.is_some() && s.uploaded && s.complete && s.id.seq < tail)
+            .filter(|s| !self.is_under_repair(s.id.seq))
             .map(|s| s.id.seq)
             .collect();
         candidates.sort_unstable();
@@ -422,6 +436,7 @@ impl<B: Background> Engine for LogEngine<B> {
             t if t == Kind::Group as u64 => self.group_ended(index, result, io),
             t if t == Kind::Sync as u64 => self.sync_ended(result, io),
             t if t == Kind::Index as u64 => self.index_ended(index, result),
+            t if t == Kind::Repair as u64 => self.repair_ended(result, io),
             t if t == Kind::Zeros as u64 => self.zeroing -= 1,
             // Room asked for in advance: a write that does not get it will say so.
             _ => {}

@@ -4,7 +4,7 @@
 
 use super::{Background, CompleteSegment, Kind, LogEngine, tag};
 use crate::engine::format::{
-    BLOCK_BYTES, CHECKS_AT, CheckPage, INDEX_AT, INDEX_BLOCKS, SEGMENT_BLOCKS, checks_per_page,
+    BLOCK_BYTES, CHECKS_AT, CheckPage, INDEX_AT, INDEX_BLOCKS, Place, SEGMENT_BLOCKS, checks_per_page,
 };
 use crate::engine::{AlignedBuffer, Io};
 
@@ -29,8 +29,8 @@ pub(super) struct Syncing {
     next: Vec<Waiter>,
     /// Something was written since the last sync began.
     pub unsynced: bool,
-    /// Segments before this one were complete when the running sync began.
-    covers: u32,
+    /// Segments before this one were complete when the running sync began, and all before this place was written.
+    covers: (u32, Place),
     /// A lone write was answered, and nothing has come since.
     lone: bool,
     /// Lone writes in a row that a flush came behind.
@@ -53,7 +53,14 @@ impl Syncing {
 impl Default for Syncing {
     fn default() -> Self {
         // A predecessor may have died with answered writes that it had not synced.
-        Self { running: None, next: Vec::new(), unsynced: true, covers: 0, lone: false, followed: 0 }
+        Self {
+            running: None,
+            next: Vec::new(),
+            unsynced: true,
+            covers: (0, Place { seq: 0, block: 0 }),
+            lone: false,
+            followed: 0,
+        }
     }
 }
 
@@ -98,8 +105,8 @@ impl<B: Background> LogEngine<B> {
             return self.tell_synced(waiters, io);
         }
         self.sync.unsynced = false;
-        self.sync.covers =
-            self.completing.front().or(self.open.as_ref()).map_or(self.next_seq, |s| s.index.segment.seq);
+        let complete = self.completing.front().or(self.open.as_ref()).map_or(self.next_seq, |s| s.index.segment.seq);
+        self.sync.covers = (complete, self.written_before());
         self.sync.running = Some(waiters);
         self.in_kernel += 1;
         io.disk.sync(self.file_id(), tag(Kind::Sync, 0));
@@ -117,7 +124,9 @@ impl<B: Background> LogEngine<B> {
             self.poison(format!("flush failed: {}", std::io::Error::from_raw_os_error(-result)));
         }
         if self.poisoned.is_none() {
-            self.synced_through = self.synced_through.max(self.sync.covers);
+            let (complete, place) = self.sync.covers;
+            self.synced_through = self.synced_through.max(complete);
+            self.synced_before = self.synced_before.max(place);
         }
         self.tell_synced(waiters, io);
         self.begin_sync(io);

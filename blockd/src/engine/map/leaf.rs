@@ -39,12 +39,79 @@ impl Run {
     }
 }
 
-/// Sorted runs while they are few, else an entry for each block.
+/// Consecutive blocks of the volume as a guest leaves them that writes one after the other: in one segment, broken by the headers of
+/// groups, which are one block each.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub struct Chain {
+    start: u16,
+    /// Blocks of the volume; 0: there is no chain.
+    len: u16,
+    seq: u32,
+    block: u16,
+    /// Blocks before the first header, and then between headers; `step` matters only if there is more than the first.
+    first: u16,
+    step: u16,
+}
+
+impl Chain {
+    fn new(run: Run) -> Self {
+        let Run { start, len, place } = run;
+        Self { start, len, seq: place.seq, block: place.block, first: len, step: 0 }
+    }
+
+    fn end(&self) -> u32 {
+        u32::from(self.start) + u32::from(self.len)
+    }
+
+    /// Where `at`, which it covers, lies, and how many blocks from there lie consecutively.
+    fn find(&self, at: u16) -> (u32, Place) {
+        let from = at - self.start;
+        let (headers, rest) = match from.checked_sub(self.first) {
+            None => (0, self.first - from),
+            Some(behind) => (1 + behind / self.step, self.step - behind % self.step),
+        };
+        let place = Place { seq: self.seq, block: self.block + from + headers };
+        (u32::from(rest.min(self.len - from)), place)
+    }
+
+    /// Let it cover the run too, if that goes on behind it as a chain does.
+    fn take(&mut self, run: Run) -> bool {
+        if self.end() != u32::from(run.start) || self.seq != run.place.seq {
+            return false;
+        }
+        let is_first = self.len == self.first;
+        let headers = if is_first { 0 } else { (self.len - self.first).div_ceil(self.step) };
+        let lies_behind_a_header = u32::from(self.block) + u32::from(self.len) + u32::from(headers) + 1;
+        let is_whole = is_first || (self.len - self.first).is_multiple_of(self.step) && run.len <= self.step;
+        if u32::from(run.place.block) != lies_behind_a_header || !is_whole {
+            return false;
+        }
+        if is_first {
+            self.step = run.len;
+        }
+        self.len += run.len;
+        true
+    }
+
+    fn each_run(&self, f: &mut impl FnMut(Run)) {
+        let mut at = u32::from(self.start);
+        while at < self.end() {
+            let (len, place) = self.find(at as u16);
+            f(Run { start: at as u16, len: len as u16, place });
+            at += len;
+        }
+    }
+}
+
+/// Sorted runs while they are few, else an entry for each block. One that rests may be chains, sorted too.
 #[derive(Clone, Debug)]
 pub enum Leaf {
     Runs(Vec<Run>),
     /// `seq << 16 | block`; 0 where nothing lies (no data lies in block 0 of a segment).
     Flat(Box<[u64]>),
+    /// As most leaves are that were written in order: they end in one segment and go on in the next.
+    Pair([Chain; 2]),
+    Chains(Box<[Chain]>),
 }
 
 impl Default for Leaf {
@@ -65,23 +132,35 @@ impl Leaf {
     /// Memory it takes.
     pub fn bytes(&self) -> usize {
         let body = match self {
-            Self::Runs(runs) => runs.capacity() * size_of::<Run>(),
-            Self::Flat(entries) => size_of_val(&**entries),
+            Self::Runs(runs) => runs.capacity() * size_of::<Run>() + ALLOCATION_BYTES,
+            Self::Flat(entries) => size_of_val(&**entries) + ALLOCATION_BYTES,
+            Self::Pair(_) => 0,
+            Self::Chains(chains) => size_of_val(&**chains) + ALLOCATION_BYTES,
         };
-        size_of::<Self>() + body + 2 * ALLOCATION_BYTES + 2 * size_of::<usize>()
+        size_of::<Self>() + body + ALLOCATION_BYTES + 2 * size_of::<usize>()
     }
 
     pub fn is_empty(&self) -> bool {
         match self {
             Self::Runs(runs) => runs.is_empty(),
             Self::Flat(entries) => entries.iter().all(|&e| e == 0),
+            Self::Pair(_) | Self::Chains(_) => self.chains().is_empty(),
+        }
+    }
+
+    /// Of one that consists of chains.
+    fn chains(&self) -> &[Chain] {
+        match self {
+            Self::Runs(_) | Self::Flat(_) => &[],
+            Self::Pair(pair) => &pair[..pair.iter().filter(|chain| chain.len > 0).count()],
+            Self::Chains(chains) => chains,
         }
     }
 
     pub fn get(&self, block: u16) -> Option<Place> {
         match self {
-            Self::Runs(_) => self.find(block).1,
             Self::Flat(entries) => unpack(entries[usize::from(block)]),
+            _ => self.find(block).1,
         }
     }
 
@@ -106,6 +185,18 @@ impl Leaf {
                 let len = entries[usize::from(block)..].iter().enumerate().take_while(same).count();
                 (len as u32, unpack(first))
             }
+            Self::Pair(_) | Self::Chains(_) => {
+                let chains = self.chains();
+                let next = chains.partition_point(|chain| chain.end() <= u32::from(block));
+                match chains.get(next) {
+                    Some(chain) if chain.start <= block => {
+                        let (len, place) = chain.find(block);
+                        (len, Some(place))
+                    }
+                    Some(chain) => (u32::from(chain.start - block), None),
+                    None => (LEAF_BLOCKS - u32::from(block), None),
+                }
+            }
         }
     }
 
@@ -116,7 +207,13 @@ impl Leaf {
 
     /// Let `len` blocks from `start` lie at `place` on, or nowhere. `displaced` is told which segments lost how many.
     pub fn insert(&mut self, start: u16, len: u32, place: Option<Place>, displaced: &mut impl FnMut(u32, u16)) {
+        if let Self::Pair(_) | Self::Chains(_) = self {
+            let mut runs = Vec::new();
+            self.each_run(|run| runs.push(run));
+            *self = Self::Runs(runs);
+        }
         match self {
+            Self::Pair(_) | Self::Chains(_) => {}
             Self::Runs(runs) => {
                 insert_run(runs, start, len, place, displaced);
                 if runs.len() > MAX_RUNS {
@@ -148,15 +245,33 @@ impl Leaf {
 
     /// Take the form that needs less memory.
     pub fn shrink(&mut self) {
-        if let Self::Flat(_) = self {
-            let count = self.run_count();
-            if count * 2 <= MAX_RUNS {
+        if let Self::Pair(_) | Self::Chains(_) = self {
+            return;
+        }
+        let mut count = 0;
+        let mut chains: Vec<Chain> = Vec::new();
+        self.each_run(|run| {
+            count += 1;
+            if !chains.last_mut().is_some_and(|last| last.take(run)) {
+                chains.push(Chain::new(run));
+            }
+        });
+        let (as_runs, as_chains) = (count * size_of::<Run>(), chains.len() * size_of::<Chain>());
+        match self {
+            _ if chains.len() <= 2 => {
+                chains.resize(2, Chain::default());
+                *self = Self::Pair([chains[0], chains[1]]);
+            }
+            _ if as_chains < as_runs && as_chains * 2 <= MAX_RUNS * size_of::<Run>() => {
+                *self = Self::Chains(chains.into_boxed_slice());
+            }
+            Self::Flat(_) if count * 2 <= MAX_RUNS => {
                 let mut runs = Vec::with_capacity(count);
                 self.each_run(|run| runs.push(run));
                 *self = Self::Runs(runs);
             }
-        } else if let Self::Runs(runs) = self {
-            runs.shrink_to_fit();
+            Self::Runs(runs) => runs.shrink_to_fit(),
+            _ => {}
         }
     }
 
@@ -169,6 +284,7 @@ impl Leaf {
     pub fn each_run(&self, mut f: impl FnMut(Run)) {
         match self {
             Self::Runs(runs) => runs.iter().copied().for_each(f),
+            Self::Pair(_) | Self::Chains(_) => self.chains().iter().for_each(|chain| chain.each_run(&mut f)),
             Self::Flat(_) => {
                 let mut block = 0u32;
                 while block < LEAF_BLOCKS {
@@ -235,8 +351,45 @@ mod tests {
     use proptest::prelude::*;
 
     #[test]
-    fn a_run_is_twelve_bytes() {
-        assert_eq!(size_of::<Run>(), 12);
+    fn they_are_as_small_as_they_are_meant_to_be() {
+        assert_eq!((size_of::<Run>(), size_of::<Chain>(), size_of::<Leaf>()), (12, 16, 40));
+    }
+
+    /// Written in groups of these lengths, one after the other.
+    fn in_groups(lens: impl IntoIterator<Item = u16>) -> Leaf {
+        let (mut leaf, mut start, mut place) = (Leaf::default(), 0, Place { seq: 7, block: 33 });
+        for len in lens {
+            leaf.push(Run { start, len, place });
+            start += len;
+            place.block += len + 1;
+        }
+        leaf
+    }
+
+    #[test]
+    fn what_was_written_in_order_takes_little() {
+        for (lens, most) in [
+            (vec![100; 30], 1),
+            (vec![3; 1000], 1),
+            ([vec![17], vec![248; 16], vec![1]].concat(), 1),
+            ([vec![248; 8], vec![100], vec![248; 7]].concat(), 2),
+            (vec![4000], 1),
+            // Nothing alike: two or three groups of each.
+            ((1..80).collect(), 40),
+        ] {
+            let leaf = in_groups(lens.clone());
+            let mut rested = leaf.clone();
+            rested.shrink();
+            assert!(rested.chains().len() <= most && !rested.chains().is_empty(), "{lens:?}: {rested:?}");
+            assert!(rested.bytes() <= leaf.bytes());
+            assert_eq!(rested.run_count(), lens.len());
+            for block in 0..LEAF_BLOCKS as u16 {
+                assert_eq!(rested.find(block), leaf.find(block), "block {block} of {lens:?}");
+            }
+        }
+        let mut empty = Leaf::default();
+        empty.shrink();
+        assert!(empty.is_empty() && empty.find(0) == (LEAF_BLOCKS, None));
     }
 
     #[test]
@@ -254,14 +407,17 @@ mod tests {
         #[test]
         fn both_forms_agree_with_a_plain_table(
             changes in prop::collection::vec((0..4096u32, 1..200u32, prop::option::of((0..4u32, 32..3800u16))), 1..60),
-            flat in any::<bool>(),
+            flat in any::<bool>(), rest in any::<u64>(),
         ) {
             let mut leaf = Leaf::default();
             if flat {
                 leaf.flatten();
             }
             let mut table = vec![None; 4096];
-            for (start, len, place) in changes {
+            for (i, (start, len, place)) in changes.into_iter().enumerate() {
+                if rest >> (i % 64) & 1 == 1 {
+                    leaf.shrink();
+                }
                 let len = len.min(4096 - start);
                 let place = place.map(|(seq, block)| Place { seq, block });
                 let mut lost = [0u32; 4];

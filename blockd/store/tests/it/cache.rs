@@ -1,6 +1,7 @@
 //! The cache of chunks: over a store that counts and fails on command.
 
 use crate::suite::content;
+use crate::watch::{TEST_PATIENCE, Watch};
 use bytes::Bytes;
 use hive_blockd_store::{
     CHUNK_BYTES, CacheSlot, ChunkCache, ChunkKey, DirStore, FaultyStore, ObjectStore, Operation, StoreError,
@@ -91,6 +92,7 @@ fn expected(number: u128, chunk: u32) -> Bytes {
 
 #[tokio::test]
 async fn a_miss_a_fetch_a_hit() {
+    let _watch = Watch::test(TEST_PATIENCE);
     let node = Node::with(1, 8).await;
     assert!(node.lookup(0, 1).is_none());
     let slot = node.fetch(0, 1).await.unwrap();
@@ -110,6 +112,7 @@ async fn a_miss_a_fetch_a_hit() {
 
 #[tokio::test]
 async fn sectors_are_read_directly_where_that_works() {
+    let _watch = Watch::test(TEST_PATIENCE);
     let node = Node::with(1, 8).await;
     let slot = node.fetch(0, 5).await.unwrap();
     let file = File::from(node.cache.fd().try_clone_to_owned().unwrap());
@@ -134,6 +137,7 @@ async fn sectors_are_read_directly_where_that_works() {
 
 #[tokio::test]
 async fn it_starts_empty_sparse_and_alone() {
+    let _watch = Watch::test(TEST_PATIENCE);
     let home = tempfile::tempdir().unwrap();
     let path = home.path().join("cache");
     std::fs::write(&path, vec![7; 1 << 20]).unwrap();
@@ -150,6 +154,7 @@ async fn it_starts_empty_sparse_and_alone() {
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn one_get_for_all_who_miss_at_once() {
+    let _watch = Watch::test(TEST_PATIENCE);
     let node = Arc::new(Node::with(1, 8).await);
     node.faulty.set_faults(Faults { max_delay: Duration::from_millis(30), ..Faults::default() });
     let tasks: Vec<_> = (0..100)
@@ -168,6 +173,7 @@ async fn one_get_for_all_who_miss_at_once() {
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn a_failed_fetch_leaves_nothing_and_tells_all() {
+    let _watch = Watch::test(TEST_PATIENCE);
     let node = Arc::new(Node::with(1, 8).await);
     node.faulty.set_outage(Outage::Hanging);
     let tasks: Vec<_> = (0..10)
@@ -194,6 +200,7 @@ async fn a_failed_fetch_leaves_nothing_and_tells_all() {
 
 #[tokio::test]
 async fn when_all_is_pinned_a_fetch_waits() {
+    let _watch = Watch::test(TEST_PATIENCE);
     let node = Arc::new(Node::with(1, 2).await);
     let first = node.fetch(0, 0).await.unwrap();
     let _second = node.fetch(0, 1).await.unwrap();
@@ -218,6 +225,7 @@ async fn when_all_is_pinned_a_fetch_waits() {
 
 #[tokio::test]
 async fn what_is_invalidated_is_fetched_anew() {
+    let _watch = Watch::test(TEST_PATIENCE);
     let node = Node::with(1, 4).await;
     let key = ChunkKey { segment: 0, chunk: 1 };
     node.faulty.set_faults(Faults { damaged_reads_permille: 1000, ..Faults::default() });
@@ -234,6 +242,7 @@ async fn what_is_invalidated_is_fetched_anew() {
 
 #[tokio::test]
 async fn reading_ahead() {
+    let _watch = Watch::test(TEST_PATIENCE);
     let node = Node::with(1, 8).await;
     let first = ChunkKey { segment: 0, chunk: 3 };
     node.faulty.set_outage(Outage::Hanging);
@@ -258,6 +267,7 @@ async fn reading_ahead() {
 /// Threads read and verify while fetches evict all the time: what is pinned stays what it was.
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn pins_hold_under_pressure() {
+    let _watch = Watch::test(TEST_PATIENCE);
     const SEGMENTS: u128 = 8;
     const SLOTS: u64 = 6;
     let node = Arc::new(Node::with(SEGMENTS, SLOTS).await);
@@ -321,6 +331,7 @@ async fn pins_hold_under_pressure() {
 
 #[tokio::test]
 async fn a_full_disk_does_not_stop_reads() {
+    let _watch = Watch::test(TEST_PATIENCE);
     let node = Node::with(1, 1).await;
     let target = node.home.path().join("small");
     std::fs::create_dir(&target).unwrap();

@@ -1,6 +1,7 @@
 //! The store in a directory: the suite, and what is its own.
 
 use crate::suite::{self, Store, content};
+use crate::watch::{TEST_PATIENCE, Watch};
 use hive_blockd_store::{Condition, DirConfig, DirStore, StoreConfig, StoreError, error::chain, open};
 use std::{
     fs::{self, File},
@@ -27,6 +28,7 @@ fn files(path: &Path) -> Vec<String> {
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn suite() {
+    let _watch = Watch::test(TEST_PATIENCE);
     let home = tempfile::tempdir().unwrap();
     let store = dir_store(&home.path().join("store"));
     suite::everything(&store).await;
@@ -40,6 +42,7 @@ async fn suite() {
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn two_processes_share_one_counter() {
+    let _watch = Watch::test(TEST_PATIENCE);
     // flock excludes two opens of one file wherever they are, so a second store in this process is as good as another process.
     let home = tempfile::tempdir().unwrap();
     let stores = [dir_store(home.path()), dir_store(home.path())];
@@ -62,6 +65,7 @@ async fn two_processes_share_one_counter() {
 
 #[tokio::test]
 async fn leftovers_of_the_dead_go_and_those_of_the_living_stay() {
+    let _watch = Watch::test(TEST_PATIENCE);
     let home = tempfile::tempdir().unwrap();
     let store = dir_store(home.path());
     store.put("vol/a/1", content(1, 10)).await.unwrap();
@@ -90,6 +94,7 @@ async fn leftovers_of_the_dead_go_and_those_of_the_living_stay() {
 
 #[tokio::test]
 async fn a_truncated_object_is_told() {
+    let _watch = Watch::test(TEST_PATIENCE);
     let home = tempfile::tempdir().unwrap();
     let store = dir_store(home.path());
     store.put("vol/seg", content(1, 10_000)).await.unwrap();
@@ -101,6 +106,7 @@ async fn a_truncated_object_is_told() {
 
 #[tokio::test]
 async fn a_directory_that_went_away_comes_back() {
+    let _watch = Watch::test(TEST_PATIENCE);
     let home = tempfile::tempdir().unwrap();
     let store = dir_store(home.path());
     store.put("vol/1", content(1, 10)).await.unwrap();
@@ -113,6 +119,7 @@ async fn a_directory_that_went_away_comes_back() {
 
 #[tokio::test]
 async fn a_full_disk() {
+    let _watch = Watch::test(TEST_PATIENCE);
     let home = tempfile::tempdir().unwrap();
     let target = home.path().join("small");
     fs::create_dir(&target).unwrap();
@@ -147,6 +154,7 @@ async fn a_full_disk() {
 
 #[test]
 fn mistakes_of_the_configuration_are_named() {
+    let _watch = Watch::test(TEST_PATIENCE);
     let home = tempfile::tempdir().unwrap();
     let file = home.path().join("file");
     fs::write(&file, "").unwrap();
@@ -169,6 +177,7 @@ const CHILD_ROOT: &str = "HIVE_BLOCKD_STORE_CHILD";
 /// Not a test of its own: the process that the next test kills. Prints what was acknowledged.
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn child_that_writes_until_it_is_killed() {
+    let _watch = Watch::test(TEST_PATIENCE);
     let Some(root) = std::env::var_os(CHILD_ROOT) else { return };
     let store = dir_store(Path::new(&root));
     let (mut counter, mut condition) = suite::read_counter(&store, "counter").await;
@@ -184,6 +193,7 @@ async fn child_that_writes_until_it_is_killed() {
 
 #[tokio::test]
 async fn what_was_acknowledged_is_there_after_kill() {
+    let _watch = Watch::test(TEST_PATIENCE);
     let home = tempfile::tempdir().unwrap();
     let mut last = 0;
     for round in 0..4_u64 {

@@ -1,6 +1,7 @@
 //! The store that fails on command does what it says.
 
 use crate::suite::{Store, content};
+use crate::watch::{TEST_PATIENCE, Watch};
 use bytes::Bytes;
 use hive_blockd_store::{
     Condition, DirStore, FaultyStore, ObjectStore, Operation, StoreError,
@@ -14,6 +15,7 @@ fn faulty(home: &tempfile::TempDir, seed: u64) -> Arc<FaultyStore> {
 
 #[tokio::test]
 async fn the_suite_holds_without_faults() {
+    let _watch = Watch::test(TEST_PATIENCE);
     let home = tempfile::tempdir().unwrap();
     let store: Store = faulty(&home, 1);
     crate::suite::everything(&store).await;
@@ -21,6 +23,7 @@ async fn the_suite_holds_without_faults() {
 
 #[tokio::test]
 async fn one_seed_one_run() {
+    let _watch = Watch::test(TEST_PATIENCE);
     let mut runs = Vec::new();
     for _ in 0..2 {
         let home = tempfile::tempdir().unwrap();
@@ -50,6 +53,7 @@ async fn one_seed_one_run() {
 
 #[tokio::test]
 async fn outages_and_stale_lists() {
+    let _watch = Watch::test(TEST_PATIENCE);
     let home = tempfile::tempdir().unwrap();
     let store = faulty(&home, 3);
     store.put("vol/1", content(1, 10)).await.unwrap();

@@ -10,3 +10,5 @@ mod objectd;
 mod proxy;
 mod s3;
 mod suite;
+#[path = "../../../tests/it/watch.rs"]
+mod watch;

@@ -1,5 +1,6 @@
 //! A network and a server that do their worst, between the client and the real objectd.
 
+use crate::watch::{TEST_PATIENCE, Watch};
 use crate::{
     objectd::Objectd,
     proxy::{Fault, Proxy, Request},
@@ -72,6 +73,7 @@ fn body(task: u64, number: u64) -> Bytes {
 /// What was acknowledged is there, whole; what was not is there whole or not at all.
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn objects_are_whole_or_not_there() {
+    let _watch = Watch::test(TEST_PATIENCE);
     let objectd = Objectd::start();
     let direct: Store = Arc::new(objectd.store(objectd.address, Timeouts::default()));
     let proxy = Proxy::start(objectd.address, misery(1, 300)).await;
@@ -141,6 +143,7 @@ async fn objects_are_whole_or_not_there() {
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn the_suite_holds_all_the_same() {
+    let _watch = Watch::test(TEST_PATIENCE);
     let objectd = Objectd::start();
     let misery = misery(3, 200);
     let proxy = Proxy::start(objectd.address, move |request| {
@@ -155,6 +158,7 @@ async fn the_suite_holds_all_the_same() {
 /// No increment is lost and none counts twice, whatever becomes of the answers.
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn the_counter_is_exact() {
+    let _watch = Watch::test(TEST_PATIENCE);
     let objectd = Objectd::start();
     let proxy = Proxy::start(objectd.address, misery(2, 250)).await;
     let store: Store = Arc::new(objectd.store(proxy.address, quick()));
@@ -164,6 +168,7 @@ async fn the_counter_is_exact() {
 /// One writer: whatever happens to its first request, the outcome is a success with the right version.
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn a_lost_answer_is_no_conflict() {
+    let _watch = Watch::test(TEST_PATIENCE);
     let objectd = Objectd::start();
     let direct = objectd.store(objectd.address, Timeouts::default());
     let faults = [
@@ -204,6 +209,7 @@ async fn a_lost_answer_is_no_conflict() {
 /// Ours was written, its answer lost, and another wrote over it: that is a conflict, and not a certain one.
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn a_lost_answer_and_a_rival() {
+    let _watch = Watch::test(TEST_PATIENCE);
     let objectd = Objectd::start();
     let direct = objectd.store(objectd.address, Timeouts::default());
     let seen = AtomicU32::new(0);
@@ -228,6 +234,7 @@ async fn a_lost_answer_and_a_rival() {
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn an_outage_ends_within_the_deadline() {
+    let _watch = Watch::test(TEST_PATIENCE);
     let objectd = Objectd::start();
     for fault in [Fault::Hang, Fault::Refused(503, "SlowDown"), Fault::Garbage, Fault::AnswerReset] {
         let proxy = Proxy::start(objectd.address, move |_| fault).await;

@@ -1,5 +1,6 @@
 //! The store in a bucket of the real objectd.
 
+use crate::watch::{TEST_PATIENCE, Watch};
 use crate::{
     objectd::{BUCKET, Objectd, REGION},
     suite::{self, Store, content},
@@ -17,6 +18,7 @@ fn impatient() -> Timeouts {
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn suite() {
+    let _watch = Watch::test(TEST_PATIENCE);
     let objectd = Objectd::start();
     let store: Store = Arc::new(objectd.store(objectd.address, Timeouts::default()));
     suite::everything(&store).await;
@@ -32,6 +34,7 @@ async fn suite() {
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn a_list_of_several_pages_is_complete() {
+    let _watch = Watch::test(TEST_PATIENCE);
     const KEYS: usize = 2300;
     let objectd = Objectd::start();
     let store: Store = Arc::new(objectd.store(objectd.address, Timeouts::default()));
@@ -55,6 +58,7 @@ async fn a_list_of_several_pages_is_complete() {
 
 #[tokio::test]
 async fn refusals_are_told_apart() {
+    let _watch = Watch::test(TEST_PATIENCE);
     let objectd = Objectd::start();
     let with = |change: &dyn Fn(&mut S3Config)| {
         let mut config = objectd.config(objectd.address);
@@ -91,6 +95,7 @@ async fn refusals_are_told_apart() {
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn over_tls() {
+    let _watch = Watch::test(TEST_PATIENCE);
     let objectd = Objectd::start();
     let key = rcgen::KeyPair::generate().unwrap();
     let certificate = rcgen::CertificateParams::new(vec!["localhost".to_owned()]).unwrap().self_signed(&key).unwrap();
@@ -145,6 +150,7 @@ async fn over_tls() {
 
 #[test]
 fn mistakes_of_the_configuration_are_named() {
+    let _watch = Watch::test(TEST_PATIENCE);
     let home = tempfile::tempdir().unwrap();
     let file = |name: &str, text: &str, mode: u32| {
         let path = home.path().join(name);

@@ -1,5 +1,7 @@
 //! The shipping engine over a recording disk: crashes at every point, and what may be found afterwards.
 
+mod damage;
 mod exhaustive;
+mod lives;
 mod random;
 mod world;

@@ -1,7 +1,7 @@
 //! A volume in a world that can end at any moment: a disk that records what was written and when it was synced, helpers whose answers
 //! take their time, and a model that knows which contents may be found afterwards.
 
-use super::super::{Background, CachedChunk, CompleteSegment, Event, LogEngine, SegmentName, Setup, Tuning};
+use super::super::{Background, CachedChunk, CompleteSegment, Event, LogEngine, OpenError, SegmentName, Setup, Tuning};
 use crate::engine::check::Guard;
 use crate::engine::format::{BLOCK_BYTES, Checkpoint, SEGMENT_BYTES, WrappedKey};
 use crate::engine::{Completion, Disk, Engine, FileId, Io, Operation, Request};
@@ -245,7 +245,7 @@ pub struct World {
     pub tuning: Tuning,
     key: Option<[u8; 32]>,
     pub failed: usize,
-    same_boot: bool,
+    boot: u64,
 }
 
 const VOLUME: [u8; 16] = *b"volume-of-tests!";
@@ -283,13 +283,17 @@ impl World {
             tuning: Tuning { gather: Duration::ZERO, ..tuning },
             key: encrypted.then_some([42; 32]),
             failed: 0,
-            same_boot: true,
+            boot: 1,
         };
         world.open();
         world
     }
 
     pub fn open(&mut self) {
+        self.try_open().unwrap();
+    }
+
+    fn try_open(&mut self) -> Result<(), OpenError> {
         self.incarnation += 1;
         let checkpoint = Checkpoint::decode(&self.checkpoint).unwrap();
         let setup = Setup {
@@ -301,7 +305,7 @@ impl World {
             guards: vec![Guard::new(self.key.as_ref(), VOLUME)],
             epoch: 1,
             incarnation: self.incarnation,
-            same_boot: self.same_boot,
+            boot: self.boot,
             tuning: self.tuning.clone(),
             background: SimBackground {
                 shared: self.shared.clone(),
@@ -310,9 +314,10 @@ impl World {
             },
             pins: Vec::new(),
         };
-        self.engine = Some(LogEngine::open(setup).unwrap());
+        self.engine = Some(LogEngine::open(setup)?);
         // Recovery syncs what it has read and writes indexes durably.
         self.remember_all_as_durable();
+        Ok(())
     }
 
     fn remember_all_as_durable(&mut self) {
@@ -475,6 +480,22 @@ impl World {
         }
     }
 
+    /// Let the disk do all that it was asked for, and nobody else anything.
+    pub fn run_disk(&mut self) {
+        self.commit();
+        while !self.disk.pending.is_empty() {
+            self.run_op(0);
+        }
+    }
+
+    /// Let the checkpoint that was handed over become durable.
+    pub fn finish_saving(&mut self) {
+        let bytes = self.shared.borrow_mut().saving.take().expect("a checkpoint was handed over");
+        self.checkpoint = bytes;
+        self.shared.borrow_mut().events.push_back(Event::CheckpointSaved);
+        self.with(|engine, io| engine.attend(io));
+    }
+
     fn run_op(&mut self, index: usize) {
         let Pending { tag, file, op } = self.disk.pending.swap_remove(index);
         let log = file.fd == self.engine.as_ref().unwrap().file.as_raw_fd();
@@ -527,18 +548,13 @@ impl World {
             }
         }
         self.forget_process();
-        self.same_boot = true;
         let answered = self.model.answered;
         self.reopen_and_check(answered);
     }
 
     /// The power goes: of what no sync covered, each sector of each write is there or not.
     pub fn lose_power(&mut self) {
-        for pending in std::mem::take(&mut self.disk.pending) {
-            if let Op::Write { iovecs, count, offset } = pending.op {
-                self.disk.unsynced.push_back((offset, gather(iovecs, count)));
-            }
-        }
+        self.give_up_writes();
         let mut image = std::mem::take(&mut self.durable);
         let mut unsynced: Vec<_> = self.disk.unsynced.drain(..).collect();
         if self.rng.chance(30) {
@@ -582,10 +598,35 @@ impl World {
                 }
             }
         }
+        self.start_after_power_loss(&image);
+    }
+
+    /// The power goes: of what no sync covered, exactly those writes are there that `keep` wants, by their offset.
+    pub fn lose_power_keeping(&mut self, mut keep: impl FnMut(u64, &[u8]) -> bool) {
+        self.give_up_writes();
+        let mut image = std::mem::take(&mut self.durable);
+        for (offset, bytes) in std::mem::take(&mut self.disk.unsynced) {
+            if keep(offset, &bytes) {
+                apply(&mut image, offset, &bytes);
+            }
+        }
+        self.start_after_power_loss(&image);
+    }
+
+    /// What the kernel was given may be carried out without anyone hearing of it.
+    fn give_up_writes(&mut self) {
+        for pending in std::mem::take(&mut self.disk.pending) {
+            if let Op::Write { iovecs, count, offset } = pending.op {
+                self.disk.unsynced.push_back((offset, gather(iovecs, count)));
+            }
+        }
+    }
+
+    fn start_after_power_loss(&mut self, image: &HashMap<u64, Vec<u8>>) {
         self.forget_process();
-        self.same_boot = false;
+        self.boot += 1;
         self.file = memfd();
-        for (block, bytes) in &image {
+        for (block, bytes) in image {
             self.file.write_all_at(bytes, block * BLOCK_BYTES as u64).unwrap();
         }
         let flushed = self.model.flushed;
@@ -681,6 +722,43 @@ impl World {
             self.done.push(Completion { token: 0, ok: self.failed == 0 });
         }
         progressed
+    }
+
+    /// The log as it lies there, by the blocks that were written.
+    pub fn log(&self) -> HashMap<u64, Vec<u8>> {
+        read_all(&self.file)
+    }
+
+    /// Whoever had it open is dead, and this is what the log is now.
+    pub fn reopen_with(&mut self, log: &HashMap<u64, Vec<u8>>, power: bool) -> Result<(), OpenError> {
+        self.forget_process();
+        self.disk.unsynced.clear();
+        // Nor is there another copy.
+        self.shared.borrow_mut().store.clear();
+        self.boot += u64::from(power);
+        self.file = memfd();
+        for (block, bytes) in log {
+            self.file.write_all_at(bytes, block * BLOCK_BYTES as u64).unwrap();
+        }
+        self.try_open()
+    }
+
+    /// What a block holds; None if it cannot be read.
+    pub fn read_block(&mut self, block: u64) -> Option<u64> {
+        let mut data = GuestBuffers::default();
+        assert!(self.memory.append(GUEST_BASE, BLOCK_BYTES as u64, &mut data));
+        let (offset, len) = (block * BLOCK_BYTES as u64, BLOCK_BYTES as u64);
+        let request = Request { token: 0, operation: Operation::Read, offset, len, data, durable: false };
+        self.asked[0] =
+            Some(Asked { ops_end: 0, answered_before: 0, operation: Operation::Flush, block: 0, blocks: 0 });
+        let failed = self.failed;
+        self.with(|engine, io| engine.submit(request, io));
+        self.settle();
+        assert!(self.asked[0].is_none(), "the read is answered");
+        let mut bytes = vec![0; BLOCK_BYTES];
+        self.memory_file.read_exact_at(&mut bytes, 0).unwrap();
+        let is_read = self.failed == failed;
+        is_read.then(|| value_of(&bytes, block).unwrap_or_else(|| panic!("block {block} is of nowhere")))
     }
 
     pub fn expected(&self) -> BTreeMap<u64, u64> {
