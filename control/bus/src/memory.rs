@@ -1,8 +1,6 @@
 //! A bucket in memory, for tests of what stands on [`Store`].
 
-use crate::store::{
-    Change, Changes, Entry, MAX_COMMIT_WRITES, Store, StoreError, Write, check_key, check_prefix,
-};
+use crate::store::{Change, Changes, Entry, MAX_COMMIT_WRITES, Store, StoreError, Write, check_key, check_prefix};
 use async_trait::async_trait;
 use bytes::Bytes;
 use futures::StreamExt;

@@ -1,9 +1,7 @@
 //! A bucket in JetStream: stream `KV_<bucket>`, one subject `$KV.<bucket>.<key>` a key, as every NATS client lays it out.
 
 use crate::bus::Bus;
-use crate::store::{
-    Change, Changes, Entry, MAX_COMMIT_WRITES, Store, StoreError, Write, check_key, check_prefix,
-};
+use crate::store::{Change, Changes, Entry, MAX_COMMIT_WRITES, Store, StoreError, Write, check_key, check_prefix};
 use async_nats::HeaderMap;
 use async_nats::header::{
     NATS_BATCH_COMMIT, NATS_BATCH_ID, NATS_BATCH_SEQUENCE, NATS_EXPECTED_LAST_SUBJECT_SEQUENCE, NATS_MESSAGE_TTL,
@@ -17,13 +15,15 @@ use bytes::Bytes;
 use futures::StreamExt;
 use std::error::Error;
 use std::time::Duration;
-use tokio::sync::OnceCell;
+use tokio::sync::{OnceCell, Semaphore};
 
 /// A whole `range`: thousands of keys take tens of milliseconds, a cluster electing a leader takes seconds.
 const RANGE_TIMEOUT: Duration = Duration::from_secs(10);
 /// How long the marker of a deleted key is kept, so that deleted keys do not fill the stream. Longer than any watcher is away
 /// without reading everything again.
 const DELETE_MARKER_TTL: Duration = Duration::from_secs(24 * 3600);
+/// Commits under way at a time: the server holds at most 50 unfinished batches of a stream, for all workers together.
+const MAX_COMMITS: usize = 8;
 const HEADER_KV_OPERATION: &str = "KV-Operation";
 const KV_OPERATION_DELETE: &str = "DEL";
 
@@ -43,11 +43,12 @@ pub struct NatsStore {
     bus: Bus,
     config: BucketConfig,
     opened: OnceCell<kv::Store>,
+    committing: Semaphore,
 }
 
 impl NatsStore {
     pub(crate) fn new(bus: Bus, config: BucketConfig) -> Self {
-        Self { bus, config, opened: OnceCell::new() }
+        Self { bus, config, opened: OnceCell::new(), committing: Semaphore::new(MAX_COMMITS) }
     }
 
     /// The bucket, created with its settings on first use. Fails at once when the connection is down.
@@ -228,6 +229,8 @@ impl Store for NatsStore {
         };
         writes.iter().try_for_each(|write| check_key(&write.key))?;
         self.opened().await?;
+        // Never closed; were it, nothing would be committed.
+        let _permit = self.committing.acquire().await.map_err(|error| self.unavailable(&text(&error)))?;
         let batch = self.bus.client.new_inbox();
         let batch = batch.rsplit('.').next().unwrap_or(&batch);
         let headers = |sequence: usize, write: &Write| {

@@ -68,7 +68,8 @@ fn write(key: &str, revision: u64, value: Option<&'static str>) -> Write {
 async fn commit_suite(store: Arc<dyn Store>) {
     let keys = |entries: Vec<hive_bus::Entry>| entries.into_iter().map(|e| e.key).collect::<Vec<_>>();
     let mut changes = store.watch("9.").await.expect("watch");
-    let last = store.commit(&[write("9.a", 0, Some("1")), write("9.b", 0, Some("1")), write("9.head", 0, Some("1"))]).await;
+    let last =
+        store.commit(&[write("9.a", 0, Some("1")), write("9.b", 0, Some("1")), write("9.head", 0, Some("1"))]).await;
     let head = last.expect("committed");
     let a = store.get("9.a").await.expect("get").expect("there").revision;
     assert_eq!(store.get("9.head").await.expect("get").expect("there").revision, head);
@@ -82,7 +83,8 @@ async fn commit_suite(store: Arc<dyn Store>) {
         conflict(store.commit(&stale).await);
     }
     assert_eq!(keys(store.range("9.").await.expect("range")), ["9.a", "9.b", "9.head"]);
-    let next = store.commit(&[write("9.a", a, None), write("9.c", 0, Some("2")), write("9.head", head, Some("2"))]).await;
+    let next =
+        store.commit(&[write("9.a", a, None), write("9.c", 0, Some("2")), write("9.head", head, Some("2"))]).await;
     assert!(next.expect("committed") > head);
     assert_eq!(keys(store.range("9.").await.expect("range")), ["9.b", "9.c", "9.head"]);
     assert_eq!(store.get("9.a").await.expect("get"), None);
@@ -102,7 +104,9 @@ async fn commits_race(store: Arc<dyn Store>) {
         for _ in 0..400 {
             let revision = |entry: &Option<hive_bus::Entry>| entry.as_ref().map_or(0, |entry| entry.revision);
             let count = |entry: &Option<hive_bus::Entry>| {
-                entry.as_ref().map_or(0, |entry| String::from_utf8_lossy(&entry.value).parse::<u64>().expect("a number"))
+                entry
+                    .as_ref()
+                    .map_or(0, |entry| String::from_utf8_lossy(&entry.value).parse::<u64>().expect("a number"))
             };
             let (head, other) = (store.get("8.head").await.expect("get"), store.get("8.other").await.expect("get"));
             let next = |entry| Some(Bytes::from((count(entry) + 1).to_string()));

@@ -47,8 +47,11 @@ pub fn start_netd(socket: &Path) {
             let mut line = String::new();
             stream.read_line(&mut line).await.expect("a request");
             let request: Value = serde_json::from_str(&line).expect("JSON");
-            let reply =
-                if request["method"] == "put-port" { json!({"port": {"socket": "/port"}}) } else { json!("done") };
+            let reply = match request["method"].as_str() {
+                Some("put-port") => json!({"port": {"socket": "/port"}}),
+                Some("list-segments") => json!({"segments": []}),
+                _ => json!("done"),
+            };
             let _ = stream.write_all(format!("{reply}\n").as_bytes()).await;
         }
     });
