@@ -3,6 +3,7 @@
 use serde_json::{Value, json};
 use std::os::unix::fs::PermissionsExt;
 use std::path::Path;
+use std::sync::{Arc, Mutex};
 use tokio::io::{AsyncBufReadExt, AsyncWriteExt, BufReader};
 use tokio::net::UnixListener;
 
@@ -39,8 +40,13 @@ pub fn install_vmm(path: &Path, story: &Path) {
     std::fs::set_permissions(path, std::fs::Permissions::from_mode(0o755)).expect("permissions");
 }
 
-pub fn start_netd(socket: &Path) {
+/// Requests as they came.
+pub type Requests = Arc<Mutex<Vec<Value>>>;
+
+pub fn start_netd(socket: &Path) -> Requests {
     let listener = UnixListener::bind(socket).expect("bind");
+    let requests = Requests::default();
+    let kept = requests.clone();
     tokio::spawn(async move {
         while let Ok((stream, _)) = listener.accept().await {
             let mut stream = BufReader::new(stream);
@@ -52,7 +58,9 @@ pub fn start_netd(socket: &Path) {
                 Some("list-segments") => json!({"segments": []}),
                 _ => json!("done"),
             };
+            kept.lock().expect("requests").push(request);
             let _ = stream.write_all(format!("{reply}\n").as_bytes()).await;
         }
     });
+    requests
 }

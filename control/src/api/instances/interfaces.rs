@@ -166,9 +166,7 @@ fn of_specification(
             return Err(combination("An existing network interface is not deleted with its instance."));
         }
         let interface = network.get::<InterfaceRecord>(&parse_id(Resource::NetworkInterface, id)?)?;
-        if interface.is_in_use() {
-            return Err(super::super::vpc::interfaces::in_use(interface));
-        }
+        // Whether it is free is seen when it is taken: a repeated call has it already.
         let source = Source::Existing(interface.interface_id.clone());
         return Ok(PlannedInterface { device_index, delete_on_termination: false, source });
     }

@@ -32,9 +32,9 @@ pub async fn run_instances(api: Arc<Api>, call: Call, input: RunInstancesRequest
         return Err(Error::Fault("a RunInstances token holds other ids".into()));
     };
     let made = already_made(&api, &call, ids).await?;
-    let records = if made.is_empty() {
+    let (network, records) = if made.is_empty() {
         match launch(&api, &call, &plan, reservation_id, ids, token).await {
-            Ok(records) => records,
+            Ok(launched) => launched,
             Err(error) => {
                 undo(&api, &call, ids).await;
                 idempotency::forget(&api, &drawn).await?;
@@ -42,9 +42,8 @@ pub async fn run_instances(api: Arc<Api>, call: Call, input: RunInstancesRequest
             }
         }
     } else {
-        made
+        (api.stores.networks.load(&call.caller.account).await?, made)
     };
-    let network = api.stores.networks.load(&call.caller.account).await?;
     Ok(view::reservation(&api, &network, &records))
 }
 
@@ -82,12 +81,12 @@ async fn launch(
     reservation_id: &ReservationId,
     ids: &[Ids],
     token: Option<&str>,
-) -> Result<Vec<InstanceRecord>, Error> {
+) -> Result<(Network, Vec<InstanceRecord>), Error> {
     let account = &call.caller.account;
     let instance_ids: Vec<InstanceId> = ids.iter().map(|(id, _, _)| id.clone()).collect();
     let (node, count) = placement::reserve(api, account, plan.instance_type, &instance_ids, plan.min, call.now).await?;
     let ids = ids.get(..count).unwrap_or(ids);
-    let interfaces = make_interfaces(api, call, plan, ids).await?;
+    let (made, interfaces) = make_interfaces(api, call, plan, ids).await?;
     let mut records = Vec::with_capacity(ids.len());
     for (index, ((instance_id, _, volume_ids), network)) in ids.iter().zip(interfaces).enumerate() {
         for (planned, volume_id) in plan.volumes.iter().zip(volume_ids) {
@@ -143,7 +142,7 @@ async fn launch(
             launched.push(find(api, call, &record.instance_id).await?);
         }
     }
-    Ok(launched)
+    Ok((made, launched))
 }
 
 fn volume_record(
@@ -186,7 +185,12 @@ fn volume_record(
 }
 
 /// The primary interface of each instance; all of all are made in one commit, or none.
-async fn make_interfaces(api: &Api, call: &Call, plan: &Plan, ids: &[Ids]) -> Result<Vec<NetworkInterface>, Error> {
+async fn make_interfaces(
+    api: &Api,
+    call: &Call,
+    plan: &Plan,
+    ids: &[Ids],
+) -> Result<(Network, Vec<NetworkInterface>), Error> {
     let account = &call.caller.account;
     let mut public: BTreeMap<NetworkInterfaceId, Ipv4Addr> = BTreeMap::new();
     for (_, interface_ids, _) in ids {
@@ -212,7 +216,7 @@ async fn make_interfaces(api: &Api, call: &Call, plan: &Plan, ids: &[Ids]) -> Re
         }
         Ok(primary)
     });
-    made.await.map(|(_, primary)| primary)
+    made.await
 }
 
 /// Makes one interface, or takes the one that is there, and attaches it. What an earlier try of the same call has made stays.
@@ -237,8 +241,8 @@ fn put_in(
     let interface = network.get_mut::<InterfaceRecord>(id)?;
     let attachment = match &interface.attachment {
         Some(other) if other.instance_id == *instance_id => other.clone(),
-        Some(_) => return Err(in_use(interface)),
-        None => InterfaceAttachment {
+        _ if interface.is_in_use() => return Err(in_use(interface)),
+        _ => InterfaceAttachment {
             attachment_id: AttachmentId::from_random(random::draw()?),
             instance_id: instance_id.clone(),
             device_index: planned.device_index,

@@ -658,3 +658,47 @@ pub async fn describe_rules(
     let (page, next_token) = page.cut(all, |seen| seen.rule.rule_id.to_string());
     Ok(DescribeSecurityGroupRulesResult { next_token, security_group_rules: page.iter().map(show).collect() })
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn protocols_have_one_name() {
+        for (text, name) in
+            [("tcp", "tcp"), ("6", "tcp"), ("UDP", "udp"), ("1", "icmp"), ("58", "icmpv6"), ("-1", "-1"), ("047", "47")]
+        {
+            assert_eq!(check_protocol(text).expect(text), name);
+        }
+        for bad in ["", "256", "-2", "tcp ", "any"] {
+            assert!(check_protocol(bad).is_err(), "{bad}");
+        }
+    }
+
+    #[test]
+    fn ports_and_icmp_numbers() {
+        assert_eq!(check_ports("tcp", Some(0), Some(65_535)).expect("all"), (0, 65_535));
+        assert_eq!(check_ports("icmp", Some(8), None).expect("echo"), (8, -1));
+        assert_eq!(check_ports("icmp", None, None).expect("all"), (-1, -1));
+        assert_eq!(check_ports("-1", Some(5), Some(7)).expect("ports say nothing"), (-1, -1));
+        assert_eq!(check_ports("47", Some(5), None).expect("ports say nothing"), (-1, -1));
+        for (protocol, from, to) in [
+            ("tcp", None, Some(1)),
+            ("tcp", Some(2), Some(1)),
+            ("udp", Some(-1), Some(-1)),
+            ("tcp", Some(0), Some(65_536)),
+            ("icmp", Some(256), Some(0)),
+            ("icmp", None, Some(0)),
+        ] {
+            assert!(check_ports(protocol, from, to).is_err(), "{protocol} {from:?} {to:?}");
+        }
+    }
+
+    #[test]
+    fn a_refusal_tells_the_rule() {
+        let peer = Peer::Ipv4("0.0.0.0/0".parse().expect("a block"));
+        let key = RuleKey { egress: false, protocol: "tcp".into(), from_port: 22, to_port: 22, peer: peer.clone() };
+        assert_eq!(text_of(&key), "peer: 0.0.0.0/0, TCP, from port: 22, to port: 22, ALLOW");
+        assert_eq!(text_of(&super::super::default::allow_all(true, peer)), "peer: 0.0.0.0/0, ALL, ALLOW");
+    }
+}

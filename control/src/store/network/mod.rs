@@ -46,6 +46,8 @@ const MAX_ATTEMPTS: u64 = 64;
 const BACKOFF: Duration = Duration::from_millis(2);
 /// Readings of one account that others' commits spoil.
 const MAX_READS: usize = 64;
+/// Times that a commit is sent whose answers get lost.
+const MAX_UNSURE: usize = 3;
 /// Last part of the key of an account's head; no id looks so.
 const HEAD: &str = "head";
 
@@ -286,23 +288,26 @@ impl Networks {
         let head_key = key(account, &HEAD);
         let value = Some(encode(&head_key, &head)?);
         writes.push(Write { key: head_key.clone(), revision: reading.head, value });
-        match self.store.commit(&writes).await {
-            Ok(_) => Ok(true),
-            Err(StoreError::Conflict { .. }) => Ok(false),
-            Err(unknown @ StoreError::Unknown { .. }) => {
-                let found = self.store.get(&head_key).await.map_err(TableError::from)?;
-                match found {
-                    Some(entry) if decode_head(&entry)? == head => Ok(true),
-                    // Still the old one: the commit did not arrive, or arrives yet; its revision will then have gone.
-                    found if found.as_ref().map_or(0, |entry| entry.revision) == reading.head => {
-                        Err(TableError::from(unknown).into())
-                    }
-                    // Somebody's is there; ours may be beneath it.
-                    _ => Err(TableError::from(unknown).into()),
-                }
+        let mut unsure = None;
+        for _ in 0..MAX_UNSURE {
+            match self.store.commit(&writes).await {
+                Ok(_) => return Ok(true),
+                Err(StoreError::Conflict { .. }) if unsure.is_none() => return Ok(false),
+                // It may be ours of before that came first.
+                Err(StoreError::Conflict { .. }) => {}
+                Err(unknown @ StoreError::Unknown { .. }) => unsure = Some(unknown),
+                Err(error) => return Err(TableError::from(error).into()),
             }
-            Err(error) => Err(TableError::from(error).into()),
+            let found = self.store.get(&head_key).await.map_err(TableError::from)?;
+            match found {
+                Some(entry) if decode_head(&entry)? == head => return Ok(true),
+                // Still the old one: ours did not arrive, or arrives yet. Of two with the same revisions one at most is carried out.
+                found if found.as_ref().map_or(0, |entry| entry.revision) == reading.head => {}
+                // Somebody's is there; ours may be beneath it.
+                _ => break,
+            }
         }
+        unsure.map_or(Ok(false), |unknown| Err(TableError::from(unknown).into()))
     }
 
     /// A listing is of one instant when no commit came while it was read.
@@ -333,4 +338,72 @@ impl Networks {
 fn decode_head(entry: &Entry) -> Result<Head, TableError> {
     serde_json::from_slice(&entry.value)
         .map_err(|e| TableError::Corrupt { key: entry.key.clone(), message: e.to_string() })
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::api::make_default_vpc;
+    use hive_bus::MemoryStore;
+    use std::sync::atomic::{AtomicU64, Ordering};
+
+    fn account() -> AccountId {
+        "123456789012".parse().expect("an account")
+    }
+
+    fn networks() -> Networks {
+        Networks::new(Arc::new(MemoryStore::new("networks")))
+    }
+
+    #[tokio::test]
+    async fn what_was_changed_is_what_is_read() {
+        let (networks, account, next) = (networks(), account(), AtomicU64::new(1));
+        assert!(!networks.exists(&account).await.expect("asked"));
+        let draw = |_: &str| Ok(next.fetch_add(1, Ordering::Relaxed).into());
+        let make = |network: &mut Network| make_default_vpc(network, &account, "us-east-1a", true, &draw);
+        let (written, vpc) = networks.change(&account, make).await.expect("made");
+        assert_eq!(networks.load(&account).await.expect("read"), written);
+        assert_eq!((written.subnets.len(), written.route_tables.len(), written.acls.len()), (1, 1, 1));
+        let (written, ()) = networks
+            .change(&account, |network| {
+                network.get_mut::<VpcRecord>(&vpc.vpc_id)?.tags.insert("a".into(), "b".into());
+                network.internet_gateways.clear();
+                Ok(())
+            })
+            .await
+            .expect("changed");
+        assert_eq!(networks.load(&account).await.expect("read"), written);
+        assert!(written.internet_gateways.is_empty());
+        assert!(networks.exists(&account).await.expect("asked"));
+    }
+
+    #[tokio::test]
+    async fn a_refused_change_writes_nothing() {
+        let (networks, account) = (networks(), account());
+        let refused = networks.change(&account, |network| {
+            make_default_vpc(network, &account, "us-east-1a", true, &|_| Ok(7))?;
+            Err::<(), _>(not_found(Resource::Vpc, "vpc-1"))
+        });
+        assert!(refused.await.is_err());
+        assert_eq!(networks.load(&account).await.expect("read"), Network::default());
+        assert!(!networks.exists(&account).await.expect("asked"));
+    }
+
+    /// What a subnet's packets go by: its own table, else the main one.
+    #[test]
+    fn a_subnet_without_a_table_follows_the_main_one() {
+        let (mut network, next) = (Network::default(), AtomicU64::new(1));
+        let draw = |_: &str| Ok(next.fetch_add(1, Ordering::Relaxed).into());
+        make_default_vpc(&mut network, &account(), "us-east-1a", true, &draw).expect("made");
+        let subnet = network.subnets.values().next().expect("a subnet").clone();
+        let main = network.route_tables.values().next().expect("a table").clone();
+        assert_eq!(network.route_table_of(&subnet), Some(&main));
+        let mut own = RouteTableRecord { route_table_id: RouteTableId::from_random(99), main: None, ..main };
+        own.associations.insert(subnet.subnet_id.clone(), hive_types::id::RouteTableAssociationId::from_random(1));
+        network.insert(own.clone());
+        assert_eq!(network.route_table_of(&subnet), Some(&own));
+        assert!(network.is_active(&own, &own.routes[0].target));
+        network.internet_gateways.clear();
+        assert!(!network.is_active(&own, &own.routes[0].target));
+    }
 }

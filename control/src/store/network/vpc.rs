@@ -151,6 +151,14 @@ mod tests {
 
     proptest! {
         #[test]
+        fn blocks_overlap_when_they_share_an_address(a: u8, b: u8, a_len in 24u8..=32, b_len in 24u8..=32) {
+            let block = |last, len| Ipv4Net::new(Ipv4Addr::new(10, 0, 0, last), len).expect("a block").trunc();
+            let (a, b) = (block(a, a_len), block(b, b_len));
+            let share = (0..=255).map(|last| Ipv4Addr::new(10, 0, 0, last)).any(|ip| a.contains(&ip) && b.contains(&ip));
+            prop_assert_eq!(overlap(&a, &b), share);
+        }
+
+        #[test]
         fn no_address_has_two_owners(
             steps in proptest::collection::vec((0u128..20, proptest::option::of(0u8..20), any::<bool>()), 0..80),
         ) {

@@ -3,6 +3,7 @@
 mod access;
 mod addresses;
 mod interfaces;
+mod node;
 mod races;
 mod routing;
 mod vpcs;

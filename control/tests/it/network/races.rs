@@ -78,8 +78,10 @@ async fn nothing_goes_while_it_is_taken_into_use() {
 struct Unsure {
     store: MemoryStore,
     commits: AtomicUsize,
-    /// Of so many commits each, one is carried out but not answered.
+    /// Of so many commits each, one is not answered...
     lose_answer_every: usize,
+    /// ... and not carried out either.
+    lose_commit: bool,
 }
 
 #[async_trait::async_trait]
@@ -97,8 +99,9 @@ impl Store for Unsure {
         self.store.delete(key, revision).await
     }
     async fn commit(&self, writes: &[Write]) -> Result<u64, StoreError> {
-        let done = self.store.commit(writes).await?;
-        if self.commits.fetch_add(1, Ordering::Relaxed) % self.lose_answer_every == 0 {
+        let is_lost = self.commits.fetch_add(1, Ordering::Relaxed).is_multiple_of(self.lose_answer_every);
+        let done = if is_lost && self.lose_commit { 0 } else { self.store.commit(writes).await? };
+        if is_lost {
             let key = writes.last().map(|write| write.key.clone()).unwrap_or_default();
             return Err(StoreError::Unknown { bucket: "networks".into(), key, message: "lost".into() });
         }
@@ -114,14 +117,24 @@ impl Store for Unsure {
 
 #[tokio::test]
 async fn a_lost_answer_is_found_again() {
-    let store = Unsure { store: MemoryStore::new("networks"), commits: AtomicUsize::new(0), lose_answer_every: 2 };
-    let stores = Stores { networks: Networks::new(Arc::new(store)), ..Stores::memory() };
-    let cloud = Cloud::new(stores).await;
-    let vpc = cloud.vpc("10.0.0.0/16").await;
-    for n in 0..6 {
-        cloud.subnet(&vpc, &format!("10.0.{n}.0/24")).await;
+    for lose_commit in [false, true] {
+        let (store, commits) = (MemoryStore::new("networks"), AtomicUsize::new(0));
+        let store = Unsure { store, commits, lose_answer_every: 2, lose_commit };
+        let stores = Stores { networks: Networks::new(Arc::new(store)), ..Stores::memory() };
+        let cloud = Cloud::new(stores).await;
+        let vpc = cloud.vpc("10.0.0.0/16").await;
+        for n in 0..6 {
+            cloud.subnet(&vpc, &format!("10.0.{n}.0/24")).await;
+        }
+        assert_eq!(cloud.of_vpc("DescribeSubnets", "Subnets", &vpc).await.len(), 6);
     }
-    assert_eq!(cloud.of_vpc("DescribeSubnets", "Subnets", &vpc).await.len(), 6);
+    // One that never answers is no success.
+    let (store, commits) = (MemoryStore::new("networks"), AtomicUsize::new(0));
+    let store = Unsure { store, commits, lose_answer_every: 1, lose_commit: true };
+    let networks = Networks::new(Arc::new(store));
+    let stores = Stores { networks: networks.clone(), ..Stores::memory() };
+    assert!(hived::seed(&stores, &crate::cloud::config()).await.is_err());
+    assert!(!networks.exists(&ACCOUNT.parse().expect("an account")).await.expect("asked"));
 }
 
 /// A view is of one instant, whatever is committed while it is read: a VPC is never seen without its parts.
