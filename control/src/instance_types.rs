@@ -16,7 +16,7 @@ impl InstanceType {
     pub fn max_interfaces(&self) -> usize {
         match self.memory_mib {
             ..2000 => 2,
-            ..16_384 => 3,
+            2000..16_384 => 3,
             _ => 4,
         }
     }
@@ -25,9 +25,9 @@ impl InstanceType {
     pub fn max_addresses_per_interface(&self) -> usize {
         match self.memory_mib {
             ..2000 => 2,
-            ..4096 => 4,
-            ..8192 => 6,
-            ..16_384 => 10,
+            2000..4096 => 4,
+            4096..8192 => 6,
+            8192..16_384 => 10,
             _ => 15,
         }
     }

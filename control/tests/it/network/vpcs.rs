@@ -196,6 +196,8 @@ async fn the_default_network_comes_once_and_again_when_asked_for() {
     cloud.ok("DeleteInternetGateway", json!({"InternetGatewayId": gateway})).await;
     cloud.ok("DeleteVpc", json!({"VpcId": vpc})).await;
     assert_eq!(fault(&cloud.refused("CreateDefaultSubnet", zone).await), NetworkFault::DefaultVpcAbsent);
+    let options = cloud.ok("DescribeDhcpOptions", json!({})).await["DhcpOptions"][0]["DhcpOptionsId"].clone();
+    cloud.ok("DeleteDhcpOptions", json!({"DhcpOptionsId": options})).await;
     // Another start of hived does not bring back what the account has deleted.
     let cloud = Cloud::new(stores).await;
     assert_eq!(list(&cloud.ok("DescribeVpcs", json!({})).await, "Vpcs"), &[] as &[Value]);
