@@ -373,6 +373,33 @@ mod tests {
     }
 
     #[test]
+    fn codes_of_networks() {
+        let of = |fault| super::fault(&ApiError::Network { fault, reason: "why".into() }, "ec2").code;
+        for (fault, code) in [
+            (NetworkFault::VpcRange, "InvalidVpc.Range"),
+            (NetworkFault::SubnetConflict, "InvalidSubnet.Conflict"),
+            (NetworkFault::RuleExists, "InvalidPermission.Duplicate"),
+            (NetworkFault::RuleAbsent, "InvalidPermission.NotFound"),
+            (NetworkFault::TooManyRules, "RulesPerSecurityGroupLimitExceeded"),
+            (NetworkFault::AlreadyAssociated, "Resource.AlreadyAssociated"),
+            (NetworkFault::NotAttached, "Gateway.NotAttached"),
+            (NetworkFault::RouteExists, "RouteAlreadyExists"),
+            (NetworkFault::NoPublicAddresses, "InsufficientAddressCapacity"),
+            (NetworkFault::AclEntryExists, "NetworkAclEntryAlreadyExists"),
+        ] {
+            assert_eq!(of(fault), code);
+        }
+        let not_found = |resource| super::fault(&ApiError::NotFound { resource, id: "x".into() }, "ec2").code;
+        // As Terraform and the waiters of SDKs match them.
+        assert_eq!(not_found(Resource::Vpc), "InvalidVpcID.NotFound");
+        assert_eq!(not_found(Resource::RouteTable), "InvalidRouteTableID.NotFound");
+        assert_eq!(not_found(Resource::InternetGateway), "InvalidInternetGatewayID.NotFound");
+        assert_eq!(not_found(Resource::Allocation), "InvalidAllocationID.NotFound");
+        assert_eq!(not_found(Resource::NatGateway), "NatGatewayNotFound");
+        assert_eq!(not_found(Resource::NetworkInterface), "InvalidNetworkInterfaceID.NotFound");
+    }
+
+    #[test]
     fn every_variant_has_a_code_a_status_and_a_text() {
         let text = || "why".to_owned();
         let plain = [
