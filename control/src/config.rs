@@ -1,6 +1,7 @@
 //! `hived.toml`. Unknown keys are refused; every path is absolute.
 
 use hive_types::id::AccountId;
+use ipnet::Ipv4Net;
 use serde::{Deserialize, Serialize};
 use std::collections::BTreeSet;
 use std::path::{Path, PathBuf};
@@ -9,6 +10,8 @@ use std::path::{Path, PathBuf};
 const MAX_RUN_DIR_BYTES: usize = 107 - 33;
 /// Largest configuration or credentials file.
 const MAX_FILE_BYTES: u64 = 1 << 20;
+/// Most addresses of a pool: a free one is found by looking at one after another.
+const MIN_POOL_PREFIX_LEN: u8 = 16;
 
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Serialize, Deserialize)]
 #[serde(rename_all = "kebab-case")]
@@ -49,6 +52,9 @@ pub struct Config {
     /// Copies of every record in the cluster: 1, 3 or 5.
     #[serde(default = "one")]
     pub replicas: usize,
+    /// Networks of which Elastic IPs and public addresses of instances are: `["203.0.113.0/24"]`. None: there are no such addresses.
+    #[serde(default)]
+    pub public_address_pools: Vec<Ipv4Net>,
     /// Present on the one hived that runs this machine's instances; without it only API calls are answered.
     #[serde(default)]
     pub node: Option<NodeConfig>,
@@ -149,6 +155,10 @@ impl Config {
         require(concurrency > 0, "max_concurrent_requests", concurrency.to_string(), "must be at least 1")?;
         let replicas = self.replicas;
         require(matches!(replicas, 1 | 3 | 5), "replicas", replicas.to_string(), "must be 1, 3 or 5")?;
+        for pool in &self.public_address_pools {
+            let fits = pool.trunc() == *pool && pool.prefix_len() >= MIN_POOL_PREFIX_LEN;
+            require(fits, "public_address_pools", pool.to_string(), "networks of at most a /16, without host bits")?;
+        }
         let Some(node) = &self.node else { return Ok(()) };
         require(self.roles.contains(&Role::Compute), "node", node.node_id.clone(), "needs the role \"compute\"")?;
         require(is_name(&node.node_id), "node.node_id", node.node_id.clone(), "1 to 64 of a-z, 0-9 and '-'")?;

@@ -2,7 +2,7 @@
 
 use hive_bus::{BusError, StoreError, TableError};
 use hive_types::ApiError;
-use hive_types::error::Resource;
+use hive_types::error::{NetworkFault, Resource};
 
 #[derive(Debug, thiserror::Error)]
 pub enum Error {
@@ -55,6 +55,24 @@ pub fn combination(reason: impl Into<String>) -> Error {
 
 pub fn incorrect_state(reason: impl Into<String>) -> Error {
     ApiError::IncorrectState { reason: reason.into() }.into()
+}
+
+pub fn network(fault: NetworkFault, reason: impl Into<String>) -> Error {
+    ApiError::Network { fault, reason: reason.into() }.into()
+}
+
+pub fn limit(resource: Resource, reason: impl Into<String>) -> Error {
+    ApiError::LimitExceeded { resource, reason: reason.into() }.into()
+}
+
+/// It cannot go while others stand on it.
+pub fn has_dependencies(kind: &str, id: impl ToString) -> Error {
+    let reason = format!("The {kind} '{}' has dependencies and cannot be deleted.", id.to_string());
+    ApiError::DependencyViolation { reason }.into()
+}
+
+pub fn not_permitted(reason: impl Into<String>) -> Error {
+    ApiError::OperationNotPermitted { reason: reason.into() }.into()
 }
 
 /// The member that the call cannot do without.

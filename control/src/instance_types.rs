@@ -12,6 +12,26 @@ impl InstanceType {
         u64::from(self.memory_mib) << 20
     }
 
+    /// Network interfaces, as AWS's types of these sizes have them.
+    pub fn max_interfaces(&self) -> usize {
+        match self.memory_mib {
+            ..2000 => 2,
+            2000..16_384 => 3,
+            _ => 4,
+        }
+    }
+
+    /// IPv4 addresses of one interface.
+    pub fn max_addresses_per_interface(&self) -> usize {
+        match self.memory_mib {
+            ..2000 => 2,
+            2000..4096 => 4,
+            4096..8192 => 6,
+            8192..16_384 => 10,
+            _ => 15,
+        }
+    }
+
     /// CPU credits have no meaning here; the types that have them at AWS say so.
     pub fn is_burstable(&self) -> bool {
         self.name.starts_with('t')

@@ -1,21 +1,21 @@
 //! What must be there before the first call: each account's default network, and the credentials of the configuration.
 
+use crate::api::{dns_domain, make_default_options, make_default_vpc};
 use crate::config::{Config, Role, read_toml};
 use crate::error::Error;
-use crate::store::{SecurityGroupRecord, Stores, SubnetRecord, Tags, Version, VpcRecord, key};
+use crate::store::{
+    InstanceRecord, InstanceState, InterfaceAttachment, InterfaceOwner, InterfaceRecord, Network, Stores, Tags,
+    Version, account_prefix,
+};
 use hive_bus::Bus;
 use hive_types::CredentialRecord;
-use hive_types::id::{AccountId, SecurityGroupId, SubnetId, VpcId};
+use hive_types::id::AccountId;
 use serde::Deserialize;
 use sha2::{Digest, Sha256};
-use std::collections::{BTreeMap, BTreeSet};
-use std::net::Ipv4Addr;
+use std::collections::BTreeSet;
 use std::time::Duration;
 use tracing::{info, warn};
 
-/// EC2's default VPC, and its subnet in the first zone.
-const VPC_NETWORK: (Ipv4Addr, u8) = (Ipv4Addr::new(172, 31, 0, 0), 16);
-const SUBNET_PREFIX_LEN: u8 = 20;
 /// Between attempts while the store does not answer.
 const RETRY: Duration = Duration::from_millis(500);
 
@@ -53,7 +53,7 @@ pub async fn seed(stores: &Stores, config: &Config) -> Result<(), Error> {
     }
     if config.roles.contains(&Role::Vpc) {
         for account in &accounts {
-            seed_network(stores, account, &config.zone).await?;
+            seed_network(stores, account, config).await?;
         }
     }
     Ok(())
@@ -76,43 +76,62 @@ fn derived(account: &AccountId, what: &str) -> u128 {
     digest.iter().take(16).fold(0, |id, byte| id << 8 | u128::from(*byte))
 }
 
-async fn seed_network(stores: &Stores, account: &AccountId, zone: &str) -> Result<(), Error> {
-    let (network, prefix_len) = VPC_NETWORK;
-    let vpc_id = VpcId::from_random(derived(account, "default VPC"));
-    let group_id = SecurityGroupId::from_random(derived(account, "default security group"));
-    let subnet_id = SubnetId::from_random(derived(account, "default subnet"));
-    let subnet = SubnetRecord {
-        version: Version,
-        subnet_id,
-        vpc_id: vpc_id.clone(),
-        account: account.clone(),
-        zone: zone.to_owned(),
-        network,
-        prefix_len: SUBNET_PREFIX_LEN,
-        is_default: true,
-        addresses: BTreeMap::new(),
-        tags: Tags::new(),
+/// The default VPC of an account that has no network yet; what the account deletes later stays deleted.
+async fn seed_network(stores: &Stores, account: &AccountId, config: &Config) -> Result<(), Error> {
+    if stores.networks.exists(account).await? {
+        return Ok(());
+    }
+    let with_public = !config.public_address_pools.is_empty();
+    let domain = dns_domain(&config.region);
+    let draw = |what: &str| Ok(derived(account, what));
+    let live: Vec<InstanceRecord> =
+        stores.instances.range(&account_prefix(account)).await?.into_iter().map(|record| record.value).collect();
+    let seeded = stores.networks.change(account, |network| {
+        // Another worker's seed has come first.
+        if *network != Network::default() {
+            return Ok(());
+        }
+        make_default_options(network, account, &domain, &draw)?;
+        make_default_vpc(network, account, &config.zone, with_public, &draw)?;
+        live.iter().for_each(|instance| adopt(network, instance));
+        Ok(())
+    });
+    seeded.await.map(drop)
+}
+
+/// Instances of before there were records of interfaces have theirs in their own records.
+fn adopt(network: &mut Network, instance: &InstanceRecord) {
+    let own = &instance.network;
+    let Some(subnet) = network.subnets.get_mut(&own.subnet_id).filter(|_| instance.state != InstanceState::Terminated)
+    else {
+        return;
     };
-    stores.subnets.create(&subnet.key(), &subnet).await?;
-    let group = SecurityGroupRecord {
+    subnet.addresses.insert(own.private_ip, own.interface_id.clone());
+    let group = network.groups.values().find(|group| group.vpc_id == own.vpc_id);
+    let groups = group.map(|group| group.group_id.clone()).into_iter().collect();
+    network.insert(InterfaceRecord {
         version: Version,
-        group_id,
-        vpc_id: vpc_id.clone(),
-        account: account.clone(),
-        name: "default".into(),
-        description: "default VPC security group".into(),
+        interface_id: own.interface_id.clone(),
+        account: instance.account.clone(),
+        vpc_id: own.vpc_id.clone(),
+        subnet_id: own.subnet_id.clone(),
+        zone: instance.zone.clone(),
+        mac: own.mac.clone(),
+        private_ip: own.private_ip,
+        secondary_ips: Vec::new(),
+        public_ip: None,
+        groups,
+        description: String::new(),
+        source_dest_check: true,
+        owner: InterfaceOwner::Account,
+        attachment: Some(InterfaceAttachment {
+            attachment_id: own.attachment_id.clone(),
+            instance_id: instance.instance_id.clone(),
+            device_index: 0,
+            delete_on_termination: true,
+            attached_at: instance.launch_time,
+        }),
+        created_at: instance.launch_time,
         tags: Tags::new(),
-    };
-    stores.groups.create(&key(account, &group.group_id), &group).await?;
-    let vpc = VpcRecord {
-        version: Version,
-        vpc_id,
-        account: account.clone(),
-        network,
-        prefix_len,
-        is_default: true,
-        tags: Tags::new(),
-    };
-    stores.vpcs.create(&key(account, &vpc.vpc_id), &vpc).await?;
-    Ok(())
+    });
 }

@@ -118,7 +118,7 @@ pub fn read_file(path: &Path) -> anyhow::Result<StaticCredentials> {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use hive_bus::{Bytes, Changes, Entry, MemoryStore};
+    use hive_bus::{Bytes, Changes, Entry, MemoryStore, Write};
     use std::sync::atomic::{AtomicBool, Ordering};
 
     /// A bucket whose connection can be cut.
@@ -144,6 +144,9 @@ mod tests {
         }
         async fn delete(&self, key: &str, revision: u64) -> Result<(), StoreError> {
             self.store.delete(key, revision).await
+        }
+        async fn commit(&self, writes: &[Write]) -> Result<u64, StoreError> {
+            self.store.commit(writes).await
         }
         async fn range(&self, prefix: &str) -> Result<Vec<Entry>, StoreError> {
             self.store.range(prefix).await

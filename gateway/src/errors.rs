@@ -1,7 +1,7 @@
 //! What a handler's [`ApiError`] becomes on the wire: the one table of codes and statuses.
 
 use crate::wire::Fault;
-use hive_types::error::{ApiError, BlockFault, Resource};
+use hive_types::error::{ApiError, BlockFault, NetworkFault, Resource};
 
 /// Most of EC2's codes are composed of these per resource; the spelling differs by resource and is EC2's own.
 struct Codes {
@@ -106,9 +106,151 @@ fn codes(resource: Resource) -> Codes {
             "VolumeModificationRateExceeded",
         ),
         Resource::User => row("InvalidUserID.NotFound", "InvalidUserID.Malformed", NO_CODE, CONFLICT, STATE, LIMIT),
+        Resource::CidrAssociation => row(
+            "InvalidVpcCidrBlockAssociationID.NotFound",
+            "InvalidVpcCidrBlockAssociationIdError.Malformed",
+            NO_CODE,
+            CONFLICT,
+            STATE,
+            "CidrBlockLimitExceeded",
+        ),
+        Resource::SecurityGroupRule => row(
+            "InvalidSecurityGroupRuleId.NotFound",
+            "InvalidSecurityGroupRuleId.Malformed",
+            NO_CODE,
+            CONFLICT,
+            STATE,
+            "RulesPerSecurityGroupLimitExceeded",
+        ),
+        Resource::PrefixList => row(
+            "InvalidPrefixListID.NotFound",
+            "InvalidPrefixListId.Malformed",
+            NO_CODE,
+            CONFLICT,
+            STATE,
+            "PrefixListLimitExceeded",
+        ),
+        Resource::InternetGateway => row(
+            "InvalidInternetGatewayID.NotFound",
+            "InvalidInternetGatewayId.Malformed",
+            NO_CODE,
+            CONFLICT,
+            STATE,
+            "InternetGatewayLimitExceeded",
+        ),
+        Resource::Gateway => {
+            row("InvalidGatewayID.NotFound", "InvalidGatewayID.Malformed", NO_CODE, CONFLICT, STATE, LIMIT)
+        }
+        Resource::RouteTable => row(
+            "InvalidRouteTableID.NotFound",
+            "InvalidRouteTableId.Malformed",
+            NO_CODE,
+            CONFLICT,
+            STATE,
+            "RouteTableLimitExceeded",
+        ),
+        Resource::Route => {
+            row("InvalidRoute.NotFound", "InvalidRoute.Malformed", NO_CODE, CONFLICT, STATE, "RouteLimitExceeded")
+        }
+        Resource::Association => {
+            row("InvalidAssociationID.NotFound", "InvalidAssociationId.Malformed", NO_CODE, CONFLICT, STATE, LIMIT)
+        }
+        Resource::NatGateway => {
+            row("NatGatewayNotFound", "NatGatewayMalformed", NO_CODE, CONFLICT, STATE, "NatGatewayLimitExceeded")
+        }
+        Resource::Allocation => row(
+            "InvalidAllocationID.NotFound",
+            "InvalidAllocationId.Malformed",
+            NO_CODE,
+            CONFLICT,
+            STATE,
+            "AddressLimitExceeded",
+        ),
+        Resource::Address => {
+            row("InvalidAddress.NotFound", "InvalidAddress.Malformed", NO_CODE, CONFLICT, STATE, "AddressLimitExceeded")
+        }
+        Resource::Attachment => row(
+            "InvalidAttachmentID.NotFound",
+            "InvalidAttachmentId.Malformed",
+            NO_CODE,
+            CONFLICT,
+            STATE,
+            "AttachmentLimitExceeded",
+        ),
+        Resource::NetworkAcl => row(
+            "InvalidNetworkAclID.NotFound",
+            "InvalidNetworkAclId.Malformed",
+            NO_CODE,
+            CONFLICT,
+            STATE,
+            "NetworkAclLimitExceeded",
+        ),
+        Resource::NetworkAclAssociation => row(
+            "InvalidAssociationID.NotFound",
+            "InvalidNetworkAclAssociationId.Malformed",
+            NO_CODE,
+            CONFLICT,
+            STATE,
+            LIMIT,
+        ),
+        Resource::NetworkAclEntry => row(
+            "InvalidNetworkAclEntry.NotFound",
+            NO_CODE,
+            "NetworkAclEntryAlreadyExists",
+            CONFLICT,
+            STATE,
+            "NetworkAclEntryLimitExceeded",
+        ),
+        Resource::DhcpOptions => row(
+            "InvalidDhcpOptionID.NotFound",
+            "InvalidDhcpOptionsId.Malformed",
+            NO_CODE,
+            CONFLICT,
+            STATE,
+            "DhcpOptionsLimitExceeded",
+        ),
+        Resource::FlowLog => row(
+            "InvalidFlowLogId.NotFound",
+            "InvalidFlowLogId.Malformed",
+            "FlowLogAlreadyExists",
+            CONFLICT,
+            STATE,
+            "FlowLogsLimitExceeded",
+        ),
         Resource::Region | Resource::AvailabilityZone => {
             row("InvalidParameterValue", "InvalidParameterValue", NO_CODE, CONFLICT, STATE, LIMIT)
         }
+    }
+}
+
+fn network_code(fault: NetworkFault) -> &'static str {
+    match fault {
+        NetworkFault::VpcRange => "InvalidVpc.Range",
+        NetworkFault::SubnetRange => "InvalidSubnet.Range",
+        NetworkFault::SubnetConflict => "InvalidSubnet.Conflict",
+        NetworkFault::CidrConflict => "CidrConflict",
+        NetworkFault::DefaultVpcExists => "DefaultVpcAlreadyExists",
+        NetworkFault::DefaultVpcAbsent => "DefaultVpcDoesNotExist",
+        NetworkFault::DefaultSubnetExists => "DefaultSubnetAlreadyExistsInAvailabilityZone",
+        NetworkFault::CannotDelete => "CannotDelete",
+        NetworkFault::RuleExists => "InvalidPermission.Duplicate",
+        NetworkFault::RuleAbsent => "InvalidPermission.NotFound",
+        NetworkFault::RuleMalformed => "InvalidPermission.Malformed",
+        NetworkFault::TooManyRules => "RulesPerSecurityGroupLimitExceeded",
+        NetworkFault::TooManyGroups => "SecurityGroupsPerInterfaceLimitExceeded",
+        NetworkFault::PrefixListVersion => "PrefixListVersionMismatch",
+        NetworkFault::PrefixListFull => "PrefixListMaxEntriesExceeded",
+        NetworkFault::PrefixListInUse => "PrefixListInUse",
+        NetworkFault::AlreadyAssociated => "Resource.AlreadyAssociated",
+        NetworkFault::NotAttached => "Gateway.NotAttached",
+        NetworkFault::RouteExists => "RouteAlreadyExists",
+        NetworkFault::AddressInUse => "InvalidIPAddress.InUse",
+        NetworkFault::SubnetFull => "InsufficientFreeAddressesInSubnet",
+        NetworkFault::TooManyAddresses => "PrivateIpAddressLimitExceeded",
+        NetworkFault::NoPublicAddresses => "InsufficientAddressCapacity",
+        NetworkFault::PublicAddressInUse => "InvalidIPAddress.InUse",
+        NetworkFault::AclEntryExists => "NetworkAclEntryAlreadyExists",
+        NetworkFault::TooManyAclEntries => "NetworkAclEntryLimitExceeded",
     }
 }
 
@@ -133,6 +275,7 @@ pub fn fault(error: &ApiError, service: &str) -> Fault {
         ApiError::InvalidParameterDependency { .. } => ("InvalidParameterDependency", 400),
         // Of the EBS direct APIs alone.
         ApiError::Blocks { .. } => ("InvalidParameterValue", 400),
+        ApiError::Network { fault, .. } => (network_code(*fault), 400),
         ApiError::IdempotentParameterMismatch => ("IdempotentParameterMismatch", 400),
         ApiError::OperationNotPermitted { .. } => ("OperationNotPermitted", 400),
         ApiError::UnsupportedOperation { .. } => ("UnsupportedOperation", 400),
@@ -177,7 +320,7 @@ fn block_fault(error: &ApiError) -> Fault {
 mod tests {
     use super::*;
 
-    const RESOURCES: [Resource; 14] = [
+    const RESOURCES: [Resource; 31] = [
         Resource::Instance,
         Resource::Image,
         Resource::Volume,
@@ -192,6 +335,23 @@ mod tests {
         Resource::AvailabilityZone,
         Resource::VolumeModification,
         Resource::User,
+        Resource::CidrAssociation,
+        Resource::SecurityGroupRule,
+        Resource::PrefixList,
+        Resource::InternetGateway,
+        Resource::Gateway,
+        Resource::RouteTable,
+        Resource::Route,
+        Resource::Association,
+        Resource::NatGateway,
+        Resource::Allocation,
+        Resource::Address,
+        Resource::Attachment,
+        Resource::NetworkAcl,
+        Resource::NetworkAclAssociation,
+        Resource::NetworkAclEntry,
+        Resource::DhcpOptions,
+        Resource::FlowLog,
     ];
 
     #[test]
@@ -213,6 +373,33 @@ mod tests {
     }
 
     #[test]
+    fn codes_of_networks() {
+        let of = |fault| super::fault(&ApiError::Network { fault, reason: "why".into() }, "ec2").code;
+        for (fault, code) in [
+            (NetworkFault::VpcRange, "InvalidVpc.Range"),
+            (NetworkFault::SubnetConflict, "InvalidSubnet.Conflict"),
+            (NetworkFault::RuleExists, "InvalidPermission.Duplicate"),
+            (NetworkFault::RuleAbsent, "InvalidPermission.NotFound"),
+            (NetworkFault::TooManyRules, "RulesPerSecurityGroupLimitExceeded"),
+            (NetworkFault::AlreadyAssociated, "Resource.AlreadyAssociated"),
+            (NetworkFault::NotAttached, "Gateway.NotAttached"),
+            (NetworkFault::RouteExists, "RouteAlreadyExists"),
+            (NetworkFault::NoPublicAddresses, "InsufficientAddressCapacity"),
+            (NetworkFault::AclEntryExists, "NetworkAclEntryAlreadyExists"),
+        ] {
+            assert_eq!(of(fault), code);
+        }
+        let not_found = |resource| super::fault(&ApiError::NotFound { resource, id: "x".into() }, "ec2").code;
+        // As Terraform and the waiters of SDKs match them.
+        assert_eq!(not_found(Resource::Vpc), "InvalidVpcID.NotFound");
+        assert_eq!(not_found(Resource::RouteTable), "InvalidRouteTableID.NotFound");
+        assert_eq!(not_found(Resource::InternetGateway), "InvalidInternetGatewayID.NotFound");
+        assert_eq!(not_found(Resource::Allocation), "InvalidAllocationID.NotFound");
+        assert_eq!(not_found(Resource::NatGateway), "NatGatewayNotFound");
+        assert_eq!(not_found(Resource::NetworkInterface), "InvalidNetworkInterfaceID.NotFound");
+    }
+
+    #[test]
     fn every_variant_has_a_code_a_status_and_a_text() {
         let text = || "why".to_owned();
         let plain = [
@@ -229,6 +416,7 @@ mod tests {
             ApiError::ServiceUnavailable { reason: text() },
             ApiError::InvalidParameterDependency { reason: text() },
             ApiError::Blocks { fault: BlockFault::Block, reason: text() },
+            ApiError::Network { fault: NetworkFault::VpcRange, reason: text() },
             ApiError::Internal,
         ];
         let of_resources = RESOURCES.into_iter().flat_map(|resource| {

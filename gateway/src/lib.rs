@@ -67,7 +67,12 @@ impl Gateway {
         let source: Arc<dyn CredentialSource> = match &config.credentials_file {
             Some(path) => Arc::new(credentials::read_file(path)?),
             None => {
-                let bucket = BucketConfig { name: CREDENTIALS_BUCKET.into(), ttl: None, replicas: config.replicas };
+                let bucket = BucketConfig {
+                    name: CREDENTIALS_BUCKET.into(),
+                    ttl: None,
+                    replicas: config.replicas,
+                    atomic: false,
+                };
                 Arc::new(StoredCredentials::new(Arc::new(bus.bucket(bucket))))
             }
         };

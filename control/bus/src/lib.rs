@@ -22,5 +22,5 @@ pub use bytes::Bytes;
 pub use memory::MemoryStore;
 pub use nats_store::{BucketConfig, NatsStore};
 pub use serve::{Refusal, Serving};
-pub use store::{Change, Changes, Entry, Store, StoreError};
+pub use store::{Change, Changes, Entry, MAX_COMMIT_WRITES, Store, StoreError, Write};
 pub use table::{Record, Table, TableError};

@@ -1,6 +1,6 @@
 //! A bucket in memory, for tests of what stands on [`Store`].
 
-use crate::store::{Change, Changes, Entry, Store, StoreError, check_key, check_prefix};
+use crate::store::{Change, Changes, Entry, MAX_COMMIT_WRITES, Store, StoreError, Write, check_key, check_prefix};
 use async_trait::async_trait;
 use bytes::Bytes;
 use futures::StreamExt;
@@ -72,6 +72,31 @@ impl Store for MemoryStore {
 
     async fn delete(&self, key: &str, revision: u64) -> Result<(), StoreError> {
         self.swap(key, Some(revision), None).map(drop)
+    }
+
+    async fn commit(&self, writes: &[Write]) -> Result<u64, StoreError> {
+        let bucket = || self.bucket.clone();
+        if writes.is_empty() || writes.len() > MAX_COMMIT_WRITES {
+            let message = format!("{} writes are not one commit", writes.len());
+            return Err(StoreError::Unavailable { bucket: bucket(), message });
+        }
+        writes.iter().try_for_each(|write| check_key(&write.key))?;
+        let mut state = self.state();
+        for write in writes {
+            if state.entries.get(&write.key).map_or(0, |(_, revision)| *revision) != write.revision {
+                return Err(StoreError::Conflict { bucket: bucket(), key: write.key.clone() });
+            }
+        }
+        for Write { key, value, .. } in writes {
+            state.revision += 1;
+            let revision = state.revision;
+            match value.clone() {
+                Some(value) => state.entries.insert(key.clone(), (value, revision)),
+                None => state.entries.remove(key),
+            };
+            let _ = self.changes.send(Change { key: key.clone(), value: value.clone(), revision });
+        }
+        Ok(state.revision)
     }
 
     async fn range(&self, prefix: &str) -> Result<Vec<Entry>, StoreError> {

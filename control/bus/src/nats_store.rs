@@ -1,9 +1,11 @@
 //! A bucket in JetStream: stream `KV_<bucket>`, one subject `$KV.<bucket>.<key>` a key, as every NATS client lays it out.
 
 use crate::bus::Bus;
-use crate::store::{Change, Changes, Entry, Store, StoreError, check_key, check_prefix};
+use crate::store::{Change, Changes, Entry, MAX_COMMIT_WRITES, Store, StoreError, Write, check_key, check_prefix};
 use async_nats::HeaderMap;
-use async_nats::header::{NATS_EXPECTED_LAST_SUBJECT_SEQUENCE, NATS_MESSAGE_TTL};
+use async_nats::header::{
+    NATS_BATCH_COMMIT, NATS_BATCH_ID, NATS_BATCH_SEQUENCE, NATS_EXPECTED_LAST_SUBJECT_SEQUENCE, NATS_MESSAGE_TTL,
+};
 use async_nats::jetstream::consumer::{Consumer, DeliverPolicy, ReplayPolicy, push};
 use async_nats::jetstream::context::{PublishError, PublishErrorKind};
 use async_nats::jetstream::kv::{self, Operation};
@@ -13,13 +15,15 @@ use bytes::Bytes;
 use futures::StreamExt;
 use std::error::Error;
 use std::time::Duration;
-use tokio::sync::OnceCell;
+use tokio::sync::{OnceCell, Semaphore};
 
 /// A whole `range`: thousands of keys take tens of milliseconds, a cluster electing a leader takes seconds.
 const RANGE_TIMEOUT: Duration = Duration::from_secs(10);
 /// How long the marker of a deleted key is kept, so that deleted keys do not fill the stream. Longer than any watcher is away
 /// without reading everything again.
 const DELETE_MARKER_TTL: Duration = Duration::from_secs(24 * 3600);
+/// Commits under way at a time: the server holds at most 50 unfinished batches of a stream, for all workers together.
+const MAX_COMMITS: usize = 8;
 const HEADER_KV_OPERATION: &str = "KV-Operation";
 const KV_OPERATION_DELETE: &str = "DEL";
 
@@ -30,6 +34,8 @@ pub struct BucketConfig {
     pub ttl: Option<Duration>,
     /// Copies in the cluster: 1, 3 or 5.
     pub replicas: usize,
+    /// [`Store::commit`] is for this bucket.
+    pub atomic: bool,
 }
 
 #[derive(Debug)]
@@ -37,11 +43,12 @@ pub struct NatsStore {
     bus: Bus,
     config: BucketConfig,
     opened: OnceCell<kv::Store>,
+    committing: Semaphore,
 }
 
 impl NatsStore {
     pub(crate) fn new(bus: Bus, config: BucketConfig) -> Self {
-        Self { bus, config, opened: OnceCell::new() }
+        Self { bus, config, opened: OnceCell::new(), committing: Semaphore::new(MAX_COMMITS) }
     }
 
     /// The bucket, created with its settings on first use. Fails at once when the connection is down.
@@ -58,9 +65,34 @@ impl NatsStore {
                 limit_markers: Some(DELETE_MARKER_TTL),
                 ..Default::default()
             };
-            self.bus.jetstream.create_or_update_key_value(config).await
+            self.bus.jetstream.create_or_update_key_value(config).await.map_err(|error| self.unavailable(&text(&error)))
         };
-        self.opened.get_or_try_init(open).await.map_err(|error| self.unavailable(&text(&error)))
+        let open = || async { if self.config.atomic { self.open_atomic(open).await } else { open().await } };
+        self.opened.get_or_try_init(open).await
+    }
+
+    /// The client's settings of a bucket know nothing of batches: they are allowed on its stream afterwards, and a bucket that is so
+    /// already is left alone, for `open` would forbid them again under the hands of others.
+    async fn open_atomic<F: Future<Output = Result<kv::Store, StoreError>>>(
+        &self,
+        open: impl Fn() -> F,
+    ) -> Result<kv::Store, StoreError> {
+        let unavailable = |error: &dyn Error| self.unavailable(&text(error));
+        let is_as_wanted = |store: &kv::Store| {
+            let config = &store.stream.cached_info().config;
+            config.allow_atomic_publish && config.num_replicas == self.config.replicas
+        };
+        if let Ok(store) = self.bus.jetstream.get_key_value(&self.config.name).await
+            && is_as_wanted(&store)
+        {
+            return Ok(store);
+        }
+        let config = jetstream::stream::Config {
+            allow_atomic_publish: true,
+            ..open().await?.stream.cached_info().config.clone()
+        };
+        self.bus.jetstream.update_stream(config).await.map_err(|error| unavailable(&error))?;
+        self.bus.jetstream.get_key_value(&self.config.name).await.map_err(|error| unavailable(&error))
     }
 
     fn unavailable(&self, message: &str) -> StoreError {
@@ -190,6 +222,44 @@ impl Store for NatsStore {
         self.publish(key, Bytes::new(), revision, headers).await.map(drop)
     }
 
+    /// An atomic batch of JetStream: the messages before the last are held until it comes, which is the one that is answered.
+    async fn commit(&self, writes: &[Write]) -> Result<u64, StoreError> {
+        let Some((last, before)) = writes.split_last().filter(|_| writes.len() <= MAX_COMMIT_WRITES) else {
+            return Err(self.unavailable(&format!("{} writes are not one commit", writes.len())));
+        };
+        writes.iter().try_for_each(|write| check_key(&write.key))?;
+        self.opened().await?;
+        // Never closed; were it, nothing would be committed.
+        let _permit = self.committing.acquire().await.map_err(|error| self.unavailable(&text(&error)))?;
+        let batch = self.bus.client.new_inbox();
+        let batch = batch.rsplit('.').next().unwrap_or(&batch);
+        let headers = |sequence: usize, write: &Write| {
+            let mut headers = HeaderMap::new();
+            headers.insert(NATS_BATCH_ID, batch);
+            headers.insert(NATS_BATCH_SEQUENCE, sequence.to_string().as_str());
+            headers.insert(NATS_EXPECTED_LAST_SUBJECT_SEQUENCE, write.revision.to_string().as_str());
+            if write.value.is_none() {
+                headers.insert(HEADER_KV_OPERATION, KV_OPERATION_DELETE);
+                headers.insert(NATS_MESSAGE_TTL, DELETE_MARKER_TTL.as_secs().to_string().as_str());
+            }
+            headers
+        };
+        for (index, write) in before.iter().enumerate() {
+            let (subject, value) = (self.subject(&write.key), write.value.clone().unwrap_or_default());
+            let sent = self.bus.client.publish_with_headers(subject, headers(index + 1, write), value).await;
+            sent.map_err(|error| self.unavailable(&text(&error)))?;
+        }
+        let mut headers = headers(writes.len(), last);
+        headers.insert(NATS_BATCH_COMMIT, "1");
+        let value = last.value.clone().unwrap_or_default();
+        let sent = self.bus.jetstream.publish_with_headers(self.subject(&last.key), headers, value).await;
+        let acknowledged = match sent {
+            Ok(acknowledgement) => acknowledgement.await,
+            Err(error) => Err(error),
+        };
+        acknowledged.map(|ack| ack.sequence).map_err(|error| self.classify(&last.key, &error))
+    }
+
     async fn range(&self, prefix: &str) -> Result<Vec<Entry>, StoreError> {
         check_prefix(prefix)?;
         let store = self.opened().await?;
@@ -249,7 +319,7 @@ mod tests {
             request_timeout: Duration::from_secs(1),
         };
         let bus = Bus::connect(&config).await.expect("an address");
-        let store = bus.bucket(BucketConfig { name: "b".into(), ttl: None, replicas: 1 });
+        let store = bus.bucket(BucketConfig { name: "b".into(), ttl: None, replicas: 1, atomic: false });
         for code in [10071, 10164] {
             assert!(matches!(store.classify("k", &refused_with(code)), StoreError::Conflict { .. }), "{code}");
         }

@@ -20,6 +20,19 @@ pub struct Change {
     pub revision: u64,
 }
 
+/// One write of a [`Store::commit`].
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Write {
+    pub key: String,
+    /// What the key must have; 0: it must never have been there.
+    pub revision: u64,
+    /// None deletes.
+    pub value: Option<Bytes>,
+}
+
+/// Writes of one commit; the server takes a thousand messages in one batch.
+pub const MAX_COMMIT_WRITES: usize = 1000;
+
 pub type Changes = BoxStream<'static, Result<Change, StoreError>>;
 
 #[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
@@ -53,6 +66,10 @@ pub trait Store: Send + Sync + std::fmt::Debug {
 
     /// Deletes the value that has `revision`; [`StoreError::Conflict`] when another one is there, or none.
     async fn delete(&self, key: &str, revision: u64) -> Result<(), StoreError>;
+
+    /// Carries out all writes or none, none when a revision is not what its write says ([`StoreError::Conflict`]). Only in a bucket
+    /// that was opened for it. The revision of the last write; those of the others are smaller.
+    async fn commit(&self, writes: &[Write]) -> Result<u64, StoreError>;
 
     /// All entries under `prefix`, in the order of their keys.
     async fn range(&self, prefix: &str) -> Result<Vec<Entry>, StoreError>;

@@ -3,7 +3,7 @@
 use futures::StreamExt;
 use hive_bus::testing::NatsServer;
 use hive_bus::{
-    BucketConfig, Bus, BusConfig, BusError, Bytes, MemoryStore, Refusal, Store, StoreError, Table, TableError,
+    BucketConfig, Bus, BusConfig, BusError, Bytes, MemoryStore, Refusal, Store, StoreError, Table, TableError, Write,
 };
 use serde::{Deserialize, Serialize};
 use std::sync::Arc;
@@ -18,7 +18,7 @@ async fn connect(server: &NatsServer) -> Bus {
 }
 
 fn bucket(bus: &Bus, name: &str) -> Arc<dyn Store> {
-    Arc::new(bus.bucket(BucketConfig { name: name.into(), ttl: None, replicas: 1 }))
+    Arc::new(bus.bucket(BucketConfig { name: name.into(), ttl: None, replicas: 1, atomic: true }))
 }
 
 fn conflict<T: std::fmt::Debug>(result: Result<T, StoreError>) {
@@ -59,6 +59,88 @@ async fn store_suite(store: Arc<dyn Store>) {
         assert!(matches!(store.get(bad).await, Err(StoreError::BadKey { .. })), "{bad:?}");
     }
     assert!(matches!(store.range("1").await, Err(StoreError::BadKey { .. })));
+}
+
+fn write(key: &str, revision: u64, value: Option<&'static str>) -> Write {
+    Write { key: key.into(), revision, value: value.map(|text| Bytes::from_static(text.as_bytes())) }
+}
+
+async fn commit_suite(store: Arc<dyn Store>) {
+    let keys = |entries: Vec<hive_bus::Entry>| entries.into_iter().map(|e| e.key).collect::<Vec<_>>();
+    let mut changes = store.watch("9.").await.expect("watch");
+    let last =
+        store.commit(&[write("9.a", 0, Some("1")), write("9.b", 0, Some("1")), write("9.head", 0, Some("1"))]).await;
+    let head = last.expect("committed");
+    let a = store.get("9.a").await.expect("get").expect("there").revision;
+    assert_eq!(store.get("9.head").await.expect("get").expect("there").revision, head);
+    // One revision is not what it was: nothing is written.
+    for stale in [
+        vec![write("9.c", 0, Some("2")), write("9.head", head - 1, Some("2"))],
+        vec![write("9.a", a + 7, Some("2")), write("9.head", head, Some("2"))],
+        vec![write("9.b", 0, Some("2")), write("9.head", head, Some("2"))],
+        vec![write("9.a", a, None), write("9.c", 5, Some("2")), write("9.head", head, Some("2"))],
+    ] {
+        conflict(store.commit(&stale).await);
+    }
+    assert_eq!(keys(store.range("9.").await.expect("range")), ["9.a", "9.b", "9.head"]);
+    let next =
+        store.commit(&[write("9.a", a, None), write("9.c", 0, Some("2")), write("9.head", head, Some("2"))]).await;
+    assert!(next.expect("committed") > head);
+    assert_eq!(keys(store.range("9.").await.expect("range")), ["9.b", "9.c", "9.head"]);
+    assert_eq!(store.get("9.a").await.expect("get"), None);
+    let mut seen = Vec::new();
+    for _ in 0..6 {
+        let change = tokio::time::timeout(Duration::from_secs(10), changes.next()).await.expect("in time");
+        let change = change.expect("a change").expect("no error");
+        seen.push(format!("{}{}", if change.value.is_some() { "+" } else { "-" }, change.key));
+    }
+    assert_eq!(seen, ["+9.a", "+9.b", "+9.head", "-9.a", "+9.c", "+9.head"]);
+    assert!(store.commit(&[]).await.is_err());
+}
+
+/// Many writers, each commit one step of two counters that must stay equal.
+async fn commits_race(store: Arc<dyn Store>) {
+    let step = |store: Arc<dyn Store>| async move {
+        for _ in 0..400 {
+            let revision = |entry: &Option<hive_bus::Entry>| entry.as_ref().map_or(0, |entry| entry.revision);
+            let count = |entry: &Option<hive_bus::Entry>| {
+                entry
+                    .as_ref()
+                    .map_or(0, |entry| String::from_utf8_lossy(&entry.value).parse::<u64>().expect("a number"))
+            };
+            let (head, other) = (store.get("8.head").await.expect("get"), store.get("8.other").await.expect("get"));
+            let next = |entry| Some(Bytes::from((count(entry) + 1).to_string()));
+            let writes = [
+                Write { key: "8.other".into(), revision: revision(&other), value: next(&other) },
+                Write { key: "8.head".into(), revision: revision(&head), value: next(&head) },
+            ];
+            match store.commit(&writes).await {
+                Ok(_) => return,
+                Err(StoreError::Conflict { .. }) => {}
+                Err(error) => panic!("{error}"),
+            }
+        }
+        panic!("never got through");
+    };
+    futures::future::join_all((0..20).map(|_| step(store.clone()))).await;
+    for key in ["8.head", "8.other"] {
+        assert_eq!(store.get(key).await.expect("get").expect("there").value, "20", "{key}");
+    }
+}
+
+#[tokio::test]
+async fn commits_are_all_or_nothing() {
+    let memory: Arc<dyn Store> = Arc::new(MemoryStore::new("memory"));
+    commit_suite(memory.clone()).await;
+    commits_race(memory).await;
+    let server = NatsServer::start();
+    let bus = connect(&server).await;
+    let store = bucket(&bus, "committed");
+    commit_suite(store.clone()).await;
+    commits_race(store).await;
+    // Another worker opens the same bucket.
+    let store = bucket(&connect(&server).await, "committed");
+    store.commit(&[write("7.a", 0, Some("1")), write("7.b", 0, Some("1"))]).await.expect("committed");
 }
 
 /// More listings in a row than the server lets a stream have consumers.
@@ -126,7 +208,7 @@ async fn nats_store() {
 async fn entries_of_a_ttl_bucket_vanish() {
     let server = NatsServer::start();
     let bus = connect(&server).await;
-    let config = BucketConfig { name: "t".into(), ttl: Some(Duration::from_secs(1)), replicas: 1 };
+    let config = BucketConfig { name: "t".into(), ttl: Some(Duration::from_secs(1)), replicas: 1, atomic: false };
     let store = bus.bucket(config);
     store.create("k", Bytes::from_static(b"v")).await.expect("create");
     for _ in 0..200 {

@@ -40,6 +40,9 @@ pub struct Profile {
     /// Twelve digits; the account of the root credential.
     pub account: String,
     pub node_id: String,
+    /// Networks of which Elastic IPs are, `["203.0.113.0/24"]`; none: there are no Elastic IPs.
+    #[serde(default)]
+    pub public_address_pools: Vec<String>,
     /// tracing filter of every daemon, `info` or `hived=debug,info`.
     pub log: String,
     pub api: Api,

@@ -26,6 +26,7 @@ use hive_bus::Bus;
 use hive_types::Principal;
 use hive_types::error::Resource;
 use hive_types::id::{AccountId, MalformedId};
+use ipnet::Ipv4Net;
 use jiff::Timestamp;
 use std::collections::BTreeSet;
 use std::str::FromStr;
@@ -48,6 +49,7 @@ pub struct Place {
     pub account: AccountId,
     /// Other regions whose snapshots the nodes' blockds can read.
     pub peer_regions: BTreeSet<String>,
+    pub public_address_pools: Vec<Ipv4Net>,
 }
 
 impl Place {
@@ -72,6 +74,7 @@ pub(crate) use instances::dns_domain;
 pub(crate) use nodes::{
     BlocksReply, BlocksRequest, ConsoleOutput, ConsoleRequest, blocks_subject, console_subject, is_passed_on,
 };
+pub(crate) use vpc::default::{make_default_options, make_default_vpc};
 
 /// `2026-11-22T19:34:35.000Z`
 fn iso(at: Timestamp) -> String {

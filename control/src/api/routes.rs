@@ -104,9 +104,99 @@ impl Routes {
     }
 
     fn vpc(&mut self) {
-        self.on::<ec2::DescribeVpcs, _, _>(vpc::describe_vpcs);
-        self.on::<ec2::DescribeSubnets, _, _>(vpc::describe_subnets);
-        self.on::<ec2::DescribeSecurityGroups, _, _>(vpc::describe_security_groups);
+        self.networks();
+        self.access();
+        self.routing();
+        self.interfaces();
+    }
+
+    fn networks(&mut self) {
+        self.on::<ec2::CreateVpc, _, _>(vpc::vpcs::create_vpc);
+        self.on::<ec2::CreateDefaultVpc, _, _>(vpc::vpcs::create_default_vpc);
+        self.on::<ec2::DeleteVpc, _, _>(vpc::vpcs::delete_vpc);
+        self.on::<ec2::DescribeVpcs, _, _>(vpc::vpcs::describe_vpcs);
+        self.on::<ec2::ModifyVpcAttribute, _, _>(vpc::vpcs::modify_vpc_attribute);
+        self.on::<ec2::DescribeVpcAttribute, _, _>(vpc::vpcs::describe_vpc_attribute);
+        self.on::<ec2::AssociateVpcCidrBlock, _, _>(vpc::cidr_blocks::associate_vpc_cidr_block);
+        self.on::<ec2::DisassociateVpcCidrBlock, _, _>(vpc::cidr_blocks::disassociate_vpc_cidr_block);
+        self.on::<ec2::CreateSubnet, _, _>(vpc::subnets::create_subnet);
+        self.on::<ec2::CreateDefaultSubnet, _, _>(vpc::subnets::create_default_subnet);
+        self.on::<ec2::DeleteSubnet, _, _>(vpc::subnets::delete_subnet);
+        self.on::<ec2::DescribeSubnets, _, _>(vpc::subnets::describe_subnets);
+        self.on::<ec2::ModifySubnetAttribute, _, _>(vpc::subnets::modify_subnet_attribute);
+        self.on::<ec2::CreateDhcpOptions, _, _>(vpc::dhcp::create_dhcp_options);
+        self.on::<ec2::DeleteDhcpOptions, _, _>(vpc::dhcp::delete_dhcp_options);
+        self.on::<ec2::DescribeDhcpOptions, _, _>(vpc::dhcp::describe_dhcp_options);
+        self.on::<ec2::AssociateDhcpOptions, _, _>(vpc::dhcp::associate_dhcp_options);
+        self.on::<ec2::CreateFlowLogs, _, _>(vpc::flow_logs::create_flow_logs);
+        self.on::<ec2::DeleteFlowLogs, _, _>(vpc::flow_logs::delete_flow_logs);
+        self.on::<ec2::DescribeFlowLogs, _, _>(vpc::flow_logs::describe_flow_logs);
+    }
+
+    fn access(&mut self) {
+        self.on::<ec2::CreateSecurityGroup, _, _>(vpc::groups::create_security_group);
+        self.on::<ec2::DeleteSecurityGroup, _, _>(vpc::groups::delete_security_group);
+        self.on::<ec2::DescribeSecurityGroups, _, _>(vpc::groups::describe_security_groups);
+        self.on::<ec2::AuthorizeSecurityGroupIngress, _, _>(vpc::rules::authorize_ingress);
+        self.on::<ec2::AuthorizeSecurityGroupEgress, _, _>(vpc::rules::authorize_egress);
+        self.on::<ec2::RevokeSecurityGroupIngress, _, _>(vpc::rules::revoke_ingress);
+        self.on::<ec2::RevokeSecurityGroupEgress, _, _>(vpc::rules::revoke_egress);
+        self.on::<ec2::DescribeSecurityGroupRules, _, _>(vpc::rules::describe_rules);
+        self.on::<ec2::ModifySecurityGroupRules, _, _>(vpc::rules::modify_rules);
+        self.on::<ec2::UpdateSecurityGroupRuleDescriptionsIngress, _, _>(vpc::rules::describe_ingress_anew);
+        self.on::<ec2::UpdateSecurityGroupRuleDescriptionsEgress, _, _>(vpc::rules::describe_egress_anew);
+        self.on::<ec2::CreateManagedPrefixList, _, _>(vpc::prefix_lists::create);
+        self.on::<ec2::DeleteManagedPrefixList, _, _>(vpc::prefix_lists::delete);
+        self.on::<ec2::DescribeManagedPrefixLists, _, _>(vpc::prefix_lists::describe_managed);
+        self.on::<ec2::ModifyManagedPrefixList, _, _>(vpc::prefix_lists::modify);
+        self.on::<ec2::GetManagedPrefixListEntries, _, _>(vpc::prefix_lists::get_entries);
+        self.on::<ec2::DescribePrefixLists, _, _>(vpc::prefix_lists::describe_of_services);
+        self.on::<ec2::CreateNetworkAcl, _, _>(vpc::acls::create_network_acl);
+        self.on::<ec2::DeleteNetworkAcl, _, _>(vpc::acls::delete_network_acl);
+        self.on::<ec2::DescribeNetworkAcls, _, _>(vpc::acls::describe_network_acls);
+        self.on::<ec2::CreateNetworkAclEntry, _, _>(vpc::acls::create_network_acl_entry);
+        self.on::<ec2::ReplaceNetworkAclEntry, _, _>(vpc::acls::replace_network_acl_entry);
+        self.on::<ec2::DeleteNetworkAclEntry, _, _>(vpc::acls::delete_network_acl_entry);
+        self.on::<ec2::ReplaceNetworkAclAssociation, _, _>(vpc::acls::replace_network_acl_association);
+    }
+
+    fn routing(&mut self) {
+        self.on::<ec2::CreateInternetGateway, _, _>(vpc::gateways::create_internet_gateway);
+        self.on::<ec2::DeleteInternetGateway, _, _>(vpc::gateways::delete_internet_gateway);
+        self.on::<ec2::AttachInternetGateway, _, _>(vpc::gateways::attach_internet_gateway);
+        self.on::<ec2::DetachInternetGateway, _, _>(vpc::gateways::detach_internet_gateway);
+        self.on::<ec2::DescribeInternetGateways, _, _>(vpc::gateways::describe_internet_gateways);
+        self.on::<ec2::CreateRouteTable, _, _>(vpc::route_tables::create_route_table);
+        self.on::<ec2::DeleteRouteTable, _, _>(vpc::route_tables::delete_route_table);
+        self.on::<ec2::DescribeRouteTables, _, _>(vpc::route_tables::describe_route_tables);
+        self.on::<ec2::AssociateRouteTable, _, _>(vpc::route_tables::associate_route_table);
+        self.on::<ec2::DisassociateRouteTable, _, _>(vpc::route_tables::disassociate_route_table);
+        self.on::<ec2::ReplaceRouteTableAssociation, _, _>(vpc::route_tables::replace_route_table_association);
+        self.on::<ec2::CreateRoute, _, _>(vpc::routes::create_route);
+        self.on::<ec2::ReplaceRoute, _, _>(vpc::routes::replace_route);
+        self.on::<ec2::DeleteRoute, _, _>(vpc::routes::delete_route);
+        self.on::<ec2::CreateNatGateway, _, _>(vpc::nat::create_nat_gateway);
+        self.on::<ec2::DeleteNatGateway, _, _>(vpc::nat::delete_nat_gateway);
+        self.on::<ec2::DescribeNatGateways, _, _>(vpc::nat::describe_nat_gateways);
+    }
+
+    fn interfaces(&mut self) {
+        self.on::<ec2::CreateNetworkInterface, _, _>(vpc::interfaces::create_network_interface);
+        self.on::<ec2::DeleteNetworkInterface, _, _>(vpc::interfaces::delete_network_interface);
+        self.on::<ec2::DescribeNetworkInterfaces, _, _>(vpc::interfaces::describe_network_interfaces);
+        self.on::<ec2::AttachNetworkInterface, _, _>(vpc::interfaces::attach::attach_network_interface);
+        self.on::<ec2::DetachNetworkInterface, _, _>(vpc::interfaces::attach::detach_network_interface);
+        self.on::<ec2::ModifyNetworkInterfaceAttribute, _, _>(vpc::interfaces::attribute::modify);
+        self.on::<ec2::DescribeNetworkInterfaceAttribute, _, _>(vpc::interfaces::attribute::describe);
+        self.on::<ec2::ResetNetworkInterfaceAttribute, _, _>(vpc::interfaces::attribute::reset);
+        self.on::<ec2::AssignPrivateIpAddresses, _, _>(vpc::interfaces::addresses::assign_private_ip_addresses);
+        self.on::<ec2::UnassignPrivateIpAddresses, _, _>(vpc::interfaces::addresses::unassign_private_ip_addresses);
+        self.on::<ec2::AllocateAddress, _, _>(vpc::addresses::allocate_address);
+        self.on::<ec2::ReleaseAddress, _, _>(vpc::addresses::release_address);
+        self.on::<ec2::AssociateAddress, _, _>(vpc::addresses::associate_address);
+        self.on::<ec2::DisassociateAddress, _, _>(vpc::addresses::disassociate_address);
+        self.on::<ec2::DescribeAddresses, _, _>(vpc::addresses::describe_addresses);
+        self.on::<ec2::DescribeAddressesAttribute, _, _>(vpc::addresses::describe_addresses_attribute);
     }
 
     fn on<O, H, F>(&mut self, handler: H)

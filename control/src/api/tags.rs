@@ -4,7 +4,7 @@ use super::filter::{Filterable, Filters};
 use super::page::Page;
 use super::{Api, Call};
 use crate::error::{Error, invalid, missing, not_found};
-use crate::store::{Tags, account_prefix, key};
+use crate::store::{Network, Tags, account_prefix, key};
 use hive_aws_types::Empty;
 use hive_aws_types::ec2::{
     CreateTagsRequest, DeleteTagsRequest, DescribeTagsRequest, DescribeTagsResult, Tag, TagDescription,
@@ -13,7 +13,7 @@ use hive_aws_types::ec2::{
 use hive_bus::Table;
 use hive_types::ApiError;
 use hive_types::error::Resource;
-use hive_types::id::{ImageId, InstanceId, KeyPairId, SecurityGroupId, SnapshotId, SubnetId, VolumeId, VpcId};
+use hive_types::id::{ImageId, InstanceId, KeyPairId, SecurityGroupRuleId, SnapshotId, VolumeId};
 use serde::Serialize;
 use serde::de::DeserializeOwned;
 use std::sync::Arc;
@@ -95,10 +95,7 @@ tagged!(
     crate::store::VolumeRecord,
     crate::store::ImageRecord,
     crate::store::SnapshotRecord,
-    crate::store::KeyPairRecord,
-    crate::store::VpcRecord,
-    crate::store::SubnetRecord,
-    crate::store::SecurityGroupRecord
+    crate::store::KeyPairRecord
 );
 
 /// The kinds of resource that an id's prefix may say, so that one list names them for all calls.
@@ -109,14 +106,13 @@ fn kind_of(id: &str) -> Result<Resource, Error> {
         (ImageId::PREFIX, Resource::Image, id.parse::<ImageId>().is_ok()),
         (SnapshotId::PREFIX, Resource::Snapshot, id.parse::<SnapshotId>().is_ok()),
         (KeyPairId::PREFIX, Resource::KeyPair, id.parse::<KeyPairId>().is_ok()),
-        (VpcId::PREFIX, Resource::Vpc, id.parse::<VpcId>().is_ok()),
-        (SubnetId::PREFIX, Resource::Subnet, id.parse::<SubnetId>().is_ok()),
-        (SecurityGroupId::PREFIX, Resource::SecurityGroup, id.parse::<SecurityGroupId>().is_ok()),
+        (SecurityGroupRuleId::PREFIX, Resource::SecurityGroupRule, id.parse::<SecurityGroupRuleId>().is_ok()),
     ];
     let prefix = id.split('-').next().unwrap_or_default();
-    match kinds.into_iter().find(|(kind, _, _)| *kind == prefix) {
-        Some((_, resource, true)) => Ok(resource),
-        Some((_, resource, false)) => Err(ApiError::Malformed { resource, id: id.to_owned() }.into()),
+    let found = kinds.into_iter().find(|(kind, _, _)| *kind == prefix).map(|(_, resource, is_id)| (resource, is_id));
+    match found.or_else(|| Network::kind_of(prefix, id)) {
+        Some((resource, true)) => Ok(resource),
+        Some((resource, false)) => Err(ApiError::Malformed { resource, id: id.to_owned() }.into()),
         None => Err(invalid("ResourceId", id, format!("The ID '{id}' is not valid"))),
     }
 }
@@ -136,15 +132,29 @@ async fn edit(api: &Api, call: &Call, id: &str, change: Edit<'_>) -> Result<bool
         Resource::Volume => in_table(&stores.volumes, &key, change).await,
         Resource::Image => in_table(&stores.images, &key, change).await,
         Resource::Snapshot => in_table(&stores.snapshots, &key, change).await,
-        Resource::Vpc => in_table(&stores.vpcs, &key, change).await,
-        Resource::Subnet => in_table(&stores.subnets, &key, change).await,
-        Resource::SecurityGroup => in_table(&stores.groups, &key, change).await,
         // Key pairs lie under their names.
-        _ => match super::keys::find_by_id(api, call, id).await? {
+        Resource::KeyPair => match super::keys::find_by_id(api, call, id).await? {
             Some(record) => in_table(&stores.key_pairs, &record.key, change).await,
             None => Ok(false),
         },
+        _ => in_network(api, call, id, change).await,
     }
+}
+
+/// Of a VPC's object, or of a rule, which is part of its group.
+async fn in_network(api: &Api, call: &Call, id: &str, change: Edit<'_>) -> Result<bool, Error> {
+    let edited = api.stores.networks.change(&call.caller.account, |network| {
+        if let Ok(id) = id.parse::<SecurityGroupRuleId>() {
+            let mut rules = network.groups.values_mut().flat_map(|group| &mut group.rules);
+            let found = rules.find(|rule| rule.rule_id == id);
+            return found.map_or(Ok(false), |rule| change(&mut rule.tags).map(|()| true));
+        }
+        match network.tags_of(id) {
+            Some(tags) => change(tags?).map(|()| true),
+            None => Ok(false),
+        }
+    });
+    edited.await.map(|(_, edited)| edited)
 }
 
 async fn edit_all(api: &Api, call: &Call, ids: &[String], change: Edit<'_>) -> Result<Empty, Error> {
@@ -241,14 +251,12 @@ pub async fn describe_tags(api: Arc<Api>, call: Call, input: DescribeTagsRequest
     for r in stores.key_pairs.range(&prefix).await? {
         add(r.value.key_pair_id.to_string(), "key-pair", &r.value.tags);
     }
-    for r in stores.vpcs.range(&prefix).await? {
-        add(r.value.vpc_id.to_string(), "vpc", &r.value.tags);
+    let network = stores.networks.load(&call.caller.account).await?;
+    for (id, kind, tags) in network.all_tags() {
+        add(id, kind, tags);
     }
-    for r in stores.subnets.range(&prefix).await? {
-        add(r.value.subnet_id.to_string(), "subnet", &r.value.tags);
-    }
-    for r in stores.groups.range(&prefix).await? {
-        add(r.value.group_id.to_string(), "security-group", &r.value.tags);
+    for rule in network.groups.values().flat_map(|group| &group.rules) {
+        add(rule.rule_id.to_string(), "security-group-rule", &rule.tags);
     }
     all.retain(|tag| filters.admit(tag));
     let order = |tag: &TagOf| format!("{}\n{}", tag.resource_id, tag.key);

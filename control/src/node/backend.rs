@@ -220,6 +220,19 @@ impl Netd {
         self.ask(what, &netd::Request::PutSegment(segment)).await.map(drop)
     }
 
+    /// Ids of all segments.
+    pub async fn segments(&self) -> Result<Vec<String>, BackendError> {
+        match self.ask("list segments".into(), &netd::Request::ListSegments).await? {
+            netd::Reply::Segments(segments) => Ok(segments.into_iter().map(|segment| segment.segment_id).collect()),
+            _ => Err(BackendError::Unexpected { daemon: "netd", what: "segments".into() }),
+        }
+    }
+
+    pub async fn delete_segment(&self, segment_id: &str) -> Result<(), BackendError> {
+        let request = netd::Request::DeleteSegment { segment_id: segment_id.to_owned() };
+        self.ask(format!("delete segment {segment_id}"), &request).await.map(drop)
+    }
+
     /// The socket that the port's guest connects to.
     pub async fn put_port(&self, port: netd::Port) -> Result<PathBuf, BackendError> {
         let what = format!("put port {}", port.port_id);

@@ -3,15 +3,13 @@
 
 use super::backend::BackendError;
 use super::machine::{Found, MachineDir, ProcessRecord};
+use super::ports::{self, MTU};
 use super::volume::StepError;
-use super::{Node, imaging, metadata};
+use super::{Node, imaging};
 use crate::error::Error;
 use crate::instance_types;
-use crate::store::{
-    Disk, InstanceRecord, InstanceState, Shutdown, StateReason, SubnetRecord, VolumeRecord, VolumeState,
-};
+use crate::store::{Disk, InstanceRecord, InstanceState, Network, Shutdown, StateReason, VolumeRecord, VolumeState};
 use hive_blockd_api as blockd;
-use hive_netd_api as netd;
 use hive_vmm_api as vmm;
 use jiff::Timestamp;
 use sha2::{Digest, Sha256};
@@ -29,9 +27,6 @@ const KILL_AFTER: Duration = Duration::from_secs(10);
 const KEEP_TERMINATED: Duration = Duration::from_secs(3600);
 /// Queues of one disk; more than a few virtual CPUs share them well.
 const MAX_DISK_QUEUES: u16 = 4;
-const MTU: u16 = 1500;
-/// The router's MAC on every segment; segments do not meet.
-const GATEWAY_MAC: &str = "02:00:00:00:00:01";
 
 /// What a step leaves to do.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -66,6 +61,7 @@ pub async fn reconcile(node: &Node, instance: &InstanceRecord, fresh: bool) -> R
         (InstanceState::Pending, _) | (InstanceState::Running, Found::Nothing) => start(node, instance, &machine).await,
         (InstanceState::Running, Found::Alive(process)) => {
             node.watch_end(&process);
+            ports::refresh(node, instance).await?;
             reboot(node, instance, &machine).await
         }
         (InstanceState::Running, Found::Ended { report, .. }) => ended_by_itself(node, instance, report).await,
@@ -92,14 +88,15 @@ pub fn since(at: Timestamp) -> Duration {
 /// Prepares port and volumes, and starts the machine.
 pub async fn start(node: &Node, instance: &InstanceRecord, machine: &MachineDir) -> Result<Step, StepError> {
     let view = node.view();
-    let Some(subnet) = view.subnets.iter().find(|subnet| subnet.subnet_id == instance.network.subnet_id) else {
-        return fail_start(node, instance, "its subnet is gone").await;
+    // Of an account that is not seeded yet.
+    let Some(network) = view.networks.get(&instance.account).filter(|network| **network != Network::default()) else {
+        return Ok(Step::Again(POLL));
     };
     let Some(instance_type) = instance_types::find(&instance.instance_type) else {
         return fail_start(node, instance, "its instance type is not known here").await;
     };
     let prepared = async {
-        let port = prepare_port(node, instance, subnet).await?;
+        let ports = ports::prepare(node, network, instance).await?;
         let queues = MAX_DISK_QUEUES.min(instance_type.vcpus.into());
         let mut disks = Vec::with_capacity(instance.disks.len());
         for disk in in_order(&instance.disks, &instance.root_device_name) {
@@ -107,15 +104,16 @@ pub async fn start(node: &Node, instance: &InstanceRecord, machine: &MachineDir)
             let socket = prepare_volume(node, disk, volume, queues).await?;
             disks.push((disk.volume_id.to_string(), socket));
         }
-        Ok((port, disks, queues))
+        Ok((ports, disks, queues))
     };
-    let (port, disks, queues) = match prepared.await {
+    let (ports, disks, queues) = match prepared.await {
         Ok(prepared) => prepared,
         Err(StepError::Backend(error)) if error.is_final() => {
             return fail_start(node, instance, &error.to_string()).await;
         }
         Err(error) => return Err(error),
     };
+    let Some(ports) = ports else { return fail_start(node, instance, "an interface or its subnet is gone").await };
     let boot = node.images_dir().join(&instance.boot.directory);
     let config = vmm::VmConfig {
         vm_id: instance.instance_id.to_string(),
@@ -130,14 +128,17 @@ pub async fn start(node: &Node, instance: &InstanceRecord, machine: &MachineDir)
             .into_iter()
             .map(|(id, socket)| vmm::DiskConfig { id, socket, queues, queue_size: 256, read_only: false })
             .collect(),
-        nets: vec![vmm::NetConfig {
-            id: instance.network.interface_id.to_string(),
-            socket: port,
-            mac: instance.network.mac.clone(),
-            queue_pairs: 1,
-            queue_size: 256,
-            mtu: Some(MTU),
-        }],
+        nets: ports
+            .into_iter()
+            .map(|(interface, socket)| vmm::NetConfig {
+                id: interface.interface_id.to_string(),
+                socket,
+                mac: interface.mac,
+                queue_pairs: 1,
+                queue_size: 256,
+                mtu: Some(MTU),
+            })
+            .collect(),
         smbios: smbios(instance),
         console: vmm::ConsoleConfig {
             log: machine.console_log(),
@@ -151,32 +152,6 @@ pub async fn start(node: &Node, instance: &InstanceRecord, machine: &MachineDir)
     machine.spawn(&node.config.vmm, &config, instance.launch_time, &node.wake)?;
     tracing::info!(instance = %instance.instance_id, "machine started");
     Ok(Step::Again(POLL))
-}
-
-async fn prepare_port(node: &Node, instance: &InstanceRecord, subnet: &SubnetRecord) -> Result<PathBuf, StepError> {
-    let segment = netd::Segment {
-        segment_id: subnet.subnet_id.to_string(),
-        network: subnet.network,
-        prefix_len: subnet.prefix_len,
-        gateway: subnet.router(),
-        dns: subnet.dns(),
-        gateway_mac: GATEWAY_MAC.into(),
-        mtu: MTU,
-        domain_name: metadata::domain(&node.place.region),
-        uplink: true,
-    };
-    node.netd.put_segment(segment).await?;
-    let port = netd::Port {
-        port_id: instance.network.interface_id.to_string(),
-        segment_id: subnet.subnet_id.to_string(),
-        mac: instance.network.mac.clone(),
-        ipv4: instance.network.private_ip,
-        queue_pairs: 1,
-        hostname: metadata::hostname(instance),
-        metadata: metadata::compile(instance, subnet, &node.place),
-        number: None,
-    };
-    Ok(node.netd.put_port(port).await?)
 }
 
 async fn prepare_volume(
@@ -378,6 +353,7 @@ pub async fn detach_all(node: &Node, instance: &InstanceRecord) -> Result<(), St
 
 /// Nothing runs any more: closes the volumes, gives back the room, and then says so.
 async fn finish_stop(node: &Node, instance: &InstanceRecord, reason: Option<StateReason>) -> Result<Step, StepError> {
+    ports::remove(node, instance).await?;
     detach_all(node, instance).await?;
     node.release_room(instance).await?;
     change(node, instance, |instance| {
@@ -390,7 +366,7 @@ async fn finish_stop(node: &Node, instance: &InstanceRecord, reason: Option<Stat
 
 /// Gives back all that the instance had, each thing by its own record, and then says so.
 async fn finish_termination(node: &Node, instance: &InstanceRecord, machine: &MachineDir) -> Result<Step, StepError> {
-    node.netd.delete_port(instance.network.interface_id.as_str()).await?;
+    ports::remove(node, instance).await?;
     detach_all(node, instance).await?;
     for disk in &instance.disks {
         let key = crate::store::key(&instance.account, &disk.volume_id);
@@ -406,10 +382,9 @@ async fn finish_termination(node: &Node, instance: &InstanceRecord, machine: &Ma
         });
         freed.await?;
     }
-    let subnet = crate::store::key(&instance.account, &instance.network.subnet_id);
-    let released = node.stores.subnets.modify(&subnet, |subnet| {
-        subnet.release(&instance.network.interface_id);
-        Ok::<_, Error>(())
+    let released = node.stores.networks.change(&instance.account, |network| {
+        network.release_instance(&instance.instance_id);
+        Ok(())
     });
     released.await?;
     node.release_room(instance).await?;

@@ -1,8 +1,10 @@
 //! What this node must run, as last read from the bus, kept on disk: a node that comes up while NATS is away starts its instances
 //! from here. Nothing is ever deleted on the word of this copy.
 
-use crate::store::{InstanceRecord, SubnetRecord, VolumeRecord};
+use crate::store::{InstanceRecord, Network, VolumeRecord};
+use hive_types::id::AccountId;
 use serde::{Deserialize, Serialize};
+use std::collections::BTreeMap;
 use std::fs::File;
 use std::io::{self, Write};
 use std::path::{Path, PathBuf};
@@ -11,7 +13,9 @@ use std::path::{Path, PathBuf};
 pub struct View {
     pub instances: Vec<InstanceRecord>,
     pub volumes: Vec<VolumeRecord>,
-    pub subnets: Vec<SubnetRecord>,
+    /// Of the accounts that have instances here. The oldest copies have none.
+    #[serde(default)]
+    pub networks: BTreeMap<AccountId, Network>,
 }
 
 #[derive(Debug)]

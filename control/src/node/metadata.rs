@@ -1,28 +1,33 @@
 //! What the metadata service tells an instance, as leaves below `/latest/`.
 
-use crate::api::Place;
-use crate::store::{InstanceRecord, SubnetRecord};
+use crate::api::{Place, dns_domain};
+use crate::store::{InstanceRecord, InterfaceRecord, Network, SubnetRecord};
 use hive_netd_api::MetadataService;
+use hive_types::id::SecurityGroupId;
 use serde_json::json;
 use std::collections::BTreeMap;
+use std::net::Ipv4Addr;
 
 /// `ip-172-31-0-4`
-pub fn hostname(instance: &InstanceRecord) -> String {
-    format!("ip-{}", instance.network.private_ip.to_string().replace('.', "-"))
+pub fn hostname(address: Ipv4Addr) -> String {
+    format!("ip-{}", address.to_string().replace('.', "-"))
 }
 
-/// EC2's: `ec2.internal` in us-east-1, `<region>.compute.internal` elsewhere.
-pub fn domain(region: &str) -> String {
-    crate::api::dns_domain(region)
+/// What DHCP says: the domain of the VPC's options, else EC2's, `ec2.internal` in us-east-1 and `<region>.compute.internal` elsewhere.
+pub fn domain(network: &Network, subnet: &SubnetRecord, region: &str) -> String {
+    let options = network.vpcs.get(&subnet.vpc_id).and_then(|vpc| vpc.dhcp_options.as_ref());
+    let named = options.and_then(|id| network.dhcp_options.get(id)?.options.get("domain-name")?.first().cloned());
+    named.unwrap_or_else(|| dns_domain(region))
 }
 
-pub fn compile(instance: &InstanceRecord, subnet: &SubnetRecord, place: &Place) -> MetadataService {
-    let network = &instance.network;
-    let full_name = format!("{}.{}", hostname(instance), domain(&place.region));
-    let ip = network.private_ip.to_string();
-    let group_names: Vec<&str> = network.groups.iter().map(|group| group.name.as_str()).collect();
-    let group_ids: Vec<&str> = network.groups.iter().map(|group| group.group_id.as_str()).collect();
-    let cidr = format!("{}/{}", subnet.network, subnet.prefix_len);
+pub fn compile(instance: &InstanceRecord, network: &Network, place: &Place) -> MetadataService {
+    let interfaces = network.interfaces_of(&instance.instance_id);
+    let full_name = format!("{}.{}", hostname(instance.network.private_ip), dns_domain(&place.region));
+    let ip = instance.network.private_ip.to_string();
+    let names = |interface: &InterfaceRecord| -> String {
+        let groups = network.groups_of(interface);
+        groups.iter().map(|group| group.name.as_str()).collect::<Vec<_>>().join("\n")
+    };
 
     let mut tree = BTreeMap::new();
     let mut put = |path: &str, text: String| drop(tree.insert(format!("meta-data/{path}"), text));
@@ -36,31 +41,54 @@ pub fn compile(instance: &InstanceRecord, subnet: &SubnetRecord, place: &Place) 
     put("instance-type", instance.instance_type.clone());
     put("local-hostname", full_name.clone());
     put("local-ipv4", ip.clone());
-    put("mac", network.mac.clone());
+    put("mac", instance.network.mac.clone());
     put("placement/availability-zone", instance.zone.clone());
     put("placement/availability-zone-id", place.zone_id());
     put("placement/region", place.region.clone());
     put("profile", "default-hvm".into());
     put("reservation-id", instance.reservation_id.to_string());
-    put("security-groups", group_names.join("\n"));
+    if let Some(primary) = interfaces.first() {
+        put("security-groups", names(primary));
+        if let Some(public) = network.public_ip(primary, primary.private_ip) {
+            put("public-ipv4", public.to_string());
+        }
+    }
     put("services/domain", "amazonaws.com".into());
     put("services/partition", "aws".into());
     put("block-device-mapping/ami", "xvda".into());
     put("block-device-mapping/root", instance.root_device_name.clone());
-    for (name, text) in [
-        ("device-number", "0".into()),
-        ("interface-id", network.interface_id.to_string()),
-        ("local-hostname", full_name),
-        ("local-ipv4s", ip.clone()),
-        ("mac", network.mac.clone()),
-        ("owner-id", instance.account.to_string()),
-        ("security-group-ids", group_ids.join("\n")),
-        ("security-groups", group_names.join("\n")),
-        ("subnet-id", network.subnet_id.to_string()),
-        ("subnet-ipv4-cidr-block", cidr),
-        ("vpc-id", network.vpc_id.to_string()),
-    ] {
-        put(&format!("network/interfaces/macs/{}/{name}", network.mac), text);
+    for interface in interfaces {
+        let index = interface.attachment.as_ref().map_or(0, |attachment| attachment.device_index);
+        let ids: Vec<&str> = interface.groups.iter().map(SecurityGroupId::as_str).collect();
+        let local: Vec<String> = interface.addresses().map(|ip| ip.to_string()).collect();
+        let public = interface.addresses().filter_map(|ip| network.public_ip(interface, ip));
+        let public: Vec<String> = public.map(|ip| ip.to_string()).collect();
+        let subnet = network.subnets.get(&interface.subnet_id).map(|subnet| subnet.cidr.to_string());
+        let blocks = network.vpcs.get(&interface.vpc_id).map(|vpc| vpc.blocks.as_slice()).unwrap_or_default();
+        let blocks: Vec<String> = blocks.iter().map(|block| block.cidr.to_string()).collect();
+        let own_name = format!("{}.{}", hostname(interface.private_ip), dns_domain(&place.region));
+        let mut put =
+            |name: &str, text: String| put(&format!("network/interfaces/macs/{}/{name}", interface.mac), text);
+        for (name, text) in [
+            ("device-number", index.to_string()),
+            ("interface-id", interface.interface_id.to_string()),
+            ("local-hostname", own_name),
+            ("local-ipv4s", local.join("\n")),
+            ("mac", interface.mac.clone()),
+            ("owner-id", instance.account.to_string()),
+            ("security-group-ids", ids.join("\n")),
+            ("security-groups", names(interface)),
+            ("subnet-id", interface.subnet_id.to_string()),
+            ("subnet-ipv4-cidr-block", subnet.unwrap_or_default()),
+            ("vpc-id", interface.vpc_id.to_string()),
+            ("vpc-ipv4-cidr-block", blocks.first().cloned().unwrap_or_default()),
+            ("vpc-ipv4-cidr-blocks", blocks.join("\n")),
+        ] {
+            put(name, text);
+        }
+        if !public.is_empty() {
+            put("public-ipv4s", public.join("\n"));
+        }
     }
     if let Some(key) = &instance.key {
         // A part `0=name` is listed so and found as `0`; the name is one part of a path.

@@ -11,6 +11,7 @@ mod instance;
 mod local;
 pub mod machine;
 mod metadata;
+mod ports;
 mod rpc;
 mod snapshot;
 mod sweep;
@@ -20,19 +21,20 @@ mod written;
 use crate::api::{ConsoleOutput, ConsoleRequest, Place, console_subject};
 use crate::config::NodeConfig;
 use crate::error::Error;
-use crate::store::{InstanceRecord, NodeRecord, SnapshotRecord, SnapshotState, Stores, Version};
+use crate::store::{InstanceRecord, InstanceState, NodeRecord, SnapshotRecord, SnapshotState, Stores, Version};
 use anyhow::Context;
 use backend::{Blockd, Netd};
 use base64::Engine;
 use base64::engine::general_purpose::STANDARD;
 use futures::StreamExt;
-use hive_bus::{Bus, Refusal, Serving, Store, TableError};
+use hive_bus::{Bus, Refusal, Serving, Store};
+use hive_netd_api as netd;
 use hive_vmm_api::MAX_CONSOLE_BYTES;
 use instance::Step;
 use jiff::Timestamp;
 use local::{LocalCopy, View};
 use machine::{MachineDir, ProcessRecord};
-use std::collections::{HashMap, HashSet};
+use std::collections::{BTreeMap, HashMap, HashSet};
 use std::path::PathBuf;
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::time::Duration;
@@ -67,6 +69,8 @@ pub struct Node {
     view: Mutex<Arc<View>>,
     /// Processes whose end somebody waits for.
     watched: Mutex<HashSet<(i32, u64)>>,
+    /// The ports of running machines as netd was told of them last, so that it is told again of what changes.
+    told: Mutex<HashMap<String, netd::Port>>,
 }
 
 fn lock<T>(mutex: &Mutex<T>) -> MutexGuard<'_, T> {
@@ -110,16 +114,18 @@ impl Node {
     }
 
     /// All records of this node.
-    async fn read(&self) -> Result<View, TableError> {
+    async fn read(&self) -> Result<View, Error> {
         let here = &self.config.node_id;
         let instances = self.stores.instances.range("").await?.into_iter().map(|record| record.value);
         let volumes = self.stores.volumes.range("").await?.into_iter().map(|record| record.value);
-        let subnets = self.stores.subnets.range("").await?.into_iter().map(|record| record.value);
-        Ok(View {
-            instances: instances.filter(|instance| instance.node_id == *here).collect(),
-            volumes: volumes.filter(|volume| volume.node_id == *here).collect(),
-            subnets: subnets.collect(),
-        })
+        let instances: Vec<InstanceRecord> = instances.filter(|instance| instance.node_id == *here).collect();
+        let mut networks = BTreeMap::new();
+        for instance in instances.iter().filter(|instance| instance.state != InstanceState::Terminated) {
+            if !networks.contains_key(&instance.account) {
+                networks.insert(instance.account.clone(), self.stores.networks.load(&instance.account).await?);
+            }
+        }
+        Ok(View { instances, volumes: volumes.filter(|volume| volume.node_id == *here).collect(), networks })
     }
 
     async fn heartbeat(&self) -> Result<(), Error> {
@@ -165,13 +171,16 @@ impl Agent {
             stores,
             wake: Arc::default(),
             watched: Mutex::default(),
+            told: Mutex::default(),
         });
         let console = serve_console(&node, &bus).await.context("cannot serve the console")?;
         let blocks = blocks::serve(&node, &bus).await.context("cannot serve blocks of snapshots")?;
         let mut tasks =
             vec![tokio::spawn(pass_forever(node.clone(), copy)), tokio::spawn(beat_forever(node.clone(), bus.clone()))];
         let stores = &node.stores;
-        for store in [stores.instances.store(), stores.volumes.store(), stores.snapshots.store()].map(Arc::clone) {
+        let watched =
+            [stores.instances.store(), stores.volumes.store(), stores.snapshots.store(), stores.networks.store()];
+        for store in watched.map(Arc::clone) {
             tasks.push(tokio::spawn(watch_forever(store, node.wake.clone(), bus.clone())));
         }
         tasks.push(tokio::spawn(sweep::sweep_forever(node)));

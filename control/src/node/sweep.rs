@@ -1,9 +1,12 @@
 //! Undoes what a worker that died in the middle of a call has left: room, addresses and volumes that are claimed for an instance
 //! that was never made.
 
-use super::Node;
+use super::{Node, ports};
 use crate::error::Error;
-use crate::store::{InstanceRecord, VolumeState};
+use crate::store::{
+    InstanceRecord, InstanceState, InterfaceAttachment, NatGatewayRecord, Network, PublicAddressRecord, VolumeState,
+};
+use hive_types::id::{AccountId, InstanceId};
 use jiff::{SignedDuration, Timestamp};
 use std::sync::Arc;
 use std::time::Duration;
@@ -12,6 +15,8 @@ use tracing::{debug, info};
 const INTERVAL: Duration = Duration::from_secs(30);
 /// Older claims than this belong to no call that is still worked on: a call has 15 s.
 const CLAIM_GRACE: SignedDuration = SignedDuration::from_secs(120);
+/// EC2 shows a deleted NAT gateway for about an hour.
+const KEEP_NAT_GATEWAY: SignedDuration = SignedDuration::from_hours(1);
 
 pub async fn sweep_forever(node: Arc<Node>) {
     loop {
@@ -27,7 +32,8 @@ async fn sweep(node: &Node, now: Timestamp) -> Result<(), Error> {
     let is_old = |since: Timestamp| now.duration_since(since) > CLAIM_GRACE;
     // Claims first, then the instances: an instance made in between then counts as there.
     let placement = stores.placement.get(&node.config.node_id).await?;
-    let subnets = stores.subnets.range("").await?;
+    let claims = stores.public_addresses.range("").await?;
+    let networks = stores.networks.load_all().await?;
     let volumes = stores.volumes.range("").await?;
     let instances: Vec<InstanceRecord> =
         stores.instances.range("").await?.into_iter().map(|record| record.value).collect();
@@ -50,24 +56,21 @@ async fn sweep(node: &Node, now: Timestamp) -> Result<(), Error> {
             taken.await?;
         }
     }
-    for subnet in subnets {
-        let lost = |interface: &_| !instances.iter().any(|i| i.network.interface_id == *interface);
-        let left: Vec<_> = subnet
-            .value
-            .addresses
-            .values()
-            .filter(|(id, at)| is_old(*at) && lost(id))
-            .map(|(id, _)| id.clone())
-            .collect();
-        if !left.is_empty() {
-            info!(?left, "taking back addresses");
-            let taken = stores.subnets.modify(&subnet.key, |subnet| {
-                left.iter().for_each(|interface| subnet.release(interface));
-                Ok::<_, Error>(())
-            });
-            taken.await?;
-        }
+    for (account, network) in &networks {
+        sweep_network(node, account, network, &instances, now).await?;
     }
+    for claim in claims.iter().filter(|claim| is_old(claim.value.since)) {
+        let Some(address) = PublicAddressRecord::address_of(&claim.key) else { continue };
+        let network = networks.get(&claim.value.account);
+        if network.is_some_and(|network| network.has_public_owner(address, &claim.value.owner)) {
+            continue;
+        }
+        info!(%address, owner = claim.value.owner, "taking back a public address");
+        let is_same = |record: &PublicAddressRecord| Ok::<_, Error>(*record == claim.value);
+        stores.public_addresses.delete_if(&claim.key, is_same).await?;
+    }
+    let is_there = |id: &str| networks.values().any(|network| network.subnets.keys().any(|own| own.as_str() == id));
+    ports::sweep_segments(node, is_there).await?;
     for volume in volumes {
         let Some(claim) = volume.value.attachment.clone().filter(|claim| is_old(claim.attach_time)) else { continue };
         let holder = instances.iter().find(|instance| instance.instance_id == claim.instance_id);
@@ -89,4 +92,33 @@ async fn sweep(node: &Node, now: Timestamp) -> Result<(), Error> {
         freed.await?;
     }
     Ok(())
+}
+
+/// Interfaces in instances that were never made or have ended, and NAT gateways that have been gone for long.
+async fn sweep_network(
+    node: &Node,
+    account: &AccountId,
+    network: &Network,
+    instances: &[InstanceRecord],
+    now: Timestamp,
+) -> Result<(), Error> {
+    let is_live =
+        |id: &InstanceId| instances.iter().any(|i| i.instance_id == *id && i.state != InstanceState::Terminated);
+    let is_lost = |attachment: &&InterfaceAttachment| {
+        now.duration_since(attachment.attached_at) > CLAIM_GRACE && !is_live(&attachment.instance_id)
+    };
+    let attachments = network.interfaces.values().filter_map(|interface| interface.attachment.as_ref());
+    let left: Vec<InstanceId> = attachments.filter(is_lost).map(|attachment| attachment.instance_id.clone()).collect();
+    let is_over =
+        |gateway: &NatGatewayRecord| gateway.deleted_at.is_some_and(|at| now.duration_since(at) > KEEP_NAT_GATEWAY);
+    if left.is_empty() && !network.nat_gateways.values().any(is_over) {
+        return Ok(());
+    }
+    info!(%account, ?left, "taking back interfaces");
+    let swept = node.stores.networks.change(account, |network| {
+        left.iter().for_each(|instance| network.release_instance(instance));
+        network.nat_gateways.retain(|_, gateway| !is_over(gateway));
+        Ok(())
+    });
+    swept.await.map(drop)
 }

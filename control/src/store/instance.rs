@@ -1,7 +1,6 @@
 //! An instance: what was asked for, and where it stands.
 
 use super::image::BootFiles;
-use super::vpc::GroupReference;
 use super::{Tags, Version};
 use hive_types::id::{
     AccountId, AttachmentId, ImageId, InstanceId, NetworkInterfaceId, ReservationId, SnapshotId, SubnetId, VolumeId,
@@ -157,6 +156,7 @@ pub struct KeyReference {
     pub public_key: String,
 }
 
+/// The primary interface, as it was made; what may change of it is in its own record.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 pub struct NetworkInterface {
     pub interface_id: NetworkInterfaceId,
@@ -166,7 +166,6 @@ pub struct NetworkInterface {
     pub private_ip: Ipv4Addr,
     /// `02:...`
     pub mac: String,
-    pub groups: Vec<GroupReference>,
 }
 
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]

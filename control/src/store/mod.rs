@@ -4,11 +4,11 @@ mod account;
 mod image;
 mod instance;
 mod key;
+mod network;
 mod node;
 mod snapshot;
 mod version;
 mod volume;
-mod vpc;
 
 pub use account::{AccountRecord, SecretRecord};
 pub use image::{BootFiles, ImageRecord, ImageSource};
@@ -17,11 +17,16 @@ pub use instance::{
     StateReason,
 };
 pub use key::{KeyPairRecord, KeyType};
+pub use network::{
+    AclEntry, AclRecord, AddressAssociation, AddressRecord, CidrBlock, Destination, DhcpOptionsRecord, FlowLogRecord,
+    GroupReference, InterfaceAttachment, InterfaceOwner, InterfaceRecord, InternetGatewayRecord, NatGatewayRecord,
+    Network, NetworkRecord, Networks, Peer, PrefixListEntry, PrefixListRecord, PrefixListVersion, PublicAddressRecord,
+    RouteRecord, RouteTableRecord, Rule, RuleKey, SecurityGroupRecord, SubnetRecord, Target, VpcRecord, overlap,
+};
 pub use node::{DrawnIds, IdempotencyRecord, NodeRecord, PlacementRecord, Reserved};
 pub use snapshot::{Origin, SnapshotRecord, SnapshotState};
 pub use version::Version;
 pub use volume::{Attachment, Modification, ModificationState, Performance, VolumeRecord, VolumeState};
-pub use vpc::{GroupReference, SecurityGroupRecord, SubnetRecord, VpcRecord};
 
 use hive_bus::{BucketConfig, Bus, MemoryStore, Store, Table};
 use hive_types::CredentialRecord;
@@ -34,6 +39,7 @@ use std::time::Duration;
 
 pub type Tags = BTreeMap<String, String>;
 
+const NETWORKS_BUCKET: &str = "networks";
 /// How long a ClientToken is remembered, at least AWS's promise.
 const IDEMPOTENCY_TTL: Duration = Duration::from_secs(24 * 3600);
 /// A node that is silent this long counts as gone; several heartbeats.
@@ -47,9 +53,10 @@ pub struct Stores {
     pub snapshots: Table<SnapshotRecord>,
     /// Key `<account>.<name in hexadecimal>`: the name is what must be unique.
     pub key_pairs: Table<KeyPairRecord>,
-    pub vpcs: Table<VpcRecord>,
-    pub subnets: Table<SubnetRecord>,
-    pub groups: Table<SecurityGroupRecord>,
+    /// Everything of the VPCs, whose records change together.
+    pub networks: Networks,
+    /// Key: the address, see [`PublicAddressRecord::key_of`].
+    pub public_addresses: Table<PublicAddressRecord>,
     /// Key `<account>.<action>.<SHA-256 of the token>`.
     pub idempotency: Table<IdempotencyRecord>,
     /// Key: node id.
@@ -66,7 +73,10 @@ pub struct Stores {
 
 impl Stores {
     pub fn nats(bus: &Bus, replicas: usize) -> Self {
-        Self::open(|name, ttl| Arc::new(bus.bucket(BucketConfig { name: name.to_owned(), ttl, replicas })))
+        Self::open(|name, ttl| {
+            let atomic = name == NETWORKS_BUCKET;
+            Arc::new(bus.bucket(BucketConfig { name: name.to_owned(), ttl, replicas, atomic }))
+        })
     }
 
     /// For tests: nothing expires.
@@ -81,9 +91,8 @@ impl Stores {
             images: Table::new(bucket("images", None)),
             snapshots: Table::new(bucket("snapshots", None)),
             key_pairs: Table::new(bucket("keypairs", None)),
-            vpcs: Table::new(bucket("vpcs", None)),
-            subnets: Table::new(bucket("subnets", None)),
-            groups: Table::new(bucket("groups", None)),
+            networks: Networks::new(bucket(NETWORKS_BUCKET, None)),
+            public_addresses: Table::new(bucket("publicaddresses", None)),
             idempotency: Table::new(bucket("idem", Some(IDEMPOTENCY_TTL))),
             nodes: Table::new(bucket("nodes", Some(NODE_TTL))),
             accounts: Table::new(bucket("accounts", None)),

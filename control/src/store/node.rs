@@ -63,7 +63,12 @@ pub struct IdempotencyRecord {
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
 #[serde(rename_all = "kebab-case")]
 pub enum DrawnIds {
-    Launch { reservation_id: ReservationId, instances: Vec<(InstanceId, NetworkInterfaceId, Vec<VolumeId>)> },
+    Launch {
+        reservation_id: ReservationId,
+        instances: Vec<(InstanceId, Vec<NetworkInterfaceId>, Vec<VolumeId>)>,
+    },
     Volume(VolumeId),
     Snapshot(SnapshotId),
+    /// Of an object of a VPC, or several, each by its kind's prefix.
+    Network(Vec<String>),
 }

@@ -13,9 +13,11 @@ async fn assert_nothing_made(cloud: &Cloud) {
     for volume in cloud.stores.volumes.range("").await.expect("range") {
         assert_eq!(volume.value.state_name(), "deleting", "a volume is left");
     }
-    for subnet in cloud.stores.subnets.range("").await.expect("range") {
-        assert!(subnet.value.addresses.is_empty(), "an address is left");
+    for network in cloud.stores.networks.load_all().await.expect("networks").into_values() {
+        assert!(network.interfaces.is_empty(), "an interface is left");
+        assert!(network.subnets.values().all(|subnet| subnet.addresses.is_empty()), "an address is left");
     }
+    assert_eq!(cloud.stores.public_addresses.range("").await.expect("range"), [], "a public address is left");
     for placement in cloud.stores.placement.range("").await.expect("range") {
         assert_eq!(placement.value.memory_mib(), 0, "room is left taken");
     }

@@ -3,6 +3,7 @@
 use serde_json::{Value, json};
 use std::os::unix::fs::PermissionsExt;
 use std::path::Path;
+use std::sync::{Arc, Mutex};
 use tokio::io::{AsyncBufReadExt, AsyncWriteExt, BufReader};
 use tokio::net::UnixListener;
 
@@ -39,17 +40,27 @@ pub fn install_vmm(path: &Path, story: &Path) {
     std::fs::set_permissions(path, std::fs::Permissions::from_mode(0o755)).expect("permissions");
 }
 
-pub fn start_netd(socket: &Path) {
+/// Requests as they came.
+pub type Requests = Arc<Mutex<Vec<Value>>>;
+
+pub fn start_netd(socket: &Path) -> Requests {
     let listener = UnixListener::bind(socket).expect("bind");
+    let requests = Requests::default();
+    let kept = requests.clone();
     tokio::spawn(async move {
         while let Ok((stream, _)) = listener.accept().await {
             let mut stream = BufReader::new(stream);
             let mut line = String::new();
             stream.read_line(&mut line).await.expect("a request");
             let request: Value = serde_json::from_str(&line).expect("JSON");
-            let reply =
-                if request["method"] == "put-port" { json!({"port": {"socket": "/port"}}) } else { json!("done") };
+            let reply = match request["method"].as_str() {
+                Some("put-port") => json!({"port": {"socket": "/port"}}),
+                Some("list-segments") => json!({"segments": []}),
+                _ => json!("done"),
+            };
+            kept.lock().expect("requests").push(request);
             let _ = stream.write_all(format!("{reply}\n").as_bytes()).await;
         }
     });
+    requests
 }

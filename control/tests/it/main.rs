@@ -6,6 +6,7 @@ mod compute;
 mod fake_blockd;
 mod machine;
 mod nats;
+mod network;
 mod resources;
 mod snapshots;
 mod storage;

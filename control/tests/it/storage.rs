@@ -19,13 +19,15 @@ use sha2::{Digest, Sha256};
 use std::time::{Duration, Instant};
 use tokio::task::JoinHandle;
 
-const PATIENCE: Duration = Duration::from_secs(30);
+pub const PATIENCE: Duration = Duration::from_secs(30);
 const BLOCK: usize = 512 << 10;
 
-struct Region {
-    blockd: Shared,
+pub struct Region {
+    pub blockd: Shared,
+    /// What netd was asked, in order.
+    pub netd: machine::Requests,
     bus: Bus,
-    stores: Stores,
+    pub stores: Stores,
     hived: JoinHandle<()>,
     _nats: NatsServer,
     directory: tempfile::TempDir,
@@ -38,12 +40,12 @@ impl Drop for Region {
 }
 
 impl Region {
-    async fn start() -> Self {
+    pub async fn start() -> Self {
         let nats = NatsServer::start();
         let directory = tempfile::tempdir().expect("a directory");
         let at = |name: &str| directory.path().join(name);
         let blockd = fake_blockd::start(&at("blockd.sock"));
-        machine::start_netd(&at("netd.sock"));
+        let netd = machine::start_netd(&at("netd.sock"));
         machine::install_vmm(&at("vmm"), &at("story"));
         let mut config = config();
         config.nats_url = nats.url();
@@ -65,7 +67,7 @@ impl Region {
         // The image and the network of the other tests; the node's heartbeat is the agent's own in a moment.
         drop(Cloud::new(stores.clone()).await);
         let hived = tokio::spawn(async move { hived::run(config).await.expect("hived") });
-        let region = Self { blockd, bus, stores, hived, _nats: nats, directory };
+        let region = Self { blockd, netd, bus, stores, hived, _nats: nats, directory };
         let began = Instant::now();
         while region.call("DescribeVolumes", json!({})).await.is_err() {
             assert!(began.elapsed() < PATIENCE, "hived does not answer");
@@ -74,7 +76,7 @@ impl Region {
         region
     }
 
-    async fn call(&self, action: &str, params: Value) -> Result<Value, ApiError> {
+    pub async fn call(&self, action: &str, params: Value) -> Result<Value, ApiError> {
         let Value::Object(params) = params else { panic!("parameters are an object") };
         let operation = hive_aws_types::OPERATIONS.iter().find(|operation| operation.name == action);
         let service = operation.expect("an operation").service;
@@ -98,12 +100,12 @@ impl Region {
         }
     }
 
-    async fn ok(&self, action: &str, params: Value) -> Value {
+    pub async fn ok(&self, action: &str, params: Value) -> Value {
         self.call(action, params).await.unwrap_or_else(|error| panic!("{action}: {error:?}"))
     }
 
     /// Asks until the answer has `wanted` at `pointer`.
-    async fn wait(&self, action: &str, params: Value, pointer: &str, wanted: &str) -> Value {
+    pub async fn wait(&self, action: &str, params: Value, pointer: &str, wanted: &str) -> Value {
         let began = Instant::now();
         loop {
             let answer = self.call(action, params.clone()).await;

@@ -22,6 +22,67 @@ pub enum Resource {
     VolumeModification,
     /// An account, as a permission names one.
     User,
+    CidrAssociation,
+    SecurityGroupRule,
+    PrefixList,
+    InternetGateway,
+    /// Any gateway, as a route names it.
+    Gateway,
+    RouteTable,
+    /// A route by its destination.
+    Route,
+    /// Of a subnet with a route table, or of an interface with an Elastic IP.
+    Association,
+    NatGateway,
+    /// An Elastic IP by its allocation.
+    Allocation,
+    /// An Elastic IP by the address itself.
+    Address,
+    /// Of a network interface to an instance.
+    Attachment,
+    NetworkAcl,
+    NetworkAclAssociation,
+    NetworkAclEntry,
+    DhcpOptions,
+    FlowLog,
+}
+
+/// What is wrong with a request on a network, where EC2 has a code for just that.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "kebab-case")]
+pub enum NetworkFault {
+    /// A VPC's block is of no permitted size.
+    VpcRange,
+    /// A subnet's block lies outside its VPC's, or is of no permitted size.
+    SubnetRange,
+    /// A subnet's block overlaps another subnet's.
+    SubnetConflict,
+    /// A VPC's block overlaps another one of its own.
+    CidrConflict,
+    DefaultVpcExists,
+    DefaultVpcAbsent,
+    DefaultSubnetExists,
+    /// The default of something cannot be deleted.
+    CannotDelete,
+    RuleExists,
+    RuleAbsent,
+    RuleMalformed,
+    TooManyRules,
+    TooManyGroups,
+    PrefixListVersion,
+    PrefixListFull,
+    PrefixListInUse,
+    AlreadyAssociated,
+    NotAttached,
+    RouteExists,
+    AddressInUse,
+    /// No address of a subnet is free.
+    SubnetFull,
+    TooManyAddresses,
+    NoPublicAddresses,
+    PublicAddressInUse,
+    AclEntryExists,
+    TooManyAclEntries,
 }
 
 /// What the EBS direct APIs find wrong with a request; each is a reason of theirs.
@@ -75,6 +136,9 @@ pub enum ApiError {
     /// A request for blocks of a snapshot that cannot be carried out as it is.
     #[error("{reason}")]
     Blocks { fault: BlockFault, reason: String },
+    /// A request on a network that cannot be carried out as it is.
+    #[error("{reason}")]
+    Network { fault: NetworkFault, reason: String },
     /// A parameter that makes sense together with another only.
     #[error("{reason}")]
     InvalidParameterDependency { reason: String },

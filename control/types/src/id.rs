@@ -78,6 +78,19 @@ resource_id! {
     SecurityGroupId = "sg";
     NetworkInterfaceId = "eni";
     AttachmentId = "eni-attach";
+    CidrAssociationId = "vpc-cidr-assoc";
+    SecurityGroupRuleId = "sgr";
+    PrefixListId = "pl";
+    InternetGatewayId = "igw";
+    RouteTableId = "rtb";
+    RouteTableAssociationId = "rtbassoc";
+    NatGatewayId = "nat";
+    AllocationId = "eipalloc";
+    AddressAssociationId = "eipassoc";
+    NetworkAclId = "acl";
+    NetworkAclAssociationId = "aclassoc";
+    DhcpOptionsId = "dopt";
+    FlowLogId = "fl";
 }
 
 /// A twelve-digit AWS account number.

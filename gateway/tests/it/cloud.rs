@@ -51,7 +51,8 @@ impl Cloud {
         let config = BusConfig { url: nats.url(), name: "test".into(), request_timeout: Duration::from_secs(5) };
         let bus = Bus::connect(&config).await.expect("bus");
         assert!(bus.wait_connected(Duration::from_secs(10)).await, "no NATS");
-        let bucket = bus.bucket(BucketConfig { name: CREDENTIALS_BUCKET.into(), ttl: None, replicas: 1 });
+        let bucket =
+            bus.bucket(BucketConfig { name: CREDENTIALS_BUCKET.into(), ttl: None, replicas: 1, atomic: false });
         let record = format!(
             r#"{{"access_key_id":"{KEY_ID}","secret_access_key":"{SECRET}","account":"{ACCOUNT}",
                 "arn":"arn:aws:iam::{ACCOUNT}:root","user_id":"{ACCOUNT}"}}"#

@@ -76,7 +76,7 @@ pub fn requests(cloud: &Cloud) -> Result<()> {
     let missing_id = "i-0123456789abcdef0";
     let table: &[(&str, String, u16, &str)] = &[
         ("unknown action", "Action=MakeCoffee".into(), 400, "InvalidAction"),
-        ("no handler", "Action=CreateVpc&CidrBlock=10.0.0.0%2F16".into(), 400, "UnsupportedOperation"),
+        ("no handler", "Action=CreateTransitGateway".into(), 400, "UnsupportedOperation"),
         (
             "malformed instance id",
             "Action=DescribeInstances&InstanceId.1=i-xyz".into(),

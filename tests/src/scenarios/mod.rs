@@ -7,6 +7,7 @@ mod identity;
 mod instances;
 mod objects;
 mod volumes;
+mod vpc;
 
 use crate::harness::Scenario;
 
@@ -22,6 +23,7 @@ pub const ALL: &[Scenario] = &[
     Scenario { name: "objects-multipart-300-mib", run: objects::multipart },
     Scenario { name: "objects-sync-and-presign", run: objects::sync_and_presign },
     Scenario { name: "launch-with-key-and-user-data", run: instances::launch },
+    Scenario { name: "vpc", run: vpc::walk },
     Scenario { name: "two-guests-talk", run: instances::two_guests },
     Scenario { name: "second-volume-outlives-a-stop", run: instances::second_volume },
     Scenario { name: "snapshots-and-images", run: volumes::snapshots_and_images },

@@ -136,13 +136,6 @@ pub struct ApplicationStatusSummary {
 
 #[derive(Clone, Debug, Default, PartialEq, Serialize, Deserialize)]
 #[serde(rename_all = "PascalCase", default)]
-pub struct AttributeValue {
-    #[serde(skip_serializing_if = "Option::is_none")]
-    pub value: Option<String>,
-}
-
-#[derive(Clone, Debug, Default, PartialEq, Serialize, Deserialize)]
-#[serde(rename_all = "PascalCase", default)]
 pub struct CapacityReservationSpecification {
     #[serde(skip_serializing_if = "Option::is_none")]
     pub capacity_reservation_preference: Option<String>,
@@ -175,17 +168,6 @@ pub struct CapacityReservationTargetResponse {
     pub capacity_reservation_id: Option<String>,
     #[serde(skip_serializing_if = "Option::is_none")]
     pub capacity_reservation_resource_group_arn: Option<String>,
-}
-
-#[derive(Clone, Debug, Default, PartialEq, Serialize, Deserialize)]
-#[serde(rename_all = "PascalCase", default)]
-pub struct ConnectionTrackingSpecificationRequest {
-    #[serde(skip_serializing_if = "Option::is_none")]
-    pub tcp_established_timeout: Option<i32>,
-    #[serde(skip_serializing_if = "Option::is_none")]
-    pub udp_stream_timeout: Option<i32>,
-    #[serde(skip_serializing_if = "Option::is_none")]
-    pub udp_timeout: Option<i32>,
 }
 
 #[derive(Clone, Debug, Default, PartialEq, Serialize, Deserialize)]
@@ -609,15 +591,6 @@ pub struct GpuInfo {
 
 #[derive(Clone, Debug, Default, PartialEq, Serialize, Deserialize)]
 #[serde(rename_all = "PascalCase", default)]
-pub struct GroupIdentifier {
-    #[serde(skip_serializing_if = "Option::is_none")]
-    pub group_id: Option<String>,
-    #[serde(skip_serializing_if = "Option::is_none")]
-    pub group_name: Option<String>,
-}
-
-#[derive(Clone, Debug, Default, PartialEq, Serialize, Deserialize)]
-#[serde(rename_all = "PascalCase", default)]
 pub struct HibernationOptions {
     #[serde(skip_serializing_if = "Option::is_none")]
     pub configured: Option<bool>,
@@ -886,15 +859,6 @@ pub struct InstanceBlockDeviceMappingSpecification {
 pub struct InstanceIpv4Prefix {
     #[serde(skip_serializing_if = "Option::is_none")]
     pub ipv4_prefix: Option<String>,
-}
-
-#[derive(Clone, Debug, Default, PartialEq, Serialize, Deserialize)]
-#[serde(rename_all = "PascalCase", default)]
-pub struct InstanceIpv6Address {
-    #[serde(skip_serializing_if = "Option::is_none")]
-    pub ipv6_address: Option<String>,
-    #[serde(skip_serializing_if = "Option::is_none")]
-    pub is_primary_ipv6: Option<bool>,
 }
 
 #[derive(Clone, Debug, Default, PartialEq, Serialize, Deserialize)]
@@ -1365,20 +1329,6 @@ pub struct InstanceTypeInfo {
 
 #[derive(Clone, Debug, Default, PartialEq, Serialize, Deserialize)]
 #[serde(rename_all = "PascalCase", default)]
-pub struct Ipv4PrefixSpecificationRequest {
-    #[serde(skip_serializing_if = "Option::is_none")]
-    pub ipv4_prefix: Option<String>,
-}
-
-#[derive(Clone, Debug, Default, PartialEq, Serialize, Deserialize)]
-#[serde(rename_all = "PascalCase", default)]
-pub struct Ipv6PrefixSpecificationRequest {
-    #[serde(skip_serializing_if = "Option::is_none")]
-    pub ipv6_prefix: Option<String>,
-}
-
-#[derive(Clone, Debug, Default, PartialEq, Serialize, Deserialize)]
-#[serde(rename_all = "PascalCase", default)]
 pub struct LaunchTemplateSpecification {
     #[serde(skip_serializing_if = "Option::is_none")]
     pub launch_template_id: Option<String>,
@@ -1662,15 +1612,6 @@ pub struct PrivateDnsNameOptionsResponse {
     pub enable_resource_name_dns_a_record: Option<bool>,
     #[serde(skip_serializing_if = "Option::is_none")]
     pub hostname_type: Option<String>,
-}
-
-#[derive(Clone, Debug, Default, PartialEq, Serialize, Deserialize)]
-#[serde(rename_all = "PascalCase", default)]
-pub struct PrivateIpAddressSpecification {
-    #[serde(skip_serializing_if = "Option::is_none")]
-    pub primary: Option<bool>,
-    #[serde(skip_serializing_if = "Option::is_none")]
-    pub private_ip_address: Option<String>,
 }
 
 #[derive(Clone, Debug, Default, PartialEq, Serialize, Deserialize)]

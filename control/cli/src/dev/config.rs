@@ -77,6 +77,7 @@ fn hived(root: &Root, profile: &Profile, programs: &Path, runs_node: bool) -> Ta
         ("zone", text(&profile.zone)),
         ("account", text(&profile.account)),
         ("credentials_file", path(root.config("credentials.toml"))),
+        ("public_address_pools", Value::Array(profile.public_address_pools.iter().map(text).collect())),
     ]);
     if runs_node {
         let node = table([

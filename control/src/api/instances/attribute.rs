@@ -1,18 +1,19 @@
 //! Single attributes of an instance, and its console output.
 
-use super::super::{Api, Call, iso, parse_id};
+use super::super::vpc::interfaces::{check_groups, show_groups};
+use super::super::{Api, Call, iso, parse_id, parse_ids};
 use super::plan::check_shutdown;
 use super::{check_user_data, find, find_type, view};
 use crate::error::{Error, combination, invalid, missing, not_found, required, unsupported};
-use crate::store::{InstanceRecord, InstanceState};
+use crate::store::{InstanceRecord, InstanceState, InterfaceRecord, SubnetRecord};
 use hive_aws_types::Empty;
 use hive_aws_types::ec2::{
     AttributeBooleanValue, AttributeValue, DescribeInstanceAttributeRequest, GetConsoleOutputRequest,
-    GetConsoleOutputResult, GroupIdentifier, InstanceAttribute, ModifyInstanceAttributeRequest,
+    GetConsoleOutputResult, InstanceAttribute, ModifyInstanceAttributeRequest,
 };
 use hive_types::ApiError;
 use hive_types::error::Resource;
-use hive_types::id::InstanceId;
+use hive_types::id::{InstanceId, SecurityGroupId};
 use std::sync::Arc;
 
 pub async fn get_console_output(
@@ -46,6 +47,8 @@ pub async fn describe_instance_attribute(
     let id: InstanceId = parse_id(Resource::Instance, &required(input.instance_id, "InstanceId")?)?;
     let attribute = required(input.attribute, "Attribute")?;
     let instance = find(&api, &call, &id).await?;
+    let network = api.stores.networks.load(&call.caller.account).await?;
+    let primary = network.interfaces_of(&id).into_iter().next();
     let mut answer = InstanceAttribute { instance_id: Some(id.to_string()), ..Default::default() };
     match attribute.as_str() {
         "instanceType" => answer.instance_type = text(&instance.instance_type),
@@ -57,16 +60,10 @@ pub async fn describe_instance_attribute(
         }
         "rootDeviceName" => answer.root_device_name = text(&instance.root_device_name),
         "blockDeviceMapping" => answer.block_device_mappings = view::block_devices(&instance),
-        "sourceDestCheck" => answer.source_dest_check = flag(true),
+        "sourceDestCheck" => answer.source_dest_check = primary.and_then(|i| flag(i.source_dest_check)),
         "ebsOptimized" => answer.ebs_optimized = flag(false),
         "enaSupport" => answer.ena_support = flag(false),
-        "groupSet" => {
-            let group = |g: &crate::store::GroupReference| GroupIdentifier {
-                group_id: Some(g.group_id.to_string()),
-                group_name: Some(g.name.clone()),
-            };
-            answer.groups = instance.network.groups.iter().map(group).collect();
-        }
+        "groupSet" => answer.groups = primary.map(|i| show_groups(&network, i)).unwrap_or_default(),
         "kernel" | "ramdisk" | "productCodes" | "sriovNetSupport" | "enclaveOptions" => {}
         other => return Err(invalid("Attribute", other, "Unknown attribute.")),
     }
@@ -82,6 +79,8 @@ enum Change {
     ShutdownBehavior(crate::store::Shutdown),
     /// Device names and whether their volumes go with the instance.
     DeleteOnTermination(Vec<(String, bool)>),
+    SourceDestCheck(bool),
+    Groups(Vec<SecurityGroupId>),
 }
 
 fn parse_flag(name: &str, value: &str) -> Result<bool, Error> {
@@ -114,6 +113,12 @@ fn change_of(input: &ModifyInstanceAttributeRequest) -> Result<Change, Error> {
         });
         changes.push(Change::DeleteOnTermination(flags.collect::<Result<_, Error>>()?));
     }
+    if let Some(check) = &input.source_dest_check {
+        changes.push(Change::SourceDestCheck(required(check.value, "SourceDestCheck.Value")?));
+    }
+    if !input.groups.is_empty() {
+        changes.push(Change::Groups(parse_ids(Resource::SecurityGroup, &input.groups)?));
+    }
     if let Some(attribute) = &input.attribute
         && let Some(value) = &input.value
     {
@@ -123,16 +128,15 @@ fn change_of(input: &ModifyInstanceAttributeRequest) -> Result<Change, Error> {
             "disableApiTermination" => Change::DisableApiTermination(parse_flag("Value", value)?),
             "disableApiStop" => Change::DisableApiStop(parse_flag("Value", value)?),
             "instanceInitiatedShutdownBehavior" => Change::ShutdownBehavior(check_shutdown(Some(value))?),
+            "sourceDestCheck" => Change::SourceDestCheck(parse_flag("Value", value)?),
             other => return Err(unsupported(format!("The attribute '{other}' cannot be changed."))),
         });
     }
     let no_effect = [
-        (input.source_dest_check.is_some(), "sourceDestCheck"),
         (input.ebs_optimized.is_some(), "ebsOptimized"),
         (input.ena_support.is_some(), "enaSupport"),
         (input.sriov_net_support.is_some(), "sriovNetSupport"),
         (input.kernel.is_some() || input.ramdisk.is_some(), "kernel and ramdisk"),
-        (!input.groups.is_empty(), "groupSet"),
     ];
     if let Some((_, name)) = no_effect.iter().find(|(asked, _)| *asked) {
         return Err(unsupported(format!("The attribute '{name}' cannot be changed.")));
@@ -152,6 +156,10 @@ pub async fn modify_instance_attribute(
 ) -> Result<Empty, Error> {
     let id: InstanceId = parse_id(Resource::Instance, &required(input.instance_id.clone(), "InstanceId")?)?;
     let change = change_of(&input)?;
+    if matches!(change, Change::SourceDestCheck(_) | Change::Groups(_)) {
+        find(&api, &call, &id).await?;
+        return modify_interface(&api, &call, &id, &change).await;
+    }
     let needs_stopped = |instance: &InstanceRecord| match instance.state {
         InstanceState::Stopped => Ok(()),
         _ => {
@@ -181,8 +189,39 @@ pub async fn modify_instance_attribute(
                     disk.delete_on_termination = *delete;
                 }
             }
+            // Of the interface.
+            Change::SourceDestCheck(_) | Change::Groups(_) => {}
         }
         Ok::<_, Error>(())
     });
     changed.await?.map(|_| Empty {}).ok_or_else(|| not_found(Resource::Instance, &id))
+}
+
+/// Of the instance's one interface; with several, the interface itself is to be named.
+async fn modify_interface(api: &Api, call: &Call, id: &InstanceId, change: &Change) -> Result<Empty, Error> {
+    let modified = api.stores.networks.change(&call.caller.account, |network| {
+        let interface_id = match network.interfaces_of(id).as_slice() {
+            [one] => one.interface_id.clone(),
+            _ => {
+                let reason = format!(
+                    "There are multiple interfaces attached to instance '{id}'. Please specify an interface ID."
+                );
+                return Err(invalid("InstanceId", id, reason));
+            }
+        };
+        let subnet_id = network.get::<InterfaceRecord>(&interface_id)?.subnet_id.clone();
+        let groups = match change {
+            Change::Groups(ids) => Some(check_groups(network, network.get::<SubnetRecord>(&subnet_id)?, ids)?),
+            _ => None,
+        };
+        let interface = network.get_mut::<InterfaceRecord>(&interface_id)?;
+        if let Change::SourceDestCheck(on) = change {
+            interface.source_dest_check = *on;
+        }
+        if let Some(groups) = groups {
+            interface.groups = groups;
+        }
+        Ok(())
+    });
+    modified.await.map(|_| Empty {})
 }

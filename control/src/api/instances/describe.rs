@@ -34,13 +34,15 @@ pub async fn describe_instances(
 ) -> Result<DescribeInstancesResult, Error> {
     let ids: Vec<InstanceId> = parse_ids(Resource::Instance, &input.instance_ids)?;
     let page = Page::check(input.max_results, input.next_token.as_deref(), 5..=1000, !ids.is_empty())?;
-    let filters = Filters::check::<InstanceRecord>(&input.filters)?;
-    let mut all = select(&api, &call, &ids).await?;
-    all.retain(|instance| filters.admit(instance));
+    let filters = Filters::check::<view::Seen<'_>>(&input.filters)?;
+    let all = select(&api, &call, &ids).await?;
+    let network = api.stores.networks.load(&call.caller.account).await?;
+    let seen = all.into_iter().map(|record| view::Seen { record, network: &network });
+    let all: Vec<InstanceRecord> = seen.filter(|seen| filters.admit(seen)).map(|seen| seen.record).collect();
     let (mut page, next_token) = page.cut(all, |instance| instance.instance_id.to_string());
     page.sort_by(|a, b| (&a.reservation_id, a.launch_index).cmp(&(&b.reservation_id, b.launch_index)));
     let reservations = page.chunk_by(|a, b| a.reservation_id == b.reservation_id);
-    let reservations = reservations.map(|instances| view::reservation(&api, instances)).collect();
+    let reservations = reservations.map(|instances| view::reservation(&api, &network, instances)).collect();
     Ok(DescribeInstancesResult { next_token, reservations })
 }
 
@@ -65,7 +67,9 @@ impl Filterable for StatusOf {
                 vec![reachability(self.0.state).1.into()]
             }
             "instance-status.status" | "system-status.status" => vec![reachability(self.0.state).0.into()],
-            shared => self.0.values(shared),
+            "availability-zone" => vec![self.0.zone.clone()],
+            "instance-state-code" => vec![self.0.state.code().to_string()],
+            _ => vec![self.0.state.name().into()],
         }
     }
 

@@ -2,6 +2,7 @@
 
 pub mod attribute;
 pub mod describe;
+mod interfaces;
 pub mod lifecycle;
 pub mod placement;
 mod plan;
@@ -30,7 +31,7 @@ pub async fn find(api: &Api, call: &Call, id: &InstanceId) -> Result<InstanceRec
     Ok(found.ok_or_else(|| not_found(Resource::Instance, id))?.value)
 }
 
-fn find_type(name: &str) -> Result<&'static InstanceType, Error> {
+pub fn find_type(name: &str) -> Result<&'static InstanceType, Error> {
     instance_types::find(name)
         .ok_or_else(|| invalid("InstanceType", name, format!("The instance type '{name}' is not offered here.")))
 }

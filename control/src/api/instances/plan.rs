@@ -1,20 +1,17 @@
 //! What a RunInstances call asks for, checked against everything that it names, before anything is made.
 
 use super::super::volumes::{MAX_DISKS, check_device_name};
-use super::super::{Api, Call, encryption, images, parse_id, parse_ids, snapshots, tags};
+use super::super::{Api, Call, encryption, images, parse_id, snapshots, tags};
+use super::interfaces::{self, PlannedInterface};
 use super::{check_user_data, find_type};
 use crate::error::{Error, combination, invalid, missing, not_found, required, unsupported};
 use crate::instance_types::{self, InstanceType};
-use crate::store::{
-    BootFiles, GroupReference, ImageRecord, ImageSource, KeyPairRecord, KeyReference, MetadataOptions,
-    SecurityGroupRecord, Shutdown, SubnetRecord, Tags, account_prefix,
-};
+use crate::store::{BootFiles, ImageRecord, ImageSource, KeyPairRecord, KeyReference, MetadataOptions, Shutdown, Tags};
 use crate::volume_types;
 use hive_aws_types::ec2::{EbsBlockDevice, RunInstancesRequest};
 use hive_types::ApiError;
 use hive_types::error::Resource;
-use hive_types::id::{ImageId, SecurityGroupId, SubnetId};
-use std::net::Ipv4Addr;
+use hive_types::id::ImageId;
 
 /// Instances of one call: bounds the work of a request; EC2's default quota is of this order.
 pub const MAX_COUNT: i32 = 100;
@@ -26,9 +23,8 @@ pub struct Plan {
     pub instance_type: &'static InstanceType,
     pub key: Option<KeyReference>,
     pub user_data: Option<String>,
-    pub subnet: SubnetRecord,
-    pub groups: Vec<GroupReference>,
-    pub private_ip: Option<Ipv4Addr>,
+    /// The primary one first.
+    pub interfaces: Vec<PlannedInterface>,
     /// The root volume first, the others in the order of their device names.
     pub volumes: Vec<PlannedVolume>,
     pub metadata: MetadataOptions,
@@ -67,21 +63,9 @@ impl Plan {
             Some(name) => Some(find_key(api, call, name).await?),
             None => None,
         };
-        let network = Network::named(input)?;
-        let subnet = find_subnet(api, call, network.subnet_id).await?;
-        if let Some(address) = network.private_ip {
-            if max > 1 {
-                return Err(combination("A private address can be given to one instance only."));
-            }
-            if !subnet.may_assign(address) {
-                return Err(invalid(
-                    "PrivateIpAddress",
-                    address,
-                    "Address does not fall within the subnet's address range",
-                ));
-            }
-        }
-        let groups = find_groups(api, call, &subnet, network.group_ids, &input.security_groups).await?;
+        let interface_tags = tags::specified(&input.tag_specifications, "network-interface", &allowed)?;
+        let network = api.stores.networks.load(&call.caller.account).await?;
+        let interfaces = interfaces::plan(api, &network, input, max, instance_type, &interface_tags)?;
         Ok(Self {
             min,
             max,
@@ -89,9 +73,7 @@ impl Plan {
             instance_type,
             key,
             user_data,
-            subnet,
-            groups,
-            private_ip: network.private_ip,
+            interfaces,
             volumes,
             metadata,
             shutdown_behavior,
@@ -201,86 +183,6 @@ async fn find_key(api: &Api, call: &Call, name: &str) -> Result<KeyReference, Er
     };
     let pair = found.ok_or_else(absent)?.value;
     Ok(KeyReference { name: pair.name, public_key: pair.public_key })
-}
-
-/// Where the call says, by itself or by its one network interface.
-struct Network<'a> {
-    subnet_id: Option<&'a str>,
-    private_ip: Option<Ipv4Addr>,
-    group_ids: &'a [String],
-}
-
-impl<'a> Network<'a> {
-    fn named(input: &'a RunInstancesRequest) -> Result<Self, Error> {
-        let (subnet_id, address, group_ids) = match input.network_interfaces.as_slice() {
-            [] => (&input.subnet_id, &input.private_ip_address, &input.security_group_ids),
-            [_] if input.subnet_id.is_some() || !input.security_group_ids.is_empty() => {
-                return Err(combination(
-                    "Network interfaces and an instance-level subnet ID or security groups may not be specified on the same request",
-                ));
-            }
-            [one] => {
-                if one.network_interface_id.is_some() {
-                    return Err(unsupported("Attaching existing network interfaces is not available."));
-                }
-                if one.device_index.unwrap_or(0) != 0 {
-                    return Err(invalid(
-                        "NetworkInterface.DeviceIndex",
-                        one.device_index.unwrap_or(0),
-                        "The only interface has index 0.",
-                    ));
-                }
-                if one.associate_public_ip_address == Some(true) {
-                    return Err(unsupported("Public addresses are not available."));
-                }
-                (&one.subnet_id, &one.private_ip_address, &one.groups)
-            }
-            _ => return Err(unsupported("More than one network interface is not available.")),
-        };
-        let parse =
-            |text: &String| text.parse().map_err(|_| invalid("PrivateIpAddress", text, "Invalid IPv4 address."));
-        Ok(Self { subnet_id: subnet_id.as_deref(), private_ip: address.as_ref().map(parse).transpose()?, group_ids })
-    }
-}
-
-async fn find_subnet(api: &Api, call: &Call, wanted: Option<&str>) -> Result<SubnetRecord, Error> {
-    let wanted = wanted.map(|id| parse_id::<SubnetId>(Resource::Subnet, id)).transpose()?;
-    let all = api.stores.subnets.range(&account_prefix(&call.caller.account)).await?;
-    let mut all = all.into_iter().map(|record| record.value);
-    match wanted {
-        Some(id) => all.find(|subnet| subnet.subnet_id == id).ok_or_else(|| not_found(Resource::Subnet, id)),
-        None => {
-            all.find(|subnet| subnet.is_default && subnet.zone == api.place.zone).ok_or_else(|| missing("SubnetId"))
-        }
-    }
-}
-
-async fn find_groups(
-    api: &Api,
-    call: &Call,
-    subnet: &SubnetRecord,
-    ids: &[String],
-    names: &[String],
-) -> Result<Vec<GroupReference>, Error> {
-    let ids: Vec<SecurityGroupId> = parse_ids(Resource::SecurityGroup, ids)?;
-    let all = api.stores.groups.range(&account_prefix(&call.caller.account)).await?;
-    let all: Vec<SecurityGroupRecord> = all.into_iter().map(|record| record.value).collect();
-    let in_vpc = |group: &&SecurityGroupRecord| group.vpc_id == subnet.vpc_id;
-    let reference =
-        |group: &SecurityGroupRecord| GroupReference { group_id: group.group_id.clone(), name: group.name.clone() };
-    let mut groups = Vec::new();
-    for id in &ids {
-        let found = all.iter().filter(in_vpc).find(|group| group.group_id == *id);
-        groups.push(reference(found.ok_or_else(|| not_found(Resource::SecurityGroup, id))?));
-    }
-    for name in names {
-        let found = all.iter().filter(in_vpc).find(|group| group.name == *name);
-        groups.push(reference(found.ok_or_else(|| not_found(Resource::SecurityGroup, name))?));
-    }
-    if groups.is_empty() {
-        groups.extend(all.iter().filter(in_vpc).find(|group| group.name == "default").map(reference));
-    }
-    Ok(groups)
 }
 
 /// The image's volumes with the call's changes: a mapping of a device that the image has changes it, `NoDevice` takes it out, any other adds

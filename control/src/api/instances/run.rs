@@ -2,55 +2,58 @@
 //! what makes the launch true. A worker that dies before leaves claims that the node's sweeper undoes; a retry with the same
 //! ClientToken finishes them.
 
+use super::super::vpc::interfaces::{in_use, make};
+use super::super::vpc::public;
 use super::super::{Api, Call, idempotency};
+use super::interfaces::{PlannedInterface, Source};
 use super::plan::{Plan, PlannedVolume};
 use super::{find, placement, view};
 use crate::error::Error;
 use crate::random;
 use crate::store::{
-    Attachment, Disk, DrawnIds, InstanceRecord, InstanceState, NetworkInterface, Version, VolumeRecord, VolumeState,
-    key,
+    Attachment, Disk, DrawnIds, InstanceRecord, InstanceState, InterfaceAttachment, InterfaceRecord, Network,
+    NetworkInterface, PublicAddressRecord, Version, VolumeRecord, VolumeState, key,
 };
 use hive_aws_types::ec2::{Reservation, RunInstancesRequest};
-use hive_types::ApiError;
-use hive_types::error::Resource;
 use hive_types::id::{AttachmentId, InstanceId, NetworkInterfaceId, ReservationId, VolumeId};
+use std::collections::BTreeMap;
 use std::net::Ipv4Addr;
 use std::sync::Arc;
 
-type Ids = (InstanceId, NetworkInterfaceId, Vec<VolumeId>);
+type Ids = (InstanceId, Vec<NetworkInterfaceId>, Vec<VolumeId>);
 
 pub async fn run_instances(api: Arc<Api>, call: Call, input: RunInstancesRequest) -> Result<Reservation, Error> {
     let parameters = RunInstancesRequest { client_token: None, ..input.clone() };
     let plan = Plan::check(&api, &call, &input).await?;
     let token = input.client_token.as_deref();
-    let draw = || draw_ids(plan.max, plan.volumes.len());
+    let draw = || draw_ids(plan.max, plan.interfaces.len(), plan.volumes.len());
     let drawn = idempotency::draw(&api, &call, "RunInstances", token, &parameters, draw).await?;
     let DrawnIds::Launch { reservation_id, instances: ids } = &drawn.ids else {
         return Err(Error::Fault("a RunInstances token holds other ids".into()));
     };
     let made = already_made(&api, &call, ids).await?;
-    let records = if made.is_empty() {
+    let (network, records) = if made.is_empty() {
         match launch(&api, &call, &plan, reservation_id, ids, token).await {
-            Ok(records) => records,
+            Ok(launched) => launched,
             Err(error) => {
-                undo(&api, &call, &plan, ids).await;
+                undo(&api, &call, ids).await;
                 idempotency::forget(&api, &drawn).await?;
                 return Err(error);
             }
         }
     } else {
-        made
+        (api.stores.networks.load(&call.caller.account).await?, made)
     };
-    Ok(view::reservation(&api, &records))
+    Ok(view::reservation(&api, &network, &records))
 }
 
-fn draw_ids(count: usize, volumes: usize) -> Result<DrawnIds, Error> {
+fn draw_ids(count: usize, interfaces: usize, volumes: usize) -> Result<DrawnIds, Error> {
     let one = || -> Result<Ids, Error> {
+        let interface = |_| Ok(NetworkInterfaceId::from_random(random::draw()?));
         let volume = |_| Ok(VolumeId::from_random(random::draw()?));
         Ok((
             InstanceId::from_random(random::draw()?),
-            NetworkInterfaceId::from_random(random::draw()?),
+            (0..interfaces).map(interface).collect::<Result<_, Error>>()?,
             (0..volumes).map(volume).collect::<Result<_, Error>>()?,
         ))
     };
@@ -78,14 +81,14 @@ async fn launch(
     reservation_id: &ReservationId,
     ids: &[Ids],
     token: Option<&str>,
-) -> Result<Vec<InstanceRecord>, Error> {
+) -> Result<(Network, Vec<InstanceRecord>), Error> {
     let account = &call.caller.account;
     let instance_ids: Vec<InstanceId> = ids.iter().map(|(id, _, _)| id.clone()).collect();
     let (node, count) = placement::reserve(api, account, plan.instance_type, &instance_ids, plan.min, call.now).await?;
     let ids = ids.get(..count).unwrap_or(ids);
-    let addresses = assign_addresses(api, call, plan, ids).await?;
+    let (made, interfaces) = make_interfaces(api, call, plan, ids).await?;
     let mut records = Vec::with_capacity(ids.len());
-    for (index, ((instance_id, interface_id, volume_ids), private_ip)) in ids.iter().zip(addresses).enumerate() {
+    for (index, ((instance_id, _, volume_ids), network)) in ids.iter().zip(interfaces).enumerate() {
         for (planned, volume_id) in plan.volumes.iter().zip(volume_ids) {
             let volume = volume_record(call, plan, planned, volume_id, instance_id, &node.node_id, &node.zone);
             api.stores.volumes.create(&volume.key(), &volume).await?;
@@ -108,15 +111,7 @@ async fn launch(
             instance_type: plan.instance_type.name.into(),
             key: plan.key.clone(),
             user_data: plan.user_data.clone(),
-            network: NetworkInterface {
-                interface_id: interface_id.clone(),
-                attachment_id: AttachmentId::from_random(random::draw()?),
-                vpc_id: plan.subnet.vpc_id.clone(),
-                subnet_id: plan.subnet.subnet_id.clone(),
-                private_ip,
-                mac: mac_of(interface_id),
-                groups: plan.groups.clone(),
-            },
+            network,
             metadata: plan.metadata.clone(),
             root_device_name: plan.image.root_device_name.clone(),
             disks: plan.volumes.iter().zip(volume_ids).map(disk).collect(),
@@ -147,7 +142,7 @@ async fn launch(
             launched.push(find(api, call, &record.instance_id).await?);
         }
     }
-    Ok(launched)
+    Ok((made, launched))
 }
 
 fn volume_record(
@@ -189,36 +184,87 @@ fn volume_record(
     }
 }
 
-/// One address for each interface, or none for any.
-async fn assign_addresses(api: &Api, call: &Call, plan: &Plan, ids: &[Ids]) -> Result<Vec<Ipv4Addr>, Error> {
-    let assigned = api.stores.subnets.modify(plan.subnet.key(), |subnet| {
-        let mut attempt = subnet.clone();
-        let addresses: Option<Vec<_>> =
-            ids.iter().map(|(_, interface, _)| attempt.assign(interface, plan.private_ip, call.now)).collect();
-        match (addresses, plan.private_ip) {
-            (Some(addresses), _) => {
-                *subnet = attempt;
-                Ok(addresses)
+/// The primary interface of each instance; all of all are made in one commit, or none.
+async fn make_interfaces(
+    api: &Api,
+    call: &Call,
+    plan: &Plan,
+    ids: &[Ids],
+) -> Result<(Network, Vec<NetworkInterface>), Error> {
+    let account = &call.caller.account;
+    let mut public: BTreeMap<NetworkInterfaceId, Ipv4Addr> = BTreeMap::new();
+    for (_, interface_ids, _) in ids {
+        for (planned, id) in plan.interfaces.iter().zip(interface_ids) {
+            if matches!(planned.source, Source::New { public: true, .. }) {
+                let address = public::claim(api, account, id.as_str(), None, call.now).await;
+                public.insert(id.clone(), address?);
             }
-            (None, Some(address)) => Err(Error::from(ApiError::InUse {
-                resource: Resource::NetworkInterface,
-                reason: format!("Address {address} is in use."),
-            })),
-            (None, None) => Err(Error::from(ApiError::LimitExceeded {
-                resource: Resource::Subnet,
-                reason: format!("There are not enough free addresses in subnet '{}'.", subnet.subnet_id),
-            })),
         }
+    }
+    let made = api.stores.networks.change(account, |network| {
+        let mut primary = Vec::with_capacity(ids.len());
+        for (instance_id, interface_ids, _) in ids {
+            let mut of_instance =
+                plan.interfaces.iter().zip(interface_ids).map(|(planned, drawn)| {
+                    put_in(network, call, instance_id, planned, drawn, public.get(drawn).copied())
+                });
+            let first = of_instance.next().ok_or_else(|| Error::Fault("a launch without an interface".into()))??;
+            for further in of_instance {
+                further?;
+            }
+            primary.push(first);
+        }
+        Ok(primary)
     });
-    let (_, addresses) =
-        assigned.await?.ok_or_else(|| crate::error::not_found(Resource::Subnet, &plan.subnet.subnet_id))?;
-    Ok(addresses)
+    made.await
+}
+
+/// Makes one interface, or takes the one that is there, and attaches it. What an earlier try of the same call has made stays.
+fn put_in(
+    network: &mut Network,
+    call: &Call,
+    instance_id: &InstanceId,
+    planned: &PlannedInterface,
+    drawn: &NetworkInterfaceId,
+    public: Option<Ipv4Addr>,
+) -> Result<NetworkInterface, Error> {
+    let id = match &planned.source {
+        Source::Existing(id) => id,
+        Source::New { wanted, .. } => {
+            if !network.interfaces.contains_key(drawn) {
+                make(network, drawn, wanted, call.now)?;
+                network.get_mut::<InterfaceRecord>(drawn)?.public_ip = public;
+            }
+            drawn
+        }
+    };
+    let interface = network.get_mut::<InterfaceRecord>(id)?;
+    let attachment = match &interface.attachment {
+        Some(other) if other.instance_id == *instance_id => other.clone(),
+        _ if interface.is_in_use() => return Err(in_use(interface)),
+        _ => InterfaceAttachment {
+            attachment_id: AttachmentId::from_random(random::draw()?),
+            instance_id: instance_id.clone(),
+            device_index: planned.device_index,
+            delete_on_termination: planned.delete_on_termination,
+            attached_at: call.now,
+        },
+    };
+    interface.attachment = Some(attachment.clone());
+    Ok(NetworkInterface {
+        interface_id: interface.interface_id.clone(),
+        attachment_id: attachment.attachment_id,
+        vpc_id: interface.vpc_id.clone(),
+        subnet_id: interface.subnet_id.clone(),
+        private_ip: interface.private_ip,
+        mac: interface.mac.clone(),
+    })
 }
 
 /// Takes back what a failed launch has made; what cannot be taken back now, the sweeper takes later.
-async fn undo(api: &Api, call: &Call, plan: &Plan, ids: &[Ids]) {
+async fn undo(api: &Api, call: &Call, ids: &[Ids]) {
     let undone = async {
-        for (id, _, volumes) in ids {
+        for (id, interfaces, volumes) in ids {
             // An instance that was made terminates; it owns its volumes, its address and its room.
             let ended = api.stores.instances.modify(key(&call.caller.account, id), |instance| {
                 if instance.state.may_become(InstanceState::ShuttingDown) {
@@ -237,11 +283,18 @@ async fn undo(api: &Api, call: &Call, plan: &Plan, ids: &[Ids]) {
                 });
                 marked.await?;
             }
-            let released = api.stores.subnets.modify(plan.subnet.key(), |subnet| {
-                ids.iter().filter(|(other, _, _)| other == id).for_each(|(_, interface, _)| subnet.release(interface));
-                Ok::<_, Error>(())
+            let released = api.stores.networks.change(&call.caller.account, |network| {
+                network.release_instance(id);
+                Ok(())
             });
             released.await?;
+            for record in api.stores.public_addresses.range("").await? {
+                if interfaces.iter().any(|interface| interface.as_str() == record.value.owner)
+                    && let Some(address) = PublicAddressRecord::address_of(&record.key)
+                {
+                    public::release(api, &record.value.owner, address).await?;
+                }
+            }
             for node in api.stores.nodes.range("").await? {
                 placement::release(api, &node.value.node_id, std::slice::from_ref(id)).await?;
             }
@@ -250,27 +303,5 @@ async fn undo(api: &Api, call: &Call, plan: &Plan, ids: &[Ids]) {
     };
     if let Err(error) = undone.await {
         tracing::warn!(%error, "a failed launch is left to the sweeper");
-    }
-}
-
-/// A locally administered address from the interface's id: `02` and its last 40 bits.
-fn mac_of(interface: &NetworkInterfaceId) -> String {
-    let digits = interface.as_str().rsplit('-').next().unwrap_or_default();
-    let tail = digits.get(digits.len().saturating_sub(10)..).unwrap_or_default();
-    let tail = format!("{tail:0>10}");
-    let bytes: Vec<&str> = (0..5).filter_map(|i| tail.get(2 * i..2 * i + 2)).collect();
-    format!("02:{}", bytes.join(":"))
-}
-
-#[cfg(test)]
-mod tests {
-    use super::*;
-
-    #[test]
-    fn macs_are_local_unicast() {
-        let long = "eni-0123456789abcdef0".parse().expect("an id");
-        assert_eq!(mac_of(&long), "02:78:9a:bc:de:f0");
-        let short = "eni-01234567".parse().expect("an id");
-        assert_eq!(mac_of(&short), "02:00:01:23:45:67");
     }
 }

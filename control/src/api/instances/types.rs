@@ -83,11 +83,11 @@ fn describe(t: &InstanceType) -> InstanceTypeInfo {
         network_info: Some(NetworkInfo {
             efa_supported: Some(false),
             ena_support: Some("unsupported".into()),
-            ipv4_addresses_per_interface: Some(1),
+            ipv4_addresses_per_interface: i32::try_from(t.max_addresses_per_interface()).ok(),
             ipv6_addresses_per_interface: Some(0),
             ipv6_supported: Some(false),
             maximum_network_cards: Some(1),
-            maximum_network_interfaces: Some(1),
+            maximum_network_interfaces: i32::try_from(t.max_interfaces()).ok(),
             ..Default::default()
         }),
         processor_info: Some(ProcessorInfo { supported_architectures: vec!["x86_64".into()], ..Default::default() }),

@@ -1,40 +1,29 @@
 //! How an instance's record looks to the API.
 
 use super::super::filter::Filterable;
+use super::super::vpc::interfaces::{dns_name, show_groups};
 use super::super::{Api, iso, tags};
-use crate::store::{GroupReference, InstanceRecord, InstanceState, Tags};
+use crate::store::{InstanceRecord, InstanceState, InterfaceRecord, Network, Tags};
 use hive_aws_types::ec2;
 
 pub fn state(state: InstanceState) -> ec2::InstanceState {
     ec2::InstanceState { code: Some(state.code()), name: Some(state.name().into()) }
 }
 
-/// `ip-172-31-0-4.ec2.internal`; elsewhere than in us-east-1 the domain is `<region>.compute.internal`.
-pub fn private_dns_name(instance: &InstanceRecord, region: &str) -> String {
-    format!("ip-{}.{}", instance.network.private_ip.to_string().replace('.', "-"), dns_domain(region))
-}
-
+/// Elsewhere than in us-east-1 the domain is `<region>.compute.internal`.
 pub fn dns_domain(region: &str) -> String {
     if region == "us-east-1" { "ec2.internal".into() } else { format!("{region}.compute.internal") }
 }
 
 /// Instances of one launch.
-pub fn reservation(api: &Api, instances: &[InstanceRecord]) -> ec2::Reservation {
+pub fn reservation(api: &Api, network: &Network, instances: &[InstanceRecord]) -> ec2::Reservation {
     let first = instances.first();
     ec2::Reservation {
-        instances: instances.iter().map(|record| instance(api, record)).collect(),
+        instances: instances.iter().map(|record| instance(api, network, record)).collect(),
         owner_id: first.map(|record| record.account.to_string()),
         reservation_id: first.map(|record| record.reservation_id.to_string()),
         ..Default::default()
     }
-}
-
-fn groups(groups: &[GroupReference]) -> Vec<ec2::GroupIdentifier> {
-    let group = |g: &GroupReference| ec2::GroupIdentifier {
-        group_id: Some(g.group_id.to_string()),
-        group_name: Some(g.name.clone()),
-    };
-    groups.iter().map(group).collect()
 }
 
 pub fn block_devices(record: &InstanceRecord) -> Vec<ec2::InstanceBlockDeviceMapping> {
@@ -52,44 +41,60 @@ pub fn block_devices(record: &InstanceRecord) -> Vec<ec2::InstanceBlockDeviceMap
     disks.collect()
 }
 
-fn network_interface(record: &InstanceRecord, dns_name: &str) -> ec2::InstanceNetworkInterface {
-    let network = &record.network;
+fn interface(api: &Api, network: &Network, record: &InterfaceRecord) -> ec2::InstanceNetworkInterface {
+    let association = |ip| {
+        let public_ip = network.public_ip(record, ip)?;
+        let owner = match network.elastic_ip(&record.interface_id, ip) {
+            Some(_) => record.account.to_string(),
+            None => "amazon".into(),
+        };
+        Some(ec2::InstanceNetworkInterfaceAssociation {
+            ip_owner_id: Some(owner),
+            public_dns_name: Some(String::new()),
+            public_ip: Some(public_ip.to_string()),
+            ..Default::default()
+        })
+    };
+    let address = |ip| ec2::InstancePrivateIpAddress {
+        association: association(ip),
+        primary: Some(ip == record.private_ip),
+        private_dns_name: Some(dns_name(ip, &api.place.region)),
+        private_ip_address: Some(ip.to_string()),
+    };
     ec2::InstanceNetworkInterface {
-        attachment: Some(ec2::InstanceNetworkInterfaceAttachment {
-            attach_time: Some(iso(record.launch_time)),
-            attachment_id: Some(network.attachment_id.to_string()),
-            delete_on_termination: Some(true),
-            device_index: Some(0),
+        association: association(record.private_ip),
+        attachment: record.attachment.as_ref().map(|attachment| ec2::InstanceNetworkInterfaceAttachment {
+            attach_time: Some(iso(attachment.attached_at)),
+            attachment_id: Some(attachment.attachment_id.to_string()),
+            delete_on_termination: Some(attachment.delete_on_termination),
+            device_index: Some(attachment.device_index.into()),
             network_card_index: Some(0),
             status: Some("attached".into()),
             ..Default::default()
         }),
-        description: Some(String::new()),
-        groups: groups(&network.groups),
+        description: Some(record.description.clone()),
+        groups: show_groups(network, record),
         interface_type: Some("interface".into()),
-        mac_address: Some(network.mac.clone()),
-        network_interface_id: Some(network.interface_id.to_string()),
+        mac_address: Some(record.mac.clone()),
+        network_interface_id: Some(record.interface_id.to_string()),
         owner_id: Some(record.account.to_string()),
-        private_dns_name: Some(dns_name.into()),
-        private_ip_address: Some(network.private_ip.to_string()),
-        private_ip_addresses: vec![ec2::InstancePrivateIpAddress {
-            primary: Some(true),
-            private_dns_name: Some(dns_name.into()),
-            private_ip_address: Some(network.private_ip.to_string()),
-            ..Default::default()
-        }],
-        source_dest_check: Some(true),
+        private_dns_name: Some(dns_name(record.private_ip, &api.place.region)),
+        private_ip_address: Some(record.private_ip.to_string()),
+        private_ip_addresses: record.addresses().map(address).collect(),
+        source_dest_check: Some(record.source_dest_check),
         status: Some("in-use".into()),
-        subnet_id: Some(network.subnet_id.to_string()),
-        vpc_id: Some(network.vpc_id.to_string()),
+        subnet_id: Some(record.subnet_id.to_string()),
+        vpc_id: Some(record.vpc_id.to_string()),
         ..Default::default()
     }
 }
 
-pub fn instance(api: &Api, record: &InstanceRecord) -> ec2::Instance {
+pub fn instance(api: &Api, network: &Network, record: &InstanceRecord) -> ec2::Instance {
     // A terminated instance has given its network back.
     let live = record.state != InstanceState::Terminated;
-    let dns_name = private_dns_name(record, &api.place.region);
+    let interfaces = if live { network.interfaces_of(&record.instance_id) } else { Vec::new() };
+    let primary = interfaces.first().copied();
+    let own_name = dns_name(record.network.private_ip, &api.place.region);
     let enabled = |on: bool| Some(if on { "enabled" } else { "disabled" }.to_owned());
     let vcpus = crate::instance_types::find(&record.instance_type).map(|t| i32::from(t.vcpus));
     ec2::Instance {
@@ -117,7 +122,7 @@ pub fn instance(api: &Api, record: &InstanceRecord) -> ec2::Instance {
             state: Some(if record.has_run { "applied" } else { "pending" }.into()),
         }),
         monitoring: Some(ec2::Monitoring { state: Some("disabled".into()), ..Default::default() }),
-        network_interfaces: if live { vec![network_interface(record, &dns_name)] } else { Vec::new() },
+        network_interfaces: interfaces.iter().map(|record| interface(api, network, record)).collect(),
         placement: Some(ec2::Placement {
             availability_zone: Some(record.zone.clone()),
             availability_zone_id: Some(api.place.zone_id()),
@@ -126,13 +131,14 @@ pub fn instance(api: &Api, record: &InstanceRecord) -> ec2::Instance {
             ..Default::default()
         }),
         platform_details: Some("Linux/UNIX".into()),
-        private_dns_name: Some(if live { dns_name } else { String::new() }),
+        private_dns_name: Some(if live { own_name } else { String::new() }),
         private_ip_address: live.then(|| record.network.private_ip.to_string()),
         public_dns_name: Some(String::new()),
+        public_ip_address: primary.and_then(|i| network.public_ip(i, i.private_ip)).map(|ip| ip.to_string()),
         root_device_name: Some(record.root_device_name.clone()),
         root_device_type: Some("ebs".into()),
-        security_groups: if live { groups(&record.network.groups) } else { Vec::new() },
-        source_dest_check: live.then_some(true),
+        security_groups: primary.map(|interface| show_groups(network, interface)).unwrap_or_default(),
+        source_dest_check: primary.map(|interface| interface.source_dest_check),
         state: Some(state(record.state)),
         state_reason: record
             .state_reason
@@ -148,7 +154,32 @@ pub fn instance(api: &Api, record: &InstanceRecord) -> ec2::Instance {
     }
 }
 
-impl Filterable for InstanceRecord {
+/// An instance with its network, as filters see it.
+pub struct Seen<'a> {
+    pub record: InstanceRecord,
+    pub network: &'a Network,
+}
+
+impl Seen<'_> {
+    fn interfaces(&self) -> Vec<&InterfaceRecord> {
+        match self.record.state {
+            InstanceState::Terminated => Vec::new(),
+            _ => self.network.interfaces_of(&self.record.instance_id),
+        }
+    }
+
+    /// What each of its interfaces has.
+    fn of_interfaces<T: IntoIterator<Item = String>>(&self, f: impl Fn(&InterfaceRecord) -> T) -> Vec<String> {
+        self.interfaces().into_iter().flat_map(f).collect()
+    }
+
+    /// What the primary one has.
+    fn of_primary<T: IntoIterator<Item = String>>(&self, f: impl Fn(&InterfaceRecord) -> T) -> Vec<String> {
+        self.interfaces().into_iter().take(1).flat_map(f).collect()
+    }
+}
+
+impl Filterable for Seen<'_> {
     const NAMES: &'static [&'static str] = &[
         "affinity",
         "architecture",
@@ -161,6 +192,7 @@ impl Filterable for InstanceRecord {
         "group-id",
         "group-name",
         "hypervisor",
+        "ip-address",
         "image-id",
         "instance-id",
         "instance-state-code",
@@ -173,8 +205,15 @@ impl Filterable for InstanceRecord {
         "launch-time",
         "metadata-options.http-endpoint",
         "metadata-options.http-tokens",
+        "network-interface.association.public-ip",
+        "network-interface.attachment.attachment-id",
+        "network-interface.attachment.device-index",
+        "network-interface.description",
+        "network-interface.group-id",
+        "network-interface.group-name",
         "network-interface.mac-address",
         "network-interface.network-interface-id",
+        "network-interface.source-dest-check",
         "network-interface.subnet-id",
         "network-interface.vpc-id",
         "owner-id",
@@ -184,6 +223,7 @@ impl Filterable for InstanceRecord {
         "reservation-id",
         "root-device-name",
         "root-device-type",
+        "source-dest-check",
         "state-reason-code",
         "subnet-id",
         "tenancy",
@@ -192,42 +232,66 @@ impl Filterable for InstanceRecord {
     ];
 
     fn values(&self, name: &str) -> Vec<String> {
-        let disks = |f: fn(&crate::store::Disk) -> String| self.disks.iter().map(f).collect();
-        let groups = |f: fn(&GroupReference) -> String| self.network.groups.iter().map(f).collect();
+        let record = &self.record;
+        let network = self.network;
+        let disks = |f: fn(&crate::store::Disk) -> String| record.disks.iter().map(f).collect();
+        let public = |i: &InterfaceRecord| network.public_ip(i, i.private_ip).map(|ip| ip.to_string());
         let one = |text: &str| vec![text.to_owned()];
         match name {
             "architecture" => one("x86_64"),
-            "availability-zone" => one(&self.zone),
+            "availability-zone" => one(&self.record.zone),
             "block-device-mapping.attach-time" => disks(|d| iso(d.attach_time)),
             "block-device-mapping.delete-on-termination" => disks(|d| d.delete_on_termination.to_string()),
             "block-device-mapping.device-name" => disks(|d| d.device_name.clone()),
             "block-device-mapping.volume-id" => disks(|d| d.volume_id.to_string()),
-            "client-token" => self.client_token.iter().cloned().collect(),
-            "group-id" | "instance.group-id" => groups(|g| g.group_id.to_string()),
-            "group-name" | "instance.group-name" => groups(|g| g.name.clone()),
-            "hypervisor" => one("xen"),
-            "image-id" => one(self.image_id.as_str()),
-            "instance-id" => one(self.instance_id.as_str()),
-            "instance-state-code" => vec![self.state.code().to_string()],
-            "instance-state-name" => one(self.state.name()),
-            "instance-type" => one(&self.instance_type),
-            "key-name" => self.key.iter().map(|key| key.name.clone()).collect(),
-            "launch-index" => vec![self.launch_index.to_string()],
-            "launch-time" => vec![iso(self.launch_time)],
-            "metadata-options.http-endpoint" => one(if self.metadata.enabled { "enabled" } else { "disabled" }),
-            "metadata-options.http-tokens" => one(if self.metadata.token_required { "required" } else { "optional" }),
-            "network-interface.mac-address" => one(&self.network.mac),
-            "network-interface.network-interface-id" => one(self.network.interface_id.as_str()),
-            "subnet-id" | "network-interface.subnet-id" => one(self.network.subnet_id.as_str()),
-            "vpc-id" | "network-interface.vpc-id" => one(self.network.vpc_id.as_str()),
-            "owner-id" => one(self.account.as_str()),
-            "private-ip-address" | "network-interface.addresses.private-ip-address" => {
-                vec![self.network.private_ip.to_string()]
+            "client-token" => self.record.client_token.iter().cloned().collect(),
+            "group-id" | "network-interface.group-id" => {
+                self.of_interfaces(|i| i.groups.iter().map(ToString::to_string).collect::<Vec<_>>())
             }
-            "reservation-id" => one(self.reservation_id.as_str()),
-            "root-device-name" => one(&self.root_device_name),
+            "instance.group-id" => self.of_primary(|i| i.groups.iter().map(ToString::to_string).collect::<Vec<_>>()),
+            "group-name" | "network-interface.group-name" => {
+                self.of_interfaces(|i| network.groups_of(i).into_iter().map(|group| group.name))
+            }
+            "instance.group-name" => self.of_primary(|i| network.groups_of(i).into_iter().map(|group| group.name)),
+            "hypervisor" => one("xen"),
+            "image-id" => one(self.record.image_id.as_str()),
+            "instance-id" => one(self.record.instance_id.as_str()),
+            "instance-state-code" => vec![self.record.state.code().to_string()],
+            "instance-state-name" => one(self.record.state.name()),
+            "instance-type" => one(&self.record.instance_type),
+            "key-name" => self.record.key.iter().map(|key| key.name.clone()).collect(),
+            "launch-index" => vec![self.record.launch_index.to_string()],
+            "launch-time" => vec![iso(self.record.launch_time)],
+            "metadata-options.http-endpoint" => one(if self.record.metadata.enabled { "enabled" } else { "disabled" }),
+            "metadata-options.http-tokens" => {
+                one(if self.record.metadata.token_required { "required" } else { "optional" })
+            }
+            "network-interface.mac-address" => self.of_interfaces(|i| [i.mac.clone()]),
+            "network-interface.network-interface-id" => self.of_interfaces(|i| [i.interface_id.to_string()]),
+            "network-interface.source-dest-check" => self.of_interfaces(|i| [i.source_dest_check.to_string()]),
+            "source-dest-check" => self.of_primary(|i| [i.source_dest_check.to_string()]),
+            "network-interface.attachment.device-index" => {
+                self.of_interfaces(|i| i.attachment.as_ref().map(|a| a.device_index.to_string()))
+            }
+            "network-interface.attachment.attachment-id" => {
+                self.of_interfaces(|i| i.attachment.as_ref().map(|a| a.attachment_id.to_string()))
+            }
+            "network-interface.description" => self.of_interfaces(|i| [i.description.clone()]),
+            "network-interface.association.public-ip" => self.of_interfaces(public),
+            "ip-address" => self.of_primary(public),
+            "network-interface.subnet-id" => self.of_interfaces(|i| [i.subnet_id.to_string()]),
+            "subnet-id" => self.of_primary(|i| [i.subnet_id.to_string()]),
+            "network-interface.vpc-id" => self.of_interfaces(|i| [i.vpc_id.to_string()]),
+            "vpc-id" => self.of_primary(|i| [i.vpc_id.to_string()]),
+            "owner-id" => one(self.record.account.as_str()),
+            "private-ip-address" => self.of_primary(|i| [i.private_ip.to_string()]),
+            "network-interface.addresses.private-ip-address" => {
+                self.of_interfaces(|i| i.addresses().map(|ip| ip.to_string()).collect::<Vec<_>>())
+            }
+            "reservation-id" => one(self.record.reservation_id.as_str()),
+            "root-device-name" => one(&self.record.root_device_name),
             "root-device-type" => one("ebs"),
-            "state-reason-code" => self.state_reason.iter().map(|reason| reason.code.clone()).collect(),
+            "state-reason-code" => self.record.state_reason.iter().map(|reason| reason.code.clone()).collect(),
             "tenancy" => one("default"),
             "virtualization-type" => one("hvm"),
             // What no instance here has.
@@ -236,6 +300,6 @@ impl Filterable for InstanceRecord {
     }
 
     fn tags(&self) -> Option<&Tags> {
-        Some(&self.tags)
+        Some(&self.record.tags)
     }
 }

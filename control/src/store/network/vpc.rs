@@ -1,8 +1,8 @@
-//! VPCs, subnets with their addresses, security groups.
+//! VPCs, and subnets with their addresses.
 
-use super::{Tags, Version};
-use hive_types::id::{AccountId, NetworkInterfaceId, SecurityGroupId, SubnetId, VpcId};
-use jiff::Timestamp;
+use crate::store::{Tags, Version};
+use hive_types::id::{AccountId, CidrAssociationId, DhcpOptionsId, NetworkInterfaceId, SubnetId, VpcId};
+use ipnet::Ipv4Net;
 use serde::{Deserialize, Serialize};
 use std::collections::BTreeMap;
 use std::net::Ipv4Addr;
@@ -12,10 +12,38 @@ pub struct VpcRecord {
     pub version: Version<1>,
     pub vpc_id: VpcId,
     pub account: AccountId,
-    pub network: Ipv4Addr,
-    pub prefix_len: u8,
+    /// The one that it was made with first.
+    pub blocks: Vec<CidrBlock>,
     pub is_default: bool,
+    /// `default`; instances choose their own.
+    pub tenancy: String,
+    /// None: `default`, which is no options at all.
+    pub dhcp_options: Option<DhcpOptionsId>,
+    pub enable_dns_support: bool,
+    pub enable_dns_hostnames: bool,
+    pub enable_usage_metrics: bool,
     pub tags: Tags,
+}
+
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct CidrBlock {
+    pub association_id: CidrAssociationId,
+    pub cidr: Ipv4Net,
+}
+
+impl VpcRecord {
+    /// The block of the VPC that `cidr` lies in.
+    pub fn block_of(&self, cidr: &Ipv4Net) -> Option<&CidrBlock> {
+        self.blocks.iter().find(|block| block.cidr.contains(cidr))
+    }
+
+    pub fn overlaps(&self, cidr: &Ipv4Net) -> bool {
+        self.blocks.iter().any(|block| overlap(&block.cidr, cidr))
+    }
+}
+
+pub fn overlap(a: &Ipv4Net, b: &Ipv4Net) -> bool {
+    a.contains(b) || b.contains(a)
 }
 
 /// First addresses of a subnet that AWS keeps: network, router, DNS, future use.
@@ -28,26 +56,22 @@ pub struct SubnetRecord {
     pub vpc_id: VpcId,
     pub account: AccountId,
     pub zone: String,
-    pub network: Ipv4Addr,
-    pub prefix_len: u8,
+    pub cidr: Ipv4Net,
     pub is_default: bool,
-    /// Who has which address, since when. In the subnet's own value, so that one compare-and-swap gives an address to one only.
-    pub addresses: BTreeMap<Ipv4Addr, (NetworkInterfaceId, Timestamp)>,
+    pub map_public_ip_on_launch: bool,
+    /// Who has which address.
+    pub addresses: BTreeMap<Ipv4Addr, NetworkInterfaceId>,
     pub tags: Tags,
 }
 
 impl SubnetRecord {
-    pub fn key(&self) -> String {
-        super::key(&self.account, &self.subnet_id)
-    }
-
     fn first(&self) -> u32 {
-        u32::from(self.network)
+        u32::from(self.cidr.network())
     }
 
     /// The broadcast address, kept as well.
     fn last(&self) -> u32 {
-        self.first() | u32::MAX.checked_shr(u32::from(self.prefix_len)).unwrap_or(0)
+        u32::from(self.cidr.broadcast())
     }
 
     /// The address may be given to an interface.
@@ -68,46 +92,21 @@ impl SubnetRecord {
         all.saturating_sub(self.addresses.len())
     }
 
-    /// Gives `interface` the address `wanted`, or the lowest free one; the one that it has already, when asked again. None when
-    /// `wanted` is somebody else's, or nothing is free.
-    pub fn assign(
-        &mut self,
-        interface: &NetworkInterfaceId,
-        wanted: Option<Ipv4Addr>,
-        now: Timestamp,
-    ) -> Option<Ipv4Addr> {
-        if let Some((address, _)) = self.addresses.iter().find(|(_, (owner, _))| owner == interface) {
-            return Some(*address);
-        }
+    /// Gives `interface` the address `wanted`, or the lowest free one. None when `wanted` is somebody's, or nothing is free.
+    pub fn assign(&mut self, interface: &NetworkInterfaceId, wanted: Option<Ipv4Addr>) -> Option<Ipv4Addr> {
         let is_free = |address: &Ipv4Addr| self.may_assign(*address) && !self.addresses.contains_key(address);
         let address = match wanted {
             Some(address) => Some(address).filter(is_free),
             None => (self.first() + RESERVED_FIRST..self.last()).map(Ipv4Addr::from).find(is_free),
         }?;
-        self.addresses.insert(address, (interface.clone(), now));
+        self.addresses.insert(address, interface.clone());
         Some(address)
     }
 
+    /// Takes back all addresses of an interface.
     pub fn release(&mut self, interface: &NetworkInterfaceId) {
-        self.addresses.retain(|_, (owner, _)| owner != interface);
+        self.addresses.retain(|_, owner| owner != interface);
     }
-}
-
-#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
-pub struct SecurityGroupRecord {
-    pub version: Version<1>,
-    pub group_id: SecurityGroupId,
-    pub vpc_id: VpcId,
-    pub account: AccountId,
-    pub name: String,
-    pub description: String,
-    pub tags: Tags,
-}
-
-#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
-pub struct GroupReference {
-    pub group_id: SecurityGroupId,
-    pub name: String,
 }
 
 #[cfg(test)]
@@ -122,9 +121,9 @@ mod tests {
             vpc_id: VpcId::from_random(1),
             account: "123456789012".parse().expect("an account"),
             zone: "us-east-1a".into(),
-            network: Ipv4Addr::new(172, 31, 0, 0),
-            prefix_len,
+            cidr: Ipv4Net::new(Ipv4Addr::new(172, 31, 0, 0), prefix_len).expect("a network"),
             is_default: true,
+            map_public_ip_on_launch: false,
             addresses: BTreeMap::new(),
             tags: Tags::new(),
         }
@@ -134,29 +133,48 @@ mod tests {
     fn the_smallest_subnet_has_eleven_addresses() {
         let mut subnet = subnet(28);
         assert_eq!(subnet.available(), 11);
-        let given: Vec<_> =
-            (0..12).map(|i| subnet.assign(&NetworkInterfaceId::from_random(i), None, Timestamp::UNIX_EPOCH)).collect();
+        let given: Vec<_> = (0..12).map(|i| subnet.assign(&NetworkInterfaceId::from_random(i), None)).collect();
         assert_eq!(given[0], Some(Ipv4Addr::new(172, 31, 0, 4)));
         assert_eq!(given[10], Some(Ipv4Addr::new(172, 31, 0, 14)));
         assert_eq!(given[11], None);
         assert_eq!(subnet.available(), 0);
     }
 
+    #[test]
+    fn the_five_reserved_addresses_are_nobodys() {
+        let mut subnet = subnet(28);
+        for last in [0, 1, 2, 3, 15, 16] {
+            let wanted = Some(Ipv4Addr::new(172, 31, 0, last));
+            assert_eq!(subnet.assign(&NetworkInterfaceId::from_random(1), wanted), None, "{last}");
+        }
+    }
+
     proptest! {
         #[test]
-        fn no_address_has_two_owners(steps in proptest::collection::vec((0u128..20, proptest::option::of(0u8..20), any::<bool>()), 0..80)) {
+        fn blocks_overlap_when_they_share_an_address(a: u8, b: u8, a_len in 24u8..=32, b_len in 24u8..=32) {
+            let block = |last, len| Ipv4Net::new(Ipv4Addr::new(10, 0, 0, last), len).expect("a block").trunc();
+            let (a, b) = (block(a, a_len), block(b, b_len));
+            let share = (0..=255).map(|last| Ipv4Addr::new(10, 0, 0, last)).any(|ip| a.contains(&ip) && b.contains(&ip));
+            prop_assert_eq!(overlap(&a, &b), share);
+        }
+
+        #[test]
+        fn no_address_has_two_owners(
+            steps in proptest::collection::vec((0u128..20, proptest::option::of(0u8..20), any::<bool>()), 0..80),
+        ) {
             let mut subnet = subnet(28);
             for (id, wanted, release) in steps {
                 let interface = NetworkInterfaceId::from_random(id);
                 if release {
                     subnet.release(&interface);
+                    prop_assert!(!subnet.addresses.values().any(|owner| *owner == interface));
                     continue;
                 }
                 let before = subnet.addresses.clone();
                 let wanted = wanted.map(|last| Ipv4Addr::new(172, 31, 0, last));
-                if let Some(address) = subnet.assign(&interface, wanted, Timestamp::UNIX_EPOCH) {
+                if let Some(address) = subnet.assign(&interface, wanted) {
                     prop_assert!(subnet.may_assign(address));
-                    prop_assert!(before.get(&address).is_none_or(|(owner, _)| *owner == interface));
+                    prop_assert!(!before.contains_key(&address));
                 } else {
                     prop_assert_eq!(&subnet.addresses, &before);
                 }

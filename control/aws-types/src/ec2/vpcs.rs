@@ -4,6 +4,39 @@ use super::common::*;
 use crate::Operation;
 use serde::{Deserialize, Serialize};
 
+/// Creates a VPC with the specified CIDR blocks.
+#[derive(Clone, Copy, Debug)]
+pub struct CreateVpc;
+
+impl Operation for CreateVpc {
+    type Input = CreateVpcRequest;
+    type Output = CreateVpcResult;
+    const SERVICE: &'static str = "ec2";
+    const NAME: &'static str = "CreateVpc";
+}
+
+/// Creates a default VPC with a size /16 IPv4 CIDR block and a default subnet in each Availability Zone.
+#[derive(Clone, Copy, Debug)]
+pub struct CreateDefaultVpc;
+
+impl Operation for CreateDefaultVpc {
+    type Input = CreateDefaultVpcRequest;
+    type Output = CreateDefaultVpcResult;
+    const SERVICE: &'static str = "ec2";
+    const NAME: &'static str = "CreateDefaultVpc";
+}
+
+/// Deletes the specified VPC.
+#[derive(Clone, Copy, Debug)]
+pub struct DeleteVpc;
+
+impl Operation for DeleteVpc {
+    type Input = DeleteVpcRequest;
+    type Output = crate::Empty;
+    const SERVICE: &'static str = "ec2";
+    const NAME: &'static str = "DeleteVpc";
+}
+
 /// Describes your VPCs.
 #[derive(Clone, Copy, Debug)]
 pub struct DescribeVpcs;
@@ -15,79 +48,160 @@ impl Operation for DescribeVpcs {
     const NAME: &'static str = "DescribeVpcs";
 }
 
-/// Describes your subnets.
+/// Modifies the specified attribute of the specified VPC.
 #[derive(Clone, Copy, Debug)]
-pub struct DescribeSubnets;
+pub struct ModifyVpcAttribute;
 
-impl Operation for DescribeSubnets {
-    type Input = DescribeSubnetsRequest;
-    type Output = DescribeSubnetsResult;
+impl Operation for ModifyVpcAttribute {
+    type Input = ModifyVpcAttributeRequest;
+    type Output = crate::Empty;
     const SERVICE: &'static str = "ec2";
-    const NAME: &'static str = "DescribeSubnets";
+    const NAME: &'static str = "ModifyVpcAttribute";
 }
 
-/// Describes the specified security groups or all of your security groups.
+/// Describes the specified attribute of the specified VPC.
 #[derive(Clone, Copy, Debug)]
-pub struct DescribeSecurityGroups;
+pub struct DescribeVpcAttribute;
 
-impl Operation for DescribeSecurityGroups {
-    type Input = DescribeSecurityGroupsRequest;
-    type Output = DescribeSecurityGroupsResult;
+impl Operation for DescribeVpcAttribute {
+    type Input = DescribeVpcAttributeRequest;
+    type Output = DescribeVpcAttributeResult;
     const SERVICE: &'static str = "ec2";
-    const NAME: &'static str = "DescribeSecurityGroups";
+    const NAME: &'static str = "DescribeVpcAttribute";
+}
+
+/// Associates a CIDR block with your VPC.
+#[derive(Clone, Copy, Debug)]
+pub struct AssociateVpcCidrBlock;
+
+impl Operation for AssociateVpcCidrBlock {
+    type Input = AssociateVpcCidrBlockRequest;
+    type Output = AssociateVpcCidrBlockResult;
+    const SERVICE: &'static str = "ec2";
+    const NAME: &'static str = "AssociateVpcCidrBlock";
+}
+
+/// Disassociates a CIDR block from a VPC.
+#[derive(Clone, Copy, Debug)]
+pub struct DisassociateVpcCidrBlock;
+
+impl Operation for DisassociateVpcCidrBlock {
+    type Input = DisassociateVpcCidrBlockRequest;
+    type Output = DisassociateVpcCidrBlockResult;
+    const SERVICE: &'static str = "ec2";
+    const NAME: &'static str = "DisassociateVpcCidrBlock";
 }
 
 #[derive(Clone, Debug, Default, PartialEq, Serialize, Deserialize)]
 #[serde(rename_all = "PascalCase", default)]
-pub struct BlockPublicAccessStates {
+pub struct AssociateVpcCidrBlockRequest {
     #[serde(skip_serializing_if = "Option::is_none")]
-    pub internet_gateway_block_mode: Option<String>,
+    pub amazon_provided_ipv6_cidr_block: Option<bool>,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub cidr_block: Option<String>,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub ipv4_ipam_pool_id: Option<String>,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub ipv4_netmask_length: Option<i32>,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub ipv6_cidr_block: Option<String>,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub ipv6_cidr_block_network_border_group: Option<String>,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub ipv6_ipam_pool_id: Option<String>,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub ipv6_netmask_length: Option<i32>,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub ipv6_pool: Option<String>,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub vpc_id: Option<String>,
 }
 
 #[derive(Clone, Debug, Default, PartialEq, Serialize, Deserialize)]
 #[serde(rename_all = "PascalCase", default)]
-pub struct DescribeSecurityGroupsRequest {
-    #[serde(skip_serializing_if = "Vec::is_empty")]
-    pub filters: Vec<Filter>,
-    #[serde(skip_serializing_if = "Vec::is_empty")]
-    pub group_ids: Vec<String>,
-    #[serde(skip_serializing_if = "Vec::is_empty")]
-    pub group_names: Vec<String>,
+pub struct AssociateVpcCidrBlockResult {
     #[serde(skip_serializing_if = "Option::is_none")]
-    pub max_results: Option<i32>,
+    pub cidr_block_association: Option<VpcCidrBlockAssociation>,
     #[serde(skip_serializing_if = "Option::is_none")]
-    pub next_token: Option<String>,
+    pub ipv6_cidr_block_association: Option<VpcIpv6CidrBlockAssociation>,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub vpc_id: Option<String>,
 }
 
 #[derive(Clone, Debug, Default, PartialEq, Serialize, Deserialize)]
 #[serde(rename_all = "PascalCase", default)]
-pub struct DescribeSecurityGroupsResult {
+pub struct CreateDefaultVpcRequest {}
+
+#[derive(Clone, Debug, Default, PartialEq, Serialize, Deserialize)]
+#[serde(rename_all = "PascalCase", default)]
+pub struct CreateDefaultVpcResult {
     #[serde(skip_serializing_if = "Option::is_none")]
-    pub next_token: Option<String>,
-    #[serde(skip_serializing_if = "Vec::is_empty")]
-    pub security_groups: Vec<SecurityGroup>,
+    pub vpc: Option<Vpc>,
 }
 
 #[derive(Clone, Debug, Default, PartialEq, Serialize, Deserialize)]
 #[serde(rename_all = "PascalCase", default)]
-pub struct DescribeSubnetsRequest {
-    #[serde(skip_serializing_if = "Vec::is_empty")]
-    pub filters: Vec<Filter>,
+pub struct CreateVpcRequest {
     #[serde(skip_serializing_if = "Option::is_none")]
-    pub max_results: Option<i32>,
+    pub amazon_provided_ipv6_cidr_block: Option<bool>,
     #[serde(skip_serializing_if = "Option::is_none")]
-    pub next_token: Option<String>,
+    pub cidr_block: Option<String>,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub instance_tenancy: Option<String>,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub ipv4_ipam_pool_id: Option<String>,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub ipv4_netmask_length: Option<i32>,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub ipv6_cidr_block: Option<String>,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub ipv6_cidr_block_network_border_group: Option<String>,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub ipv6_ipam_pool_id: Option<String>,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub ipv6_netmask_length: Option<i32>,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub ipv6_pool: Option<String>,
     #[serde(skip_serializing_if = "Vec::is_empty")]
-    pub subnet_ids: Vec<String>,
+    pub tag_specifications: Vec<TagSpecification>,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub vpc_encryption_control: Option<VpcEncryptionControlConfiguration>,
 }
 
 #[derive(Clone, Debug, Default, PartialEq, Serialize, Deserialize)]
 #[serde(rename_all = "PascalCase", default)]
-pub struct DescribeSubnetsResult {
+pub struct CreateVpcResult {
     #[serde(skip_serializing_if = "Option::is_none")]
-    pub next_token: Option<String>,
-    #[serde(skip_serializing_if = "Vec::is_empty")]
-    pub subnets: Vec<Subnet>,
+    pub vpc: Option<Vpc>,
+}
+
+#[derive(Clone, Debug, Default, PartialEq, Serialize, Deserialize)]
+#[serde(rename_all = "PascalCase", default)]
+pub struct DeleteVpcRequest {
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub vpc_id: Option<String>,
+}
+
+#[derive(Clone, Debug, Default, PartialEq, Serialize, Deserialize)]
+#[serde(rename_all = "PascalCase", default)]
+pub struct DescribeVpcAttributeRequest {
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub attribute: Option<String>,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub vpc_id: Option<String>,
+}
+
+#[derive(Clone, Debug, Default, PartialEq, Serialize, Deserialize)]
+#[serde(rename_all = "PascalCase", default)]
+pub struct DescribeVpcAttributeResult {
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub enable_dns_hostnames: Option<AttributeBooleanValue>,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub enable_dns_support: Option<AttributeBooleanValue>,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub enable_network_address_usage_metrics: Option<AttributeBooleanValue>,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub vpc_id: Option<String>,
 }
 
 #[derive(Clone, Debug, Default, PartialEq, Serialize, Deserialize)]
@@ -114,176 +228,33 @@ pub struct DescribeVpcsResult {
 
 #[derive(Clone, Debug, Default, PartialEq, Serialize, Deserialize)]
 #[serde(rename_all = "PascalCase", default)]
-pub struct IpPermission {
-    #[serde(skip_serializing_if = "Option::is_none")]
-    pub from_port: Option<i32>,
-    #[serde(skip_serializing_if = "Option::is_none")]
-    pub ip_protocol: Option<String>,
-    #[serde(skip_serializing_if = "Vec::is_empty")]
-    pub ip_ranges: Vec<IpRange>,
-    #[serde(skip_serializing_if = "Vec::is_empty")]
-    pub ipv6_ranges: Vec<Ipv6Range>,
-    #[serde(skip_serializing_if = "Vec::is_empty")]
-    pub prefix_list_ids: Vec<PrefixListId>,
-    #[serde(skip_serializing_if = "Option::is_none")]
-    pub to_port: Option<i32>,
-    #[serde(skip_serializing_if = "Vec::is_empty")]
-    pub user_id_group_pairs: Vec<UserIdGroupPair>,
-}
-
-#[derive(Clone, Debug, Default, PartialEq, Serialize, Deserialize)]
-#[serde(rename_all = "PascalCase", default)]
-pub struct IpRange {
-    #[serde(skip_serializing_if = "Option::is_none")]
-    pub cidr_ip: Option<String>,
-    #[serde(skip_serializing_if = "Option::is_none")]
-    pub description: Option<String>,
-}
-
-#[derive(Clone, Debug, Default, PartialEq, Serialize, Deserialize)]
-#[serde(rename_all = "PascalCase", default)]
-pub struct Ipv6Range {
-    #[serde(skip_serializing_if = "Option::is_none")]
-    pub cidr_ipv6: Option<String>,
-    #[serde(skip_serializing_if = "Option::is_none")]
-    pub description: Option<String>,
-}
-
-#[derive(Clone, Debug, Default, PartialEq, Serialize, Deserialize)]
-#[serde(rename_all = "PascalCase", default)]
-pub struct PrefixListId {
-    #[serde(skip_serializing_if = "Option::is_none")]
-    pub description: Option<String>,
-    #[serde(skip_serializing_if = "Option::is_none")]
-    pub prefix_list_id: Option<String>,
-}
-
-#[derive(Clone, Debug, Default, PartialEq, Serialize, Deserialize)]
-#[serde(rename_all = "PascalCase", default)]
-pub struct PrivateDnsNameOptionsOnLaunch {
-    #[serde(rename = "EnableResourceNameDnsAAAARecord", skip_serializing_if = "Option::is_none")]
-    pub enable_resource_name_dns_aaaa_record: Option<bool>,
-    #[serde(skip_serializing_if = "Option::is_none")]
-    pub enable_resource_name_dns_a_record: Option<bool>,
-    #[serde(skip_serializing_if = "Option::is_none")]
-    pub hostname_type: Option<String>,
-}
-
-#[derive(Clone, Debug, Default, PartialEq, Serialize, Deserialize)]
-#[serde(rename_all = "PascalCase", default)]
-pub struct SecurityGroup {
-    #[serde(skip_serializing_if = "Option::is_none")]
-    pub description: Option<String>,
-    #[serde(skip_serializing_if = "Option::is_none")]
-    pub group_id: Option<String>,
-    #[serde(skip_serializing_if = "Option::is_none")]
-    pub group_name: Option<String>,
-    #[serde(skip_serializing_if = "Vec::is_empty")]
-    pub ip_permissions: Vec<IpPermission>,
-    #[serde(skip_serializing_if = "Vec::is_empty")]
-    pub ip_permissions_egress: Vec<IpPermission>,
-    #[serde(skip_serializing_if = "Option::is_none")]
-    pub owner_id: Option<String>,
-    #[serde(skip_serializing_if = "Option::is_none")]
-    pub security_group_arn: Option<String>,
-    #[serde(skip_serializing_if = "Vec::is_empty")]
-    pub tags: Vec<Tag>,
-    #[serde(skip_serializing_if = "Option::is_none")]
-    pub vpc_id: Option<String>,
-}
-
-#[derive(Clone, Debug, Default, PartialEq, Serialize, Deserialize)]
-#[serde(rename_all = "PascalCase", default)]
-pub struct Subnet {
-    #[serde(skip_serializing_if = "Option::is_none")]
-    pub assign_ipv6_address_on_creation: Option<bool>,
-    #[serde(skip_serializing_if = "Option::is_none")]
-    pub availability_zone: Option<String>,
-    #[serde(skip_serializing_if = "Option::is_none")]
-    pub availability_zone_id: Option<String>,
-    #[serde(skip_serializing_if = "Option::is_none")]
-    pub available_ip_address_count: Option<i32>,
-    #[serde(skip_serializing_if = "Option::is_none")]
-    pub block_public_access_states: Option<BlockPublicAccessStates>,
-    #[serde(skip_serializing_if = "Option::is_none")]
-    pub cidr_block: Option<String>,
-    #[serde(skip_serializing_if = "Option::is_none")]
-    pub customer_owned_ipv4_pool: Option<String>,
-    #[serde(skip_serializing_if = "Option::is_none")]
-    pub default_for_az: Option<bool>,
-    #[serde(skip_serializing_if = "Option::is_none")]
-    pub enable_dns64: Option<bool>,
-    #[serde(skip_serializing_if = "Option::is_none")]
-    pub enable_lni_at_device_index: Option<i32>,
-    #[serde(skip_serializing_if = "Vec::is_empty")]
-    pub ipv6_cidr_block_association_set: Vec<SubnetIpv6CidrBlockAssociation>,
-    #[serde(skip_serializing_if = "Option::is_none")]
-    pub ipv6_native: Option<bool>,
-    #[serde(skip_serializing_if = "Option::is_none")]
-    pub map_customer_owned_ip_on_launch: Option<bool>,
-    #[serde(skip_serializing_if = "Option::is_none")]
-    pub map_public_ip_on_launch: Option<bool>,
-    #[serde(skip_serializing_if = "Option::is_none")]
-    pub outpost_arn: Option<String>,
-    #[serde(skip_serializing_if = "Option::is_none")]
-    pub owner_id: Option<String>,
-    #[serde(skip_serializing_if = "Option::is_none")]
-    pub private_dns_name_options_on_launch: Option<PrivateDnsNameOptionsOnLaunch>,
-    #[serde(skip_serializing_if = "Option::is_none")]
-    pub state: Option<String>,
-    #[serde(skip_serializing_if = "Option::is_none")]
-    pub subnet_arn: Option<String>,
-    #[serde(skip_serializing_if = "Option::is_none")]
-    pub subnet_id: Option<String>,
-    #[serde(skip_serializing_if = "Vec::is_empty")]
-    pub tags: Vec<Tag>,
-    #[serde(skip_serializing_if = "Option::is_none")]
-    pub r#type: Option<String>,
-    #[serde(skip_serializing_if = "Option::is_none")]
-    pub vpc_id: Option<String>,
-}
-
-#[derive(Clone, Debug, Default, PartialEq, Serialize, Deserialize)]
-#[serde(rename_all = "PascalCase", default)]
-pub struct SubnetCidrBlockState {
-    #[serde(skip_serializing_if = "Option::is_none")]
-    pub state: Option<String>,
-    #[serde(skip_serializing_if = "Option::is_none")]
-    pub status_message: Option<String>,
-}
-
-#[derive(Clone, Debug, Default, PartialEq, Serialize, Deserialize)]
-#[serde(rename_all = "PascalCase", default)]
-pub struct SubnetIpv6CidrBlockAssociation {
+pub struct DisassociateVpcCidrBlockRequest {
     #[serde(skip_serializing_if = "Option::is_none")]
     pub association_id: Option<String>,
-    #[serde(skip_serializing_if = "Option::is_none")]
-    pub ip_source: Option<String>,
-    #[serde(skip_serializing_if = "Option::is_none")]
-    pub ipv6_address_attribute: Option<String>,
-    #[serde(skip_serializing_if = "Option::is_none")]
-    pub ipv6_cidr_block: Option<String>,
-    #[serde(skip_serializing_if = "Option::is_none")]
-    pub ipv6_cidr_block_state: Option<SubnetCidrBlockState>,
 }
 
 #[derive(Clone, Debug, Default, PartialEq, Serialize, Deserialize)]
 #[serde(rename_all = "PascalCase", default)]
-pub struct UserIdGroupPair {
+pub struct DisassociateVpcCidrBlockResult {
     #[serde(skip_serializing_if = "Option::is_none")]
-    pub description: Option<String>,
+    pub cidr_block_association: Option<VpcCidrBlockAssociation>,
     #[serde(skip_serializing_if = "Option::is_none")]
-    pub group_id: Option<String>,
-    #[serde(skip_serializing_if = "Option::is_none")]
-    pub group_name: Option<String>,
-    #[serde(skip_serializing_if = "Option::is_none")]
-    pub peering_status: Option<String>,
-    #[serde(skip_serializing_if = "Option::is_none")]
-    pub user_id: Option<String>,
+    pub ipv6_cidr_block_association: Option<VpcIpv6CidrBlockAssociation>,
     #[serde(skip_serializing_if = "Option::is_none")]
     pub vpc_id: Option<String>,
+}
+
+#[derive(Clone, Debug, Default, PartialEq, Serialize, Deserialize)]
+#[serde(rename_all = "PascalCase", default)]
+pub struct ModifyVpcAttributeRequest {
     #[serde(skip_serializing_if = "Option::is_none")]
-    pub vpc_peering_connection_id: Option<String>,
+    pub enable_dns_hostnames: Option<AttributeBooleanValue>,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub enable_dns_support: Option<AttributeBooleanValue>,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub enable_network_address_usage_metrics: Option<AttributeBooleanValue>,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub vpc_id: Option<String>,
 }
 
 #[derive(Clone, Debug, Default, PartialEq, Serialize, Deserialize)]
@@ -352,6 +323,33 @@ pub struct VpcEncryptionControl {
     pub vpc_encryption_control_id: Option<String>,
     #[serde(skip_serializing_if = "Option::is_none")]
     pub vpc_id: Option<String>,
+}
+
+#[derive(Clone, Debug, Default, PartialEq, Serialize, Deserialize)]
+#[serde(rename_all = "PascalCase", default)]
+pub struct VpcEncryptionControlConfiguration {
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub api_gateway_v2_exclusion: Option<String>,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub egress_only_internet_gateway_exclusion: Option<String>,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub elastic_file_system_exclusion: Option<String>,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub global_accelerator_exclusion: Option<String>,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub internet_gateway_exclusion: Option<String>,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub lambda_exclusion: Option<String>,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub mode: Option<String>,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub nat_gateway_exclusion: Option<String>,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub virtual_private_gateway_exclusion: Option<String>,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub vpc_lattice_exclusion: Option<String>,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub vpc_peering_exclusion: Option<String>,
 }
 
 #[derive(Clone, Debug, Default, PartialEq, Serialize, Deserialize)]
