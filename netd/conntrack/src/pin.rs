@@ -1,7 +1,7 @@
 //! The short way of a segment of a connection that is known: no tuple is made and looked up, and the verdict is the one of before.
 
 use crate::arena::ConnectionId;
-use crate::connection::{Plain, State};
+use crate::connection::{Connection, Plain, State};
 use crate::packet::{be16, be32, pseudo_header};
 use crate::table::Conntrack;
 use crate::tcp::{self, Segment, Update};
@@ -72,6 +72,12 @@ pub fn is_plain(ip: &[u8], total_bytes: usize, checksum: Checksum, tail_sum: imp
     }
 }
 
+impl Pin {
+    pub fn is_of_one_connection(&self, other: &Self) -> bool {
+        (self.index, self.zone) == (other.index, other.zone)
+    }
+}
+
 impl Conntrack {
     /// If what `process` has just found out about a packet of TCP or UDP will hold for those behind it.
     pub fn pin(&self, verdict: &Verdict, request: &Request) -> Option<Pin> {
@@ -100,6 +106,13 @@ impl Conntrack {
         self.arena.get(pin.index).map_or(0, |connection| connection.expires_ms ^ u64::from(connection.policy))
     }
 
+    /// Whether [`Self::established`] would be true.
+    pub fn would_establish(&self, now_ms: u64, pin: &Pin, transport: &[u8], transport_bytes: usize) -> bool {
+        let check = self.settings.tcp_sequence_check;
+        let connection = self.arena.get(pin.index).filter(|connection| pin.holds(connection, now_ms));
+        connection.is_some_and(|connection| advance(connection, pin, transport, transport_bytes, check).is_some())
+    }
+
     /// Goes on with a connection by a packet that [`is_plain`], of the same tuple as that of the pin: true if its verdict is the same
     /// again. Else nothing has changed, and it is for [`Self::process`].
     ///
@@ -107,48 +120,62 @@ impl Conntrack {
     #[inline]
     pub fn established(&mut self, now_ms: u64, pin: &Pin, transport: &[u8], transport_bytes: usize) -> bool {
         let check = self.settings.tcp_sequence_check;
-        let Some(connection) = self.arena.get_mut(pin.index) else { return false };
-        if connection.generation != pin.generation
-            || connection.version != pin.version
-            || connection.expires_ms <= now_ms
-        {
+        let Some(connection) = self.arena.get_mut(pin.index).filter(|connection| pin.holds(connection, now_ms)) else {
             return false;
-        }
-        let timer = match &mut connection.state {
-            State::Tcp(peers) => {
-                let Some(header) = transport.first_chunk::<16>() else { return false };
-                if header[13] & TURNS != 0 {
-                    return false;
-                }
-                let header_bytes = usize::from(header[12] >> 4) * 4;
-                let Some(payload) = transport_bytes.checked_sub(header_bytes) else { return false };
-                let segment = Segment {
-                    flags: u16::from_be_bytes([header[12] & 0xf, header[13]]),
-                    seq: u32::from_be_bytes([header[4], header[5], header[6], header[7]]),
-                    ack: u32::from_be_bytes([header[8], header[9], header[10], header[11]]),
-                    window: u16::from_be_bytes([header[14], header[15]]),
-                    // A packet is shorter than 64 KiB.
-                    payload_bytes: payload as u32,
-                    scale: 0,
-                };
-                let mut after = *peers;
-                match tcp::update(&mut after, &segment, pin.reply, check) {
-                    Update::Valid(timer) => {
-                        *peers = after;
-                        timer
-                    }
-                    _ => return false,
-                }
-            }
-            State::Plain(Plain::Both) => {
-                let udp = connection.original.protocol() == PROTO_UDP;
-                Some(if udp { Timer::UdpMultiple } else { Timer::Other })
-            }
-            State::Plain(_) => return false,
         };
+        let Some((state, timer)) = advance(connection, pin, transport, transport_bytes, check) else { return false };
+        connection.state = state;
         if let Some(timer) = timer {
             self.touch(pin.index, timer, now_ms);
         }
         true
+    }
+}
+
+impl Pin {
+    #[inline]
+    fn holds(&self, connection: &Connection, now_ms: u64) -> bool {
+        connection.generation == self.generation
+            && connection.version == self.version
+            && connection.expires_ms > now_ms
+    }
+}
+
+/// A connection's state behind a segment that changes no verdict, and the timer that starts anew.
+#[inline]
+fn advance(
+    connection: &Connection,
+    pin: &Pin,
+    transport: &[u8],
+    transport_bytes: usize,
+    check: bool,
+) -> Option<(State, Option<Timer>)> {
+    match &connection.state {
+        State::Tcp(peers) => {
+            let header = transport.first_chunk::<16>()?;
+            if header[13] & TURNS != 0 {
+                return None;
+            }
+            let payload = transport_bytes.checked_sub(usize::from(header[12] >> 4) * 4)?;
+            let segment = Segment {
+                flags: u16::from_be_bytes([header[12] & 0xf, header[13]]),
+                seq: u32::from_be_bytes([header[4], header[5], header[6], header[7]]),
+                ack: u32::from_be_bytes([header[8], header[9], header[10], header[11]]),
+                window: u16::from_be_bytes([header[14], header[15]]),
+                // A packet is shorter than 64 KiB.
+                payload_bytes: payload as u32,
+                scale: 0,
+            };
+            let mut after = *peers;
+            match tcp::update(&mut after, &segment, pin.reply, check) {
+                Update::Valid(timer) => Some((State::Tcp(after), timer)),
+                _ => None,
+            }
+        }
+        State::Plain(Plain::Both) => {
+            let timer = if connection.original.protocol() == PROTO_UDP { Timer::UdpMultiple } else { Timer::Other };
+            Some((State::Plain(Plain::Both), Some(timer)))
+        }
+        State::Plain(_) => None,
     }
 }

@@ -1,0 +1,1 @@
+//! Flows as `ovs-appctl dpctl/dump-flows` prints them.
