@@ -59,11 +59,18 @@ impl Default for EngineSettings {
 }
 
 /// What engines of one switch share.
-#[derive(Clone, Debug)]
+#[derive(Debug)]
 pub struct Shared<P> {
     pub pipeline: Arc<P>,
     pub tracker: Arc<Tracker>,
     pub meters: Arc<Meters>,
+}
+
+impl<P> Clone for Shared<P> {
+    fn clone(&self) -> Self {
+        let (pipeline, tracker, meters) = (&self.pipeline, &self.tracker, &self.meters);
+        Self { pipeline: Arc::clone(pipeline), tracker: Arc::clone(tracker), meters: Arc::clone(meters) }
+    }
 }
 
 /// Questions that a port may yet ask.
@@ -390,7 +397,7 @@ impl<P: Pipeline> Engine<P> {
         self.trace.start(place.quick && self.settings.caches && self.settings.fuse);
         let mut circumstances = Circumstances {
             tail: &packet.tail,
-            output,
+            output: &mut *output,
             now_ms,
             in_port,
             tracker,
@@ -399,6 +406,7 @@ impl<P: Pipeline> Engine<P> {
         };
         self.pass(&mut circumstances, &mut work, known);
         self.works.push(work);
+        output.pause();
         if place.quick && self.settings.caches && (known.is_none() || self.trace.is_whole()) {
             self.remember(&place.key, packet, now_ms);
         }
@@ -440,6 +448,8 @@ impl<P: Pipeline> Engine<P> {
             return;
         }
         circumstances.passes_left -= 1;
+        // The pipeline may lock what it wants to.
+        circumstances.output.pause();
         let now_ms = circumstances.now_ms;
         let (bytes, tcp_flags) = (work.frame_bytes(), work.key().get_u64(Field::TcpFlags) as u16);
         let index = match known {
