@@ -4,6 +4,7 @@
 //! | module | job |
 //! |---|---|
 //! | [`port`] | moves bytes: guest memory, rings, the vhost-user protocol |
+//! | [`dataplane`] | workers and ports of a switch that a pipeline of tables programs |
 //! | [`worker`] | forwards: bursts from rings to rings, run to completion |
 //! | [`switch`] | admission of frames, learned addresses |
 //! | [`services`] | ARP, ICMP, DHCP, DNS and the instance metadata service |
@@ -16,6 +17,7 @@ pub mod config;
 pub mod control;
 pub mod counters;
 pub mod daemon;
+pub mod dataplane;
 pub mod error;
 mod mailbox;
 pub mod model;
