@@ -3,7 +3,7 @@
 use crate::connection::{Closed, Connection, ConnectionId, ConnectionKind};
 use crate::flow::{Flow, any_action};
 use crate::flow_mod::FlowTables;
-use crate::group::{GroupTable, Groups, groups_exist};
+use crate::group::{GroupReader, GroupTable, Groups, groups_exist};
 use crate::meter::{Meter, Meters};
 use crate::port::Port;
 use crate::stats::{ACTIONS_1_0, default_table_config};
@@ -97,6 +97,32 @@ impl Bridge {
     /// Groups in force.
     pub fn groups(&self) -> Groups {
         self.groups.current().clone()
+    }
+
+    /// Groups in force, for those who look without the bridge's lock.
+    pub fn group_reader(&self) -> &GroupReader {
+        self.groups.reader()
+    }
+
+    /// Changes flows on the switch's own account (`learn`, the flow of a bridge without controllers); actions are not checked.
+    ///
+    /// # Errors
+    /// Why nothing was changed.
+    pub fn change_flows(&mut self, flow_mod: &FlowMod, now_ms: u64) -> Result<(), ErrorCode> {
+        let result = self.tables.apply(flow_mod, now_ms);
+        if result.is_err() {
+            self.abandon();
+        }
+        self.commit(None, now_ms);
+        result
+    }
+
+    /// Whether a controller wants packets that no flow is for: those that speak a version in which it is so unless a flow says otherwise.
+    pub fn wants_misses(&self) -> bool {
+        let mut connections = self.connections.values();
+        connections.any(|connection| {
+            connection.context.version == Version::V1_0 && connection.wants(hive_openflow::AsyncKind::PacketIn, 0)
+        })
     }
 
     /// What is to be done since this was asked last, in order.
