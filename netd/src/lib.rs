@@ -9,6 +9,7 @@
 //! | [`switch`] | admission of frames, learned addresses |
 //! | [`services`] | ARP, ICMP, DHCP, DNS and the instance metadata service |
 //! | [`uplink`] | TAP and address translation |
+//! | [`ovs`] | the same in ovs-vswitchd's place: what the database asks for, and what ovs-appctl asks |
 //! | [`daemon`], [`control`], [`state`] | what was asked for, by whom, and that it stays |
 
 #![deny(unsafe_code)]
@@ -21,6 +22,7 @@ pub mod dataplane;
 pub mod error;
 mod mailbox;
 pub mod model;
+pub mod ovs;
 pub mod port;
 pub mod services;
 pub mod state;

@@ -1,6 +1,6 @@
 //! Connections of all workers, in shards by zone: translation and what helpers expect stay within a zone, so a shard suffices.
 
-use hive_conntrack::{Conntrack, Counters, Flush, Settings, TimeoutPolicy, Tuple};
+use hive_conntrack::{Conntrack, Counters, Entry, Flush, Settings, TimeoutPolicy, Tuple};
 use std::sync::atomic::{AtomicUsize, Ordering};
 use std::sync::{Mutex, MutexGuard, PoisonError};
 
@@ -122,6 +122,19 @@ impl Tracker {
                 flushed
             }
         }
+    }
+
+    /// Forgets the connections that are meant; how many they were.
+    pub fn flush_where(&self, zone: Option<u16>, now_ms: u64, meant: impl Fn(&Entry<'_>) -> bool) -> usize {
+        let shards = zone.map_or(0..SHARDS, |zone| Self::shard_of(zone)..Self::shard_of(zone) + 1);
+        let mut flushed = 0;
+        for shard in shards {
+            let mut locked = self.lock(shard);
+            let entries = locked.conntrack.entries(zone, now_ms);
+            let tuples: Vec<Tuple> = entries.filter(|entry| meant(entry)).map(|entry| *entry.original()).collect();
+            flushed += tuples.iter().map(|tuple| locked.conntrack.flush(Flush::Tuple(tuple))).sum::<usize>();
+        }
+        flushed
     }
 
     /// Forgets the connection with this tuple, in either direction.

@@ -183,6 +183,21 @@ impl Bridge {
         self.connections.get_mut(&id).map(|connection| &mut connection.output)
     }
 
+    /// Asks the peer for a sign of life.
+    pub fn probe(&mut self, id: ConnectionId) {
+        self.send(id, 0, &Message::EchoRequest(Vec::new()));
+    }
+
+    /// Whether the peer and the bridge have agreed upon a version.
+    pub fn is_greeted(&self, id: ConnectionId) -> bool {
+        self.connections.get(&id).is_some_and(|connection| connection.greeted)
+    }
+
+    /// Another name for the bridge; controllers that are connected are not told.
+    pub fn set_datapath_id(&mut self, datapath_id: u64) {
+        self.config.datapath_id = datapath_id;
+    }
+
     /// Whether the connection could not keep up with what it asked to be told, and must be closed.
     pub fn is_lost(&self, id: ConnectionId) -> bool {
         self.connections.get(&id).is_none_or(|connection| connection.doomed)

@@ -15,6 +15,7 @@ mod group;
 mod meter;
 mod port;
 mod server;
+mod session;
 mod stats;
 
 pub use bridge::{Bridge, BridgeConfig, Command, TABLES_VISIBLE};
@@ -25,4 +26,5 @@ pub use flow_mod::FLOWS_MAX;
 pub use group::{Group, GroupReader, Groups};
 pub use meter::{BANDS_MAX, METERS_MAX, Meter};
 pub use port::Port;
-pub use server::{Running, Server, ServerError};
+pub use server::{Adopter, Running, Server, ServerError};
+pub use session::{Session, SessionState, Stream};

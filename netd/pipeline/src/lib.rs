@@ -9,6 +9,7 @@ mod bond;
 mod credit;
 mod frozen;
 mod mac;
+mod outside;
 mod show;
 mod switch;
 mod topology;
@@ -20,6 +21,7 @@ pub use credit::Credits;
 pub use mac::{
     MAC_AGING_DEFAULT_MS, MAC_ENTRIES_DEFAULT, MAC_ENTRIES_MAX, MacEntry, MacSettings, MacShown, MacStats, MacTable,
 };
+pub use outside::{Outgoing, Traced};
 pub use show::{ShownAction, ShownOps};
 pub use switch::{NO_PORT, PUNTS_WAITING_MAX, Switch};
 pub use topology::{

@@ -12,12 +12,16 @@ use hive_openflow::{Fragments, PortConfig, PortNo};
 use hive_program::{BridgeId, DropReason, Pipeline, PortId, Punt, Traffic, Translation};
 use std::collections::VecDeque;
 use std::sync::atomic::{AtomicU64, Ordering};
-use std::sync::{Arc, Mutex, PoisonError};
+use std::sync::{Arc, Condvar, Mutex, PoisonError};
+use std::time::Duration;
 
 /// The input port of a packet that a controller made up: no port of the data path.
 pub const NO_PORT: PortId = PortId(u32::MAX);
 /// Packets that wait for the controllers to be told. What comes faster than they are told is lost, and counted.
 pub const PUNTS_WAITING_MAX: usize = 1024;
+
+/// Packets that are paused at a controller; of more, the first cannot go on.
+const PAUSED_MAX: usize = 1024;
 
 /// A packet for a controller, taken from the data path.
 #[derive(Debug)]
@@ -36,6 +40,10 @@ pub struct Switch {
     frozen: Store<Frozen>,
     punts: Store<PuntContext>,
     waiting: Mutex<VecDeque<Waiting>>,
+    /// Somebody waits for `waiting` to have something.
+    punted: Condvar,
+    /// States that paused packets will ask for, the newest last.
+    paused: Mutex<VecDeque<Arc<Frozen>>>,
     punts_dropped: AtomicU64,
 }
 
@@ -48,6 +56,8 @@ impl Default for Switch {
             frozen: Store::default(),
             punts: Store::default(),
             waiting: Mutex::default(),
+            punted: Condvar::new(),
+            paused: Mutex::default(),
             punts_dropped: AtomicU64::new(0),
         }
     }
@@ -178,6 +188,20 @@ impl Switch {
         self.frozen.len()
     }
 
+    pub(crate) fn wait_for_punts(&self, timeout: Duration) {
+        let waiting = self.waiting.lock().unwrap_or_else(PoisonError::into_inner);
+        drop(self.punted.wait_timeout_while(waiting, timeout, |waiting| waiting.is_empty()));
+    }
+
+    /// Keeps a state for the packet that is paused in it.
+    pub(crate) fn hold(&self, state: Arc<Frozen>) {
+        let mut paused = self.paused.lock().unwrap_or_else(PoisonError::into_inner);
+        if paused.len() >= PAUSED_MAX {
+            paused.pop_front();
+        }
+        paused.push_back(state);
+    }
+
     pub(crate) fn take_waiting(&self) -> Option<Waiting> {
         self.waiting.lock().unwrap_or_else(PoisonError::into_inner).pop_front()
     }
@@ -279,5 +303,7 @@ impl Pipeline for Switch {
             return;
         }
         waiting.push_back(Waiting { punt: punt.clone(), frame: frame.to_vec() });
+        drop(waiting);
+        self.punted.notify_one();
     }
 }

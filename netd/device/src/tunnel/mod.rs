@@ -13,7 +13,7 @@ mod table;
 pub mod vxlan;
 
 pub use options::{MappedOption, OptionMap};
-pub use port::TunnelPort;
+pub use port::{OptionsHandle, TunnelPort};
 pub use table::{Endpoint, Key};
 
 use endpoint::Endpoint as Shared;
