@@ -186,20 +186,22 @@ impl Switch {
         self.punts_dropped.load(Ordering::Relaxed)
     }
 
+    /// On behalf of a controller. `key`: with the port's OpenFlow number.
     pub(crate) fn translate_from(
         &self,
-        bridge: &Arc<Bridge>,
+        bridge: BridgeId,
         key: &Key,
         start: Start<'_>,
         effects: bool,
         now_ms: u64,
         trace: Option<&mut Trace>,
-    ) -> Translation<Credits> {
+    ) -> Option<Translation<Credits>> {
         let epoch = self.epoch();
         let topology = self.topology.load();
+        let bridge = topology.bridges.get(&bridge)?;
         let mut translator = Translator::new(self, &topology, bridge, key, effects, now_ms, trace);
         translator.run(start);
-        translator.finish(epoch)
+        Some(translator.finish(epoch))
     }
 
     pub(crate) fn translate_traced(

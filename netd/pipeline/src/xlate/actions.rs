@@ -233,7 +233,7 @@ impl Translator<'_> {
         let base = Box::new(self.base);
         let before = std::mem::take(&mut self.ops);
         let tunnel = self.last_tunnel.clone();
-        let mut branch = |this: &mut Self, larger: bool| {
+        let branch = |this: &mut Self, larger: bool| {
             let flow: Box<Key> = Box::new(this.flow);
             let (stack, action_set) = (this.stack.clone(), this.action_set.clone());
             let has_group = this.action_set_has_group;

@@ -291,7 +291,7 @@ impl<'a> Translator<'a> {
         }
     }
 
-    fn finish_freezing(&mut self) {
+    pub(super) fn finish_freezing(&mut self) {
         let Some(freeze) = self.freeze.take() else { return };
         self.unrolling = false;
         let segments = std::mem::take(&mut self.segments);
@@ -349,6 +349,9 @@ impl<'a> Translator<'a> {
         }
         let drop = self.ops.is_empty().then(|| self.error.unwrap_or(self.reason));
         self.finish_mask();
+        if let Some(trace) = &mut self.trace {
+            trace.final_flow = Some(self.flow);
+        }
         Translation {
             mask: self.mask,
             ops: self.ops.into(),

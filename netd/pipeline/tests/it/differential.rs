@@ -117,8 +117,11 @@ pub fn matching(random: &mut Random, traits: Traits) -> (Kind, String) {
     if kind == Kind::Arp && random.one_in(2) {
         add(random.pick(&["arp_op=1", "arp_spa=10.0.0.1", "arp_tpa=10.0.0.0/24", "arp_sha=02:00:00:00:00:01"]).to_owned());
     }
-    if kind == Kind::Mpls && random.one_in(2) {
-        add(random.pick(&["mpls_label=16", "mpls_bos=1", "mpls_tc=3", "mpls_ttl=1"]).to_owned());
+    if kind == Kind::Mpls {
+        add(random.pick(&["mpls_bos=1", "mpls_bos=0"]).to_owned());
+        if random.one_in(2) {
+            add(random.pick(&["mpls_label=16", "mpls_tc=3", "mpls_ttl=1"]).to_owned());
+        }
     }
     if traits.conntrack && random.one_in(4) {
         add(random.pick(&["ct_state=+trk+new", "ct_state=-trk", "ct_state=+est", "ct_zone=5", "ct_mark=0x1/0x1"]).to_owned());
@@ -126,7 +129,7 @@ pub fn matching(random: &mut Random, traits: Traits) -> (Kind, String) {
     (kind, text)
 }
 
-fn plain_action(random: &mut Random, kind: Kind, tagged: bool, traits: Traits, table: usize) -> String {
+fn plain_action(random: &mut Random, kind: Kind, tagged: bool, bottom: bool, traits: Traits, table: usize) -> String {
     let output = |random: &mut Random| random.pick(&["output:1", "output:2", "output:3", "in_port", "output:LOCAL", "output:9"]).to_owned();
     let set = |random: &mut Random| {
         let general = [
@@ -201,7 +204,7 @@ fn plain_action(random: &mut Random, kind: Kind, tagged: bool, traits: Traits, t
                 .clone()
         }
         15 if traits.groups => format!("group:{}", 1 + random.below(4)),
-        16 if traits.mpls && kind == Kind::Mpls => random.pick(&["pop_mpls:0x0800", "pop_mpls:0x8847"]).to_owned(),
+        16 if traits.mpls && kind == Kind::Mpls => format!("pop_mpls:{}", if bottom { "0x0800" } else { "0x8847" }),
         16 if traits.mpls && kind.is_v4() => "push_mpls:0x8847".to_owned(),
         17 => random.pick(&["controller", "controller(userdata=01.02,max_len=64)", "set_queue:3", "pop_queue", "note:01", "enqueue:2:7", "output(port=2,max_len=100)"]).to_owned(),
         18 if traits.normal => random.pick(&["normal", "flood", "all"]).to_owned(),
@@ -210,23 +213,24 @@ fn plain_action(random: &mut Random, kind: Kind, tagged: bool, traits: Traits, t
     }
 }
 
-pub fn actions(random: &mut Random, kind: Kind, tagged: bool, traits: Traits, table: usize) -> String {
+pub fn actions(random: &mut Random, kind: Kind, tagged: bool, bottom: bool, traits: Traits, table: usize) -> String {
     let mut list = Vec::new();
-    let mut tagged = tagged;
+    let (mut tagged, mut bottom) = (tagged, bottom);
     let mut inner = kind;
     for _ in 0..random.below(5) {
         if random.one_in(10) {
-            let nested: Vec<_> = (0..1 + random.below(3)).map(|_| plain_action(random, Kind::Any, false, traits, table)).collect();
+            let nested: Vec<_> = (0..1 + random.below(3)).map(|_| plain_action(random, Kind::Any, false, false, traits, table)).collect();
             list.push(format!("clone({})", nested.join(",")));
             continue;
         }
-        let mut action = plain_action(random, inner, tagged, traits, table);
+        let mut action = plain_action(random, inner, tagged, bottom, traits, table);
         if tagged && inner == kind && random.one_in(8) {
             action = "pop_vlan".to_owned();
             tagged = false;
         }
         if action.starts_with("push_mpls") {
             inner = Kind::Mpls;
+            bottom = true;
         } else if action.starts_with("pop_mpls") {
             inner = Kind::Any;
         }
@@ -251,12 +255,13 @@ pub fn actions(random: &mut Random, kind: Kind, tagged: bool, traits: Traits, ta
 pub fn random_flows(random: &mut Random, traits: Traits, count: usize) -> String {
     let mut flows = String::new();
     for table in 0..TABLES {
-        for _ in 0..count {
+        // Of two flows of one priority that a packet agrees with, either may be met.
+        for priority in 1..=count {
             let (kind, matching) = matching(random, traits);
             let tagged = matching.contains("dl_vlan") || matching.contains("0x1000/0x1000");
-            let actions = actions(random, kind, tagged, traits, table);
+            let actions = actions(random, kind, tagged, matching.contains("mpls_bos=1"), traits, table);
             let comma = if matching.is_empty() { "" } else { "," };
-            writeln!(flows, "table={table},priority={}{comma}{matching},actions={actions}", random.below(5) * 10 + 1).unwrap();
+            writeln!(flows, "table={table},priority={priority}{comma}{matching},actions={actions}").unwrap();
         }
         let fallback = if table + 1 < TABLES { format!("output:1,resubmit(,{})", table + 1) } else { "output:2".to_owned() };
         writeln!(flows, "table={table},priority=0,actions={fallback}").unwrap();
