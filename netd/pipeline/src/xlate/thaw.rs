@@ -165,7 +165,7 @@ impl<'a> Translator<'a> {
         } else {
             let table = 0;
             let search =
-                Search { in_port, table, may_packet_in: true, original_tuple: false, last: true, isolated: false };
+                Search { in_port, table, may_packet_in: true, original_tuple: false, last: true };
             self.search_first(search);
         }
         self.end();
@@ -210,7 +210,6 @@ impl<'a> Translator<'a> {
                 may_packet_in: true,
                 original_tuple: false,
                 last: true,
-                isolated: false,
             });
             return self.end();
         }

@@ -129,7 +129,7 @@ pub fn matching(random: &mut Random, traits: Traits) -> (Kind, String) {
     (kind, text)
 }
 
-fn plain_action(random: &mut Random, kind: Kind, tagged: bool, bottom: bool, traits: Traits, table: usize) -> String {
+fn plain_action(random: &mut Random, kind: Kind, tagged: bool, bottom: bool, nested: bool, traits: Traits, table: usize) -> String {
     let output = |random: &mut Random| random.pick(&["output:1", "output:2", "output:3", "in_port", "output:LOCAL", "output:9"]).to_owned();
     let set = |random: &mut Random| {
         let general = [
@@ -186,7 +186,7 @@ fn plain_action(random: &mut Random, kind: Kind, tagged: bool, bottom: bool, tra
             format!("resubmit({port},{})", table + 1 + random.below(TABLES - table - 1))
         }
         13 if traits.vlans && tagged => random.pick(&["mod_vlan_vid:20", "mod_vlan_pcp:5", "move:NXM_NX_REG0[0..2]->OXM_OF_VLAN_VID[0..2]"]).to_owned(),
-        13 if traits.vlans => random
+        13 if traits.vlans && !nested => random
             .pick(&["push_vlan:0x8100,set_field:4116->vlan_vid", "push_vlan:0x8100,mod_vlan_pcp:3,pop_vlan", "push_vlan:0x8100,mod_vlan_vid:10"])
             .to_owned(),
         14 if traits.conntrack && (kind.is_v4() || kind.is_v6()) => {
@@ -217,13 +217,14 @@ pub fn actions(random: &mut Random, kind: Kind, tagged: bool, bottom: bool, trai
     let mut list = Vec::new();
     let (mut tagged, mut bottom) = (tagged, bottom);
     let mut inner = kind;
+    let mut pushed = false;
     for _ in 0..random.below(5) {
         if random.one_in(10) {
-            let nested: Vec<_> = (0..1 + random.below(3)).map(|_| plain_action(random, Kind::Any, false, false, traits, table)).collect();
+            let nested: Vec<_> = (0..1 + random.below(3)).map(|_| plain_action(random, Kind::Any, false, false, true, traits, table)).collect();
             list.push(format!("clone({})", nested.join(",")));
             continue;
         }
-        let mut action = plain_action(random, inner, tagged, bottom, traits, table);
+        let mut action = plain_action(random, inner, tagged, bottom, pushed, traits, table);
         if tagged && inner == kind && random.one_in(8) {
             action = "pop_vlan".to_owned();
             tagged = false;
@@ -231,6 +232,8 @@ pub fn actions(random: &mut Random, kind: Kind, tagged: bool, bottom: bool, trai
         if action.starts_with("push_mpls") {
             inner = Kind::Mpls;
             bottom = true;
+        } else if action.starts_with("push_vlan") {
+            pushed = true;
         } else if action.starts_with("pop_mpls") {
             inner = Kind::Any;
         }
@@ -269,7 +272,7 @@ pub fn random_flows(random: &mut Random, traits: Traits, count: usize) -> String
     flows
 }
 
-const GROUPS: &str = "\
+pub const GROUPS: &str = "\
 group_id=1,type=all,bucket=actions=set_field:02:00:00:00:00:09->eth_dst,output:1,bucket=actions=output:2\n\
 group_id=2,type=indirect,bucket=actions=output:3,set_field:02:00:00:00:00:0a->eth_src\n\
 group_id=3,type=ff,bucket=watch_port:9,actions=output:1,bucket=watch_port:2,actions=output:2\n\

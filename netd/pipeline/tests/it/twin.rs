@@ -14,14 +14,64 @@ use std::process::Command;
 use std::sync::{Arc, Mutex};
 use tempfile::TempDir;
 
-/// A wait for what one thread of our own does.
-pub struct Twin {
-    pub ovs: support::Switch,
-    pub control: Control,
-    pub ours: Arc<Switch>,
+/// Our switch alone, programmed by ovs-ofctl.
+pub struct Ours {
+    pub switch: Arc<Switch>,
     pub specs: Vec<BridgeSpec>,
     directory: TempDir,
     _servers: Vec<Running>,
+}
+
+impl Ours {
+    pub fn start(mut specs: Vec<BridgeSpec>) -> Self {
+        let directory = tempfile::tempdir().unwrap();
+        let mut servers = Vec::new();
+        let switch = Switch::new();
+        for spec in &mut specs {
+            spec.agent = Arc::new(Mutex::new(agent(spec.id.0, &spec.ports)));
+            let server = Server::bind(directory.path(), &spec.name).unwrap();
+            let (of, bridge) = (switch.clone(), spec.id);
+            let act = move |command| drop(of.follow(bridge, command, 0));
+            servers.push(server.serve(spec.agent.clone(), || 0, act).unwrap());
+        }
+        switch.configure(&specs, 0);
+        Self { switch, specs, directory, _servers: servers }
+    }
+
+    pub fn socket(&self, bridge: &str) -> std::path::PathBuf {
+        self.directory.path().join(format!("{bridge}.mgmt"))
+    }
+
+    pub fn ofctl(&self, command: &str, bridge: &str, content: &str) {
+        ofctl(&self.socket(bridge), command, content);
+    }
+}
+
+/// ovs-ofctl with a file.
+pub fn ofctl(socket: &std::path::Path, command: &str, content: &str) {
+    let mut file = tempfile::NamedTempFile::new().unwrap();
+    file.write_all(content.as_bytes()).unwrap();
+    let path = file.path().display().to_string();
+    let target = format!("unix:{}", socket.display());
+    let mut tool = Command::new("ovs-ofctl");
+    tool.args(["--timeout=30", "-OOpenFlow15", command, &target, &path]);
+    let output = support::finish(&mut tool, "");
+    let told = String::from_utf8_lossy(&output.stderr).into_owned();
+    assert!(output.status.success(), "{command} at {target}: {told}\n{content}");
+}
+
+/// `br0` with ports p1 to p3 and its own, of which the data path calls the last 100.
+pub fn br0() -> BridgeSpec {
+    let mut ports: Vec<PortSpec> =
+        (1..=3u16).map(|number| PortSpec::plain(&format!("p{number}"), PortId(number.into()), PortNo(number))).collect();
+    ports.push(PortSpec::plain("br0", PortId(100), PortNo::LOCAL));
+    spec(0, "br0", ports)
+}
+
+pub struct Twin {
+    pub ovs: support::Switch,
+    pub control: Control,
+    pub ours: Ours,
     /// Where our mask has bits that theirs has not: the field, and how often.
     pub narrower: BTreeMap<String, usize>,
     pub tunnel_ports: Vec<u32>,
@@ -50,28 +100,14 @@ impl Twin {
     /// ovs-vsctl's words, and changes our bridges.
     pub fn start(change: impl FnOnce(&support::Switch, &mut Vec<BridgeSpec>)) -> Self {
         let ovs = support::Switch::start();
-        let mut ports: Vec<PortSpec> =
-            (1..=3u16).map(|number| PortSpec::plain(&format!("p{number}"), PortId(number.into()), PortNo(number))).collect();
-        ports.push(PortSpec::plain("br0", PortId(100), PortNo::LOCAL));
-        let mut specs = vec![spec(0, "br0", ports)];
+        let mut specs = vec![br0()];
         change(&ovs, &mut specs);
-        let directory = tempfile::tempdir().unwrap();
-        let mut servers = Vec::new();
-        for spec in &mut specs {
-            spec.agent = Arc::new(Mutex::new(agent(spec.id.0, &spec.ports)));
-            let server = Server::bind(directory.path(), &spec.name).unwrap();
-            servers.push(server.serve(spec.agent.clone(), || 0, |_| {}).unwrap());
-        }
-        let ours = Switch::new();
-        ours.configure(&specs, 0);
+        let ours = Ours::start(specs);
         let control = Control::connect(&ovs.path("vs.ctl"));
         Self {
             ovs,
             control,
             ours,
-            specs,
-            directory,
-            _servers: servers,
             narrower: BTreeMap::new(),
             tunnel_ports: Vec::new(),
             compared: 0,
@@ -81,26 +117,13 @@ impl Twin {
 
     /// ovs-ofctl with a file, at both.
     pub fn ofctl(&self, command: &str, bridge: &str, content: &str) {
-        let mut file = tempfile::NamedTempFile::new().unwrap();
-        file.write_all(content.as_bytes()).unwrap();
-        let path = file.path().display().to_string();
-        for target in [self.ovs.path(&format!("{bridge}.mgmt")), self.directory.path().join(format!("{bridge}.mgmt"))] {
-            let target = format!("unix:{}", target.display());
-            let mut tool = Command::new("ovs-ofctl");
-            tool.args(["--timeout=30", "-OOpenFlow15", command, &target, &path]);
-            let output = support::finish(&mut tool, "");
-            let told = String::from_utf8_lossy(&output.stderr).into_owned();
-            assert!(output.status.success(), "{command} at {target}: {told}\n{content}");
-        }
-    }
-
-    pub fn flows(&self, bridge: &str, flows: &str) {
-        self.ofctl("add-flows", bridge, flows);
+        ofctl(&self.ovs.path(&format!("{bridge}.mgmt")), command, content);
+        self.ours.ofctl(command, bridge, content);
     }
 
     /// Traces a frame at both, and compares what happens and what it depended on.
     pub fn compare(&mut self, port: u32, flow: &str, template: &Key, frame: &[u8]) {
-        let bridge = self.specs.iter().find(|spec| spec.ports.iter().any(|p| p.interfaces.iter().any(|i| i.id.0 == port)));
+        let bridge = self.ours.specs.iter().find(|spec| spec.ports.iter().any(|p| p.interfaces.iter().any(|i| i.id.0 == port)));
         let name = bridge.unwrap().name.clone();
         let (traced, text) = self.control.trace(&name, flow, frame);
         let mut template = *template;
@@ -112,7 +135,7 @@ impl Twin {
             let Some(key) = waiting.pop_front() else {
                 panic!("they recirculate more often:\n{text}");
             };
-            let ours = self.ours.translate(&key, false, 0);
+            let ours = self.ours.switch.translate(&key, true, 0);
             let (mut expected, mut got) = (Packet::new(key), Packet::new(key));
             expected.theirs(&theirs.actions);
             got.ours(&ours.ops, &self.tunnel_ports);
