@@ -20,9 +20,6 @@ pub const NO_PORT: PortId = PortId(u32::MAX);
 /// Packets that wait for the controllers to be told. What comes faster than they are told is lost, and counted.
 pub const PUNTS_WAITING_MAX: usize = 1024;
 
-/// Packets that are paused at a controller; of more, the first cannot go on.
-const PAUSED_MAX: usize = 1024;
-
 /// A packet for a controller, taken from the data path.
 #[derive(Debug)]
 pub(crate) struct Waiting {
@@ -42,8 +39,6 @@ pub struct Switch {
     waiting: Mutex<VecDeque<Waiting>>,
     /// Somebody waits for `waiting` to have something.
     punted: Condvar,
-    /// States that paused packets will ask for, the newest last.
-    paused: Mutex<VecDeque<Arc<Frozen>>>,
     punts_dropped: AtomicU64,
 }
 
@@ -57,7 +52,6 @@ impl Default for Switch {
             punts: Store::default(),
             waiting: Mutex::default(),
             punted: Condvar::new(),
-            paused: Mutex::default(),
             punts_dropped: AtomicU64::new(0),
         }
     }
@@ -155,7 +149,7 @@ impl Switch {
         for bridge in topology.bridges.values() {
             stale |= bridge.state.macs.expire(now_ms);
             let mut agent = bridge.agent.lock().unwrap_or_else(PoisonError::into_inner);
-            for (table, counters) in (0u8..).zip(&bridge.state.tables) {
+            for (table, counters) in (0u8..=u8::MAX).zip(&bridge.state.tables) {
                 let (lookups, matches) = (&counters.lookups, &counters.matches);
                 agent.set_lookups(table, lookups.load(Ordering::Relaxed), matches.load(Ordering::Relaxed));
             }
@@ -188,18 +182,10 @@ impl Switch {
         self.frozen.len()
     }
 
-    pub(crate) fn wait_for_punts(&self, timeout: Duration) {
+    /// Waits until there is something for [`Self::deliver`], or the time is over.
+    pub fn wait_for_punts(&self, timeout: Duration) {
         let waiting = self.waiting.lock().unwrap_or_else(PoisonError::into_inner);
         drop(self.punted.wait_timeout_while(waiting, timeout, |waiting| waiting.is_empty()));
-    }
-
-    /// Keeps a state for the packet that is paused in it.
-    pub(crate) fn hold(&self, state: Arc<Frozen>) {
-        let mut paused = self.paused.lock().unwrap_or_else(PoisonError::into_inner);
-        if paused.len() >= PAUSED_MAX {
-            paused.pop_front();
-        }
-        paused.push_back(state);
     }
 
     pub(crate) fn take_waiting(&self) -> Option<Waiting> {
@@ -210,20 +196,22 @@ impl Switch {
         self.punts_dropped.load(Ordering::Relaxed)
     }
 
+    /// On behalf of a controller. `key`: with the port's OpenFlow number.
     pub(crate) fn translate_from(
         &self,
-        bridge: &Arc<Bridge>,
+        bridge: BridgeId,
         key: &Key,
         start: Start<'_>,
         effects: bool,
         now_ms: u64,
         trace: Option<&mut Trace>,
-    ) -> Translation<Credits> {
+    ) -> Option<Translation<Credits>> {
         let epoch = self.epoch();
         let topology = self.topology.load();
+        let bridge = topology.bridges.get(&bridge)?;
         let mut translator = Translator::new(self, &topology, bridge, key, effects, now_ms, trace);
         translator.run(start);
-        translator.finish(epoch)
+        Some(translator.finish(epoch))
     }
 
     pub(crate) fn translate_traced(

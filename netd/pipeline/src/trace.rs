@@ -1,7 +1,7 @@
 //! What a translation did, for `ofproto/trace`.
 
 use crate::show::ShownAction;
-use hive_conntrack::Nat;
+use hive_flow::Key;
 use hive_ofproto::Flow;
 use hive_openflow::Action;
 use std::fmt::Write;
@@ -15,8 +15,7 @@ pub(crate) struct Trace {
     pub text: String,
     lines: usize,
     depth: usize,
-    /// The zone and the translation of each `ct`, in order.
-    pub tracked: Vec<(u16, Option<(Nat, bool)>)>,
+    pub final_flow: Option<Key>,
 }
 
 impl Trace {
@@ -51,7 +50,4 @@ impl Trace {
         self.line(4 * self.depth, format_args!(" -> {text}"));
     }
 
-    pub fn tracked(&mut self, zone: u16, nat: Option<(Nat, bool)>) {
-        self.tracked.push((zone, nat));
-    }
 }

@@ -5,10 +5,15 @@ use super::reconcile::option_map;
 use crate::dataplane::PortSettings;
 use hive_conntrack::Flush;
 use hive_datapath::{Band, MeterSpec};
+use hive_flow::Field;
 use hive_ofproto::{Command, Meter};
 use hive_openflow::{CtFlush, CtTuple, MeterFlags, PacketIn, PacketOut, PortConfig, PortNo, TlvTable};
-use hive_program::{BridgeId, MeterId};
+use hive_pipeline::Execution;
+use hive_program::{BridgeId, MeterId, Pipeline, Traffic};
 use std::net::IpAddr;
+
+/// Tags that are told apart, as in the data path.
+pub(super) const VLAN_LIMIT: usize = 2;
 
 /// What has to wait until the agent's lock is given up.
 #[derive(Debug)]
@@ -57,7 +62,7 @@ impl Daemon {
             Some(Command::Resume(packet)) => self.later(Deed::Resume(bridge, packet)),
             Some(Command::CtFlushZone(zone)) => {
                 self.dataplane.tracker().flush(Flush::Zone(zone));
-            },
+            }
             Some(Command::CtFlush(flush)) => {
                 self.flush_connections(&flush);
             }
@@ -115,14 +120,22 @@ impl Daemon {
     }
 
     fn packet_out(&self, bridge: BridgeId, packet: &PacketOut) {
-        if let Some(out) = self.pipeline.packet_out(bridge, packet, self.now_ms()) {
-            self.dataplane.execute(out.frame, out.template, out.ops);
+        if let Some(execution) = self.pipeline.packet_out(bridge, packet, VLAN_LIMIT, self.now_ms()) {
+            self.execute(execution);
         }
     }
 
     fn resume(&self, bridge: BridgeId, packet: &PacketIn) {
-        if let Some(out) = self.pipeline.resume(bridge, packet, self.now_ms()) {
-            self.dataplane.execute(out.frame, out.template, out.ops);
+        match self.pipeline.resume(bridge, packet, VLAN_LIMIT, self.now_ms()) {
+            Ok(execution) => self.execute(execution),
+            Err(error) => tracing::debug!(%error, "a paused packet does not go on"),
         }
+    }
+
+    fn execute(&self, execution: Execution) {
+        let Execution { key, ops, credits, frame, .. } = execution;
+        let tcp_flags = key.get_u64(Field::TcpFlags) as u16;
+        self.pipeline.credit(&credits, Traffic { packets: 1, bytes: frame.len() as u64, tcp_flags }, self.now_ms());
+        self.dataplane.execute(frame, key, ops);
     }
 }

@@ -134,14 +134,10 @@ fn watch_punts(daemon: &Arc<Daemon>) -> std::io::Result<()> {
     let daemon = Arc::downgrade(daemon);
     std::thread::Builder::new().name("punts".to_owned()).spawn(move || {
         while let Some(daemon) = daemon.upgrade() {
-            let told = daemon.pipeline.deliver(PUNT_PAUSE, daemon.now_ms());
-            if !told.is_empty() {
+            daemon.pipeline.wait_for_punts(PUNT_PAUSE);
+            if daemon.pipeline.deliver() > 0 {
                 let state = daemon.lock();
-                state
-                    .bridges
-                    .values()
-                    .filter(|bridge| told.contains(&bridge.id))
-                    .for_each(|bridge| bridge.server.ring());
+                state.bridges.values().for_each(|bridge| bridge.server.ring());
             }
         }
     })?;

@@ -66,16 +66,16 @@ impl Translator<'_> {
                 let in_port = if resubmit.port == PortNo::IN_PORT { self.in_port() } else { resubmit.port };
                 let table = if resubmit.table == u8::MAX { self.table } else { resubmit.table };
                 let original_tuple = resubmit.conntrack;
-                self.search(Search { in_port, table, may_packet_in: false, original_tuple, last, isolated: false });
+                self.search(Search { in_port, table, may_packet_in: false, original_tuple, last });
             }
             Action::GotoTable(table) => {
                 let (in_port, table) = (self.in_port(), *table);
                 let search =
-                    Search { in_port, table, may_packet_in: true, original_tuple: false, last, isolated: false };
+                    Search { in_port, table, may_packet_in: true, original_tuple: false, last };
                 self.search(search);
             }
             Action::Group(group) => self.group(*group, last),
-            Action::Clone(actions) => self.isolated(actions, last, bucket),
+            Action::Clone(actions) => self.clone_actions(actions, last, bucket),
             Action::Conntrack(conntrack) => self.conntrack(conntrack),
             _ => return self.small_action(action, last, bucket),
         }
@@ -219,6 +219,17 @@ impl Translator<'_> {
         self.flow = *flow;
     }
 
+    /// `clone`. An `exit` in it ends the whole list, as in Open vSwitch.
+    fn clone_actions(&mut self, actions: &[Action], last: bool, bucket: bool) {
+        let mut exit = false;
+        self.on_a_copy(last, |this| {
+            this.actions(actions, last, bucket);
+            exit = this.exit && !this.is_freezing();
+            this.run_action_set();
+        });
+        self.exit |= exit;
+    }
+
     /// What comes behind is carried out twice: for larger packets, and for others.
     #[inline(never)]
     fn check_larger(
@@ -233,7 +244,7 @@ impl Translator<'_> {
         let base = Box::new(self.base);
         let before = std::mem::take(&mut self.ops);
         let tunnel = self.last_tunnel.clone();
-        let mut branch = |this: &mut Self, larger: bool| {
+        let branch = |this: &mut Self, larger: bool| {
             let flow: Box<Key> = Box::new(this.flow);
             let (stack, action_set) = (this.stack.clone(), this.action_set.clone());
             let has_group = this.action_set_has_group;

@@ -2,7 +2,7 @@
 
 use super::Translator;
 use hive_conntrack::{Choice, Helper, Nat, NatRange, Request};
-use hive_flow::{ETH_TYPE_IPV4, Field};
+use hive_flow::Field;
 use hive_openflow::{Action, Conntrack, ConntrackZone, NatRange as Addresses};
 use hive_program::Op;
 use std::sync::Arc;
@@ -48,10 +48,6 @@ impl Translator<'_> {
             nat,
             helper: (action.helper == PORT_FTP).then_some(Helper::Ftp),
         };
-        if let Some(trace) = &mut self.trace {
-            let translates = request.nat.as_ref().map(|nat| (nat.clone(), super::fields::eth_type(&self.flow) == ETH_TYPE_IPV4));
-            trace.tracked(zone, translates);
-        }
         self.ops.push(Op::Conntrack(Arc::new(request)));
         if let Some(table) = action.table {
             let conntracked = std::mem::replace(&mut self.conntracked, true);

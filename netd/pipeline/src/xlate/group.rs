@@ -105,7 +105,11 @@ impl Translator<'_> {
         self.note(|| format!("bucket {}", bucket.id));
         let actions = ordered(&bucket.actions);
         self.depth += 1;
-        self.isolated(&actions, last, true);
+        // The action set is not a bucket's: it is carried out once, in the end.
+        self.on_a_copy(last, |this| {
+            this.actions(&actions, last, true);
+            this.finish_freezing();
+        });
         self.depth -= 1;
     }
 

@@ -129,12 +129,6 @@ impl Translator<'_> {
         self.flow.set_inner(Inner::Vlan1Tpid, inner.1);
     }
 
-    /// The port that the packet came in by, and its bundle; none for a controller's packets.
-    fn input(&self) -> Option<(&Port, &Bundle)> {
-        let port = self.bridge.ports.get(&self.in_port())?;
-        Some((port, self.bridge.bundle_of(port)?))
-    }
-
     fn is_gratuitous_arp(&mut self) -> bool {
         if super::fields::eth_type(&self.flow) != ETH_TYPE_ARP {
             return false;

@@ -19,7 +19,7 @@ impl Translator<'_> {
             PortNo::TABLE => {
                 let in_port = self.in_port();
                 let search =
-                    Search { in_port, table: 0, may_packet_in: true, original_tuple: false, last, isolated: false };
+                    Search { in_port, table: 0, may_packet_in: true, original_tuple: false, last };
                 self.search(search);
             }
             PortNo::NORMAL => self.normal(),
@@ -203,7 +203,7 @@ impl Translator<'_> {
         } else {
             let (in_port, table) = (port.number, 0);
             let search =
-                Search { in_port, table, may_packet_in: true, original_tuple: false, last: false, isolated: false };
+                Search { in_port, table, may_packet_in: true, original_tuple: false, last: false };
             self.search(search);
         }
         self.run_action_set();

@@ -5,7 +5,7 @@ use super::{DEPTH_MAX, NESTING_MAX, OPS_MAX, RESUBMITS_MAX, STACK_MAX, Translato
 use crate::credit::TableCredit;
 use hive_flow::{ETH_TYPE_IPV4, Field, Key, Mask, PROTO_ICMP, PROTO_ICMPV6, PROTO_IGMP};
 use hive_ofproto::Flow;
-use hive_openflow::{Action, PacketInReason, PortConfig, PortNo};
+use hive_openflow::{PacketInReason, PortConfig, PortNo};
 use hive_program::DropReason;
 use std::sync::Arc;
 use std::sync::atomic::Ordering;
@@ -21,8 +21,6 @@ pub(super) struct Search {
     pub original_tuple: bool,
     /// Nothing is done with the packet afterwards.
     pub last: bool,
-    /// The actions must not change the packet for those behind (another bridge's).
-    pub isolated: bool,
 }
 
 /// Where the original tuple of a connection is, and what takes its place for a search.
@@ -85,11 +83,7 @@ impl Translator<'_> {
             if let Some(trace) = &mut self.trace {
                 trace.enter(&flow);
             }
-            if search.isolated {
-                self.isolated(&flow.actions, search.last, false);
-            } else {
-                self.actions(&flow.actions, search.last, false);
-            }
+            self.actions(&flow.actions, search.last, false);
             if let Some(trace) = &mut self.trace {
                 trace.leave();
             }
@@ -217,13 +211,5 @@ impl Translator<'_> {
     /// A flow for all packets that no other is for.
     pub(super) fn is_table_miss(&self) -> bool {
         self.rule.as_ref().is_some_and(|flow| flow.priority == 0 && flow.matching.is_empty())
-    }
-
-    /// Actions on a packet of their own: what they make of it is seen by nobody behind.
-    pub(super) fn isolated(&mut self, actions: &[Action], last: bool, bucket: bool) {
-        self.on_a_copy(last, |this| {
-            this.actions(actions, last, bucket);
-            this.run_action_set();
-        });
     }
 }

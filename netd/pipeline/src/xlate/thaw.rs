@@ -165,7 +165,7 @@ impl<'a> Translator<'a> {
         } else {
             let table = 0;
             let search =
-                Search { in_port, table, may_packet_in: true, original_tuple: false, last: true, isolated: false };
+                Search { in_port, table, may_packet_in: true, original_tuple: false, last: true };
             self.search_first(search);
         }
         self.end();
@@ -210,7 +210,6 @@ impl<'a> Translator<'a> {
                 may_packet_in: true,
                 original_tuple: false,
                 last: true,
-                isolated: false,
             });
             return self.end();
         }
@@ -291,7 +290,7 @@ impl<'a> Translator<'a> {
         }
     }
 
-    fn finish_freezing(&mut self) {
+    pub(super) fn finish_freezing(&mut self) {
         let Some(freeze) = self.freeze.take() else { return };
         self.unrolling = false;
         let segments = std::mem::take(&mut self.segments);
@@ -349,6 +348,9 @@ impl<'a> Translator<'a> {
         }
         let drop = self.ops.is_empty().then(|| self.error.unwrap_or(self.reason));
         self.finish_mask();
+        if let Some(trace) = &mut self.trace {
+            trace.final_flow = Some(self.flow);
+        }
         Translation {
             mask: self.mask,
             ops: self.ops.into(),

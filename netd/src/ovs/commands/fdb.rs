@@ -2,46 +2,25 @@
 
 use super::Adder;
 use crate::ovs::bridge::Bridge;
-use crate::ovs::daemon::Daemon;
 use crate::ovs::report::find;
 use hive_packet::MacAddr;
-use hive_pipeline::{BridgeState, BundleId};
-use hive_unixctl::Answer;
-use std::fmt::Write;
-use std::sync::Arc;
 
 pub(super) fn add(adder: &mut Adder<'_>) {
-    adder.add("fdb/show", "bridge", 1..=1, |daemon, arguments| {
-        on(daemon, &arguments[0], |bridge, state| Ok(show(daemon, bridge, state)))
+    let unknown = || "no such bridge".to_owned();
+    adder.add("fdb/show", "bridge", 1..=1, move |daemon, arguments| {
+        daemon.pipeline.show_macs(&arguments[0], daemon.now_ms()).ok_or_else(unknown)
     });
-    adder.add("fdb/flush", "[bridge]", 0..=1, |daemon, arguments| {
-        match arguments.first() {
-            Some(name) => daemon.pipeline.flush_macs(find(&daemon.lock(), name)?.id),
-            None => daemon.lock().bridges.values().for_each(|bridge| daemon.pipeline.flush_macs(bridge.id)),
+    adder.add("fdb/flush", "[bridge]", 0..=1, move |daemon, arguments| {
+        let named = arguments.first().map(|name| vec![name.clone()]);
+        for bridge in named.unwrap_or_else(|| daemon.pipeline.bridges()) {
+            if !daemon.pipeline.flush_macs_of(&bridge) {
+                return Err(unknown());
+            }
         }
         Ok("table successfully flushed".to_owned())
     });
-    adder.add("fdb/stats-show", "bridge", 1..=1, |daemon, arguments| {
-        on(daemon, &arguments[0], |bridge, state| {
-            let stats = state.macs.stats();
-            Ok(format!(
-                "Statistics for bridge \"{}\":\n  \
-               Current/maximum MAC entries in the table: {}/{}\n  \
-               Current static MAC entries in the table : {}\n  \
-               Total number of learned MAC entries     : {}\n  \
-               Total number of expired MAC entries     : {}\n  \
-               Total number of evicted MAC entries     : {}\n  \
-               Total number of port moved MAC entries  : {}\n",
-                bridge.name(),
-                stats.entries,
-                stats.entries_max,
-                stats.statics,
-                stats.learned,
-                stats.expired,
-                stats.evicted,
-                stats.moved
-            ))
-        })
+    adder.add("fdb/stats-show", "bridge", 1..=1, move |daemon, arguments| {
+        daemon.pipeline.show_mac_stats(&arguments[0]).ok_or_else(unknown)
     });
     adder.add("fdb/stats-clear", "[bridge]", 0..=1, |daemon, arguments| {
         let state = daemon.lock();
@@ -54,31 +33,24 @@ pub(super) fn add(adder: &mut Adder<'_>) {
         Ok("statistics successfully cleared".to_owned())
     });
     adder.add("fdb/add", "bridge port vlan mac", 4..=4, |daemon, arguments| {
-        on(daemon, &arguments[0], |bridge, state| {
-            let (vlan, mac) = address(&arguments[2], &arguments[3])?;
-            let bundle = bundle(daemon, bridge, &arguments[1])?;
-            state.macs.add_static(mac, vlan, bundle);
-            daemon.pipeline.revalidate();
+        let (vlan, mac) = address(&arguments[2], &arguments[3])?;
+        let state = daemon.lock();
+        let port = port(find(&state, &arguments[0])?, &arguments[1]);
+        if daemon.pipeline.add_mac(&arguments[0], &port, vlan, mac) {
             Ok(String::new())
-        })
+        } else {
+            Err("unknown port".to_owned())
+        }
     });
     adder.add("fdb/del", "bridge vlan mac", 3..=3, |daemon, arguments| {
-        on(daemon, &arguments[0], |_, state| {
-            let (vlan, mac) = address(&arguments[1], &arguments[2])?;
-            if !state.macs.remove_static(mac, vlan) {
-                return Err("MAC entry not found".to_owned());
-            }
-            daemon.pipeline.revalidate();
+        find(&daemon.lock(), &arguments[0])?;
+        let (vlan, mac) = address(&arguments[1], &arguments[2])?;
+        if daemon.pipeline.remove_mac(&arguments[0], vlan, mac) {
             Ok(String::new())
-        })
+        } else {
+            Err("MAC entry not found".to_owned())
+        }
     });
-}
-
-fn on(daemon: &Arc<Daemon>, bridge: &str, then: impl FnOnce(&Bridge, &BridgeState) -> Answer) -> Answer {
-    let state = daemon.lock();
-    let bridge = find(&state, bridge)?;
-    let kept = daemon.pipeline.bridge_state(bridge.id).ok_or_else(|| "no such bridge".to_owned())?;
-    then(bridge, &kept)
 }
 
 fn address(vlan: &str, mac: &str) -> Result<(u16, u64), String> {
@@ -87,27 +59,12 @@ fn address(vlan: &str, mac: &str) -> Result<(u16, u64), String> {
     Ok((vlan, mac.to_u64()))
 }
 
-fn bundle(daemon: &Daemon, bridge: &Bridge, port: &str) -> Result<BundleId, String> {
-    let number = port.parse().ok();
-    let by_number =
-        || bridge.members.iter().find(|(_, member)| Some(member.number.0) == number).map(|(name, _)| name.as_str());
-    let interface = by_number().unwrap_or(port);
-    let holds = |port: &&hive_ovsdb::snapshot::Port| port.interfaces.iter().any(|one| one.name == interface);
-    let name = bridge.config.ports.iter().find(holds).map_or(interface, |port| port.name.as_str());
-    daemon.pipeline.bundle_id(bridge.id, name).ok_or_else(|| "no such port".to_owned())
-}
-
-fn show(daemon: &Daemon, bridge: &Bridge, state: &BridgeState) -> String {
-    let mut text = " port  VLAN  MAC                Age\n".to_owned();
-    for entry in state.macs.show(daemon.now_ms()) {
-        let Some((_, number)) = daemon.pipeline.bundle(bridge.id, entry.bundle) else { continue };
-        let [_, _, mac @ ..] = entry.mac.to_be_bytes();
-        let number = if number == hive_openflow::PortNo::LOCAL { "LOCAL".to_owned() } else { number.0.to_string() };
-        let mac = MacAddr(mac);
-        let _ = match entry.age_s {
-            Some(age) => writeln!(text, "{number:>5}  {:>4}  {mac}  {age:>3}", entry.vlan),
-            None => writeln!(text, "{number:>5}  {:>4}  {mac}  static", entry.vlan),
-        };
-    }
-    text
+/// The name of the port that has an interface of this name or number.
+fn port(bridge: &Bridge, named: &str) -> String {
+    let number = named.parse().ok();
+    let by_number = bridge.members.iter().find(|(_, member)| Some(member.number.0) == number);
+    let interface = by_number.map_or(named, |(name, _)| name.as_str());
+    let mut ports = bridge.config.ports.iter();
+    let holder = ports.find(|port| port.interfaces.iter().any(|one| one.name == interface));
+    holder.map_or_else(|| interface.to_owned(), |port| port.name.clone())
 }
