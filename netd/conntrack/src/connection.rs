@@ -78,6 +78,8 @@ pub(crate) struct Connection {
     pub label: u128,
     pub mark: u32,
     pub generation: u32,
+    /// Another one when mark or label change.
+    pub version: u32,
     /// Neighbours in the timer wheel's list.
     pub timer_next: u32,
     pub timer_previous: u32,

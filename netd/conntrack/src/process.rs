@@ -263,6 +263,7 @@ impl Conntrack {
             label: verdict.label,
             mark: verdict.mark,
             generation: 0,
+            version: 0,
             timer_next: NONE,
             timer_previous: NONE,
             timer_slot: 0,
@@ -417,11 +418,15 @@ impl Connection {
         if self.master().is_some() {
             return;
         }
+        let before = (self.mark, self.label);
         if let Some((value, mask)) = request.mark {
             self.mark = self.mark & !mask | value & mask;
         }
         if let Some((value, mask)) = request.label {
             self.label = self.label & !mask | value & mask;
+        }
+        if before != (self.mark, self.label) {
+            self.version = self.version.wrapping_add(1);
         }
     }
 }
@@ -438,7 +443,7 @@ fn datagram(packet: &Packet<'_>, zone: u16) -> Option<(DatagramId, Piece)> {
         let start = u32::from(be16(ip, 6)? & 0x1fff) * 8;
         (u32::from(be16(ip, 4)?), *ip.get(9)?, start, packet.l4 - packet.l3)
     };
-    let length = u32::try_from(ip.len().checked_sub(body)?).ok()?;
+    let length = u32::try_from((ip.len() + packet.tail_bytes).checked_sub(body)?).ok()?;
     let piece = Piece { start, end: start.checked_add(length)? };
     Some((DatagramId { source, destination, identification, protocol, zone, v6: packet.v6 }, piece))
 }

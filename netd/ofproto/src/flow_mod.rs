@@ -202,7 +202,7 @@ impl FlowTables {
         for change in &changes {
             match change {
                 Change::Added(flow) | Change::Replaced { new: flow, .. } | Change::Modified { new: flow, .. }
-                    if flow.expiry().is_some() =>
+                    if flow.may_expire() =>
                 {
                     self.timed.insert(flow.id, flow.clone());
                 }
