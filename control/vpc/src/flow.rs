@@ -36,34 +36,36 @@ tables! {
     /// What the network itself answers: ARP and neighbour discovery here, DHCP, DNS, NTP and metadata at the services port. No groups
     /// or ACLs. Broadcast and multicast end here.
     Local = 4;
+    /// An answer to a neighbour solicitation is completed: its fields may be set once its type is.
+    Advertise = 5;
     /// Connection tracking in the sender's zone, unless its groups make it needless.
-    TrackOut = 5;
+    TrackOut = 6;
     /// Security groups, outbound.
-    GroupOut = 6;
+    GroupOut = 7;
     /// To a neighbour, or to the virtual router.
-    Switch = 7;
+    Switch = 8;
     /// Route tables: longest prefix.
-    Route = 8;
+    Route = 9;
     /// The MAC address of a private address of the VPC.
-    Neighbour = 9;
+    Neighbour = 10;
     /// The network ACL of the subnet that is left.
-    AclOut = 10;
+    AclOut = 11;
     /// By MAC address: here, at another node, or the internet.
-    NextHop = 11;
+    NextHop = 12;
     /// Private addresses become Elastic IPs; NAT gateways translate.
-    Internet = 12;
+    Internet = 13;
     /// Out by the uplink, or back in if the address is of this node.
-    Public = 13;
+    Public = 14;
     /// The network ACL of the subnet that is entered.
-    AclIn = 14;
+    AclIn = 15;
     /// Connection tracking in the receiver's zone.
-    TrackIn = 15;
+    TrackIn = 16;
     /// Security groups, inbound.
-    GroupIn = 16;
+    GroupIn = 17;
     /// A NAT gateway's connections, on their way back.
-    NatReturn = 17;
+    NatReturn = 18;
     /// To the port, if the address is the interface's (destination check).
-    Deliver = 18;
+    Deliver = 19;
 }
 
 impl Table {
@@ -197,12 +199,8 @@ impl Pattern {
     /// With the Ethernet type that the address has.
     fn side(self, cidr: IpNet, [v4, v6]: [Field; 2]) -> Self {
         match cidr {
-            IpNet::V4(net) => {
-                self.ip(Family::V4).masked(v4, net.network().to_bits(), net.netmask().to_bits())
-            }
-            IpNet::V6(net) => {
-                self.ip(Family::V6).masked(v6, net.network().to_bits(), net.netmask().to_bits())
-            }
+            IpNet::V4(net) => self.ip(Family::V4).masked(v4, net.network().to_bits(), net.netmask().to_bits()),
+            IpNet::V6(net) => self.ip(Family::V6).masked(v6, net.network().to_bits(), net.netmask().to_bits()),
         }
     }
 
@@ -272,12 +270,13 @@ pub(crate) fn again(table: Table) -> Action {
 
 /// Look the connection up in the zone whose number is in a register, and go on.
 pub(crate) fn track(zone: u8, table: Table) -> Action {
-    conntrack(register_zone(zone), false, Some(table), Vec::new())
+    conntrack(register_zone(zone), false, table, Vec::new())
 }
 
-/// Keep the connection, and what allowed it.
-pub(crate) fn commit(zone: u8, mark: u32) -> Action {
-    conntrack(register_zone(zone), true, None, vec![set(OxmField::CtMark, mark)])
+/// Keep the connection, and what allowed it, and go on. Behind a table of its own, because Open vSwitch lets all fragments of a
+/// datagram out with the last one, and would send them where that goes.
+pub(crate) fn commit(zone: u8, mark: u32, table: Table) -> Action {
+    conntrack(register_zone(zone), true, table, vec![set(OxmField::CtMark, mark)])
 }
 
 /// Give the connection a source address and a port of its own, and go on.
@@ -288,19 +287,19 @@ pub(crate) fn translate(zone: u16, public: Ipv4Addr, ports: (u16, u16), table: T
         port_min: Some(ports.0),
         port_max: Some(ports.1),
     };
-    conntrack(ConntrackZone::Number(zone), true, Some(table), vec![Action::Nat(nat)])
+    conntrack(ConntrackZone::Number(zone), true, table, vec![Action::Nat(nat)])
 }
 
 /// Undo [`translate`] in what comes back.
 pub(crate) fn untranslate(zone: u16, table: Table) -> Action {
-    conntrack(ConntrackZone::Number(zone), false, Some(table), vec![Action::Nat(Nat::default())])
+    conntrack(ConntrackZone::Number(zone), false, table, vec![Action::Nat(Nat::default())])
 }
 
 fn register_zone(register: u8) -> ConntrackZone {
     ConntrackZone::Field(Subfield { field: OxmField::Reg(register), offset: 0, bits: 16 })
 }
 
-fn conntrack(zone: ConntrackZone, commit: bool, table: Option<Table>, actions: Vec<Action>) -> Action {
-    let table = table.map(Table::number);
+fn conntrack(zone: ConntrackZone, commit: bool, table: Table, actions: Vec<Action>) -> Action {
+    let table = Some(table.number());
     Action::Conntrack(Box::new(Conntrack { commit, force: false, other_flags: 0, zone, table, helper: 0, actions }))
 }

@@ -55,9 +55,8 @@ impl Compiler<'_> {
             entry.traffic.fields(family, View::Packet).iter().map(|fields| pattern.clone().fields(fields)).collect();
         // A fragment without ports is let through if it may belong to what is allowed: without the first it is worth nothing.
         if entry.allow {
-            let headless = |protocol: u8| {
-                pattern.clone().protocol(protocol).masked(Field::IpFrag, FRAG_LATER, FRAG_LATER)
-            };
+            let headless =
+                |protocol: u8| pattern.clone().protocol(protocol).masked(Field::IpFrag, FRAG_LATER, FRAG_LATER);
             patterns.extend(protocol_of(entry.traffic).filter(|_| !patterns.is_empty()).map(headless));
         }
         let actions = if entry.allow { vec![goto(next)] } else { Vec::new() };

@@ -31,6 +31,7 @@ const TRACKED: u16 = 300;
 const DIRECT: u16 = 200;
 /// And below, one for each [`CONJUNCTIONS_PER_FLOW_MAX`] rules.
 const CONJUNCTIVE: u16 = 180;
+const PIECE: u16 = 2;
 const NO_RULE: u16 = 1;
 
 /// What differs between the two directions.
@@ -91,6 +92,13 @@ impl Compiler<'_> {
             let tracked = Pattern::new().ct_state(ct::TRACKED | state, ct::TRACKED | state);
             self.add(rules, TRACKED, tracked, Source::Tracked(direction), vec![goto(next)]);
         }
+        // Later fragments have no ports to judge by. Open vSwitch lets none of a datagram out of a commit before all came there, the
+        // first too; where a tracker does not hold them back, no later one makes a connection, and none is of use without the first.
+        for family in Family::BOTH {
+            let piece = Pattern::new().ct_state(ct::TRACKED | ct::NEW, ct::TRACKED | ct::NEW).ip(family);
+            let piece = piece.masked(Field::IpFrag, FRAG_LATER, FRAG_LATER);
+            self.add(rules, PIECE, piece, Source::Table(rules), vec![commit(zone, 0, next)]);
+        }
         self.add(rules, NO_RULE, Pattern::new(), Source::NoRule(direction), Vec::new());
     }
 
@@ -108,9 +116,7 @@ impl Compiler<'_> {
         let ranges: Vec<IpNet> = match peer {
             Peer::Cidr(cidr) => vec![*cidr],
             Peer::PrefixList(id) => self.index.network.prefix_lists.get(id).into_iter().flatten().copied().collect(),
-            Peer::Group(id) => {
-                self.index.members.get(id).into_iter().flatten().map(|address| host(*address)).collect()
-            }
+            Peer::Group(id) => self.index.members.get(id).into_iter().flatten().map(|address| host(*address)).collect(),
         };
         ranges.iter().map(IpNet::trunc).filter(|range| Family::of(range.addr()) == family).collect()
     }
@@ -133,7 +139,7 @@ impl Compiler<'_> {
         for SetRule { group, id, rule } in rules {
             let source = Source::Rule { group: group.clone(), rule: id.clone(), direction: side.direction };
             let mark = rule_mark(self.out.sources.cookie_of(source.clone(), &self.index.rules));
-            let allow = vec![commit(side.zone, mark), goto(side.next)];
+            let allow = vec![commit(side.zone, mark, side.next)];
             for family in Family::BOTH {
                 let peers = self.peers(&rule.peer, family);
                 let traffic = rule.traffic.fields(family, View::Connection);
@@ -148,7 +154,7 @@ impl Compiler<'_> {
                 }
                 let conjunction = ids.get(&(number, id.clone(), family)).copied().unwrap_or(0);
                 let down = u16::try_from(conjunctions / CONJUNCTIONS_PER_FLOW_MAX).unwrap_or(u16::MAX);
-                let priority = CONJUNCTIVE.saturating_sub(down).max(NO_RULE + 1);
+                let priority = CONJUNCTIVE.saturating_sub(down).max(PIECE + 1);
                 conjunctions += 1;
                 let of_peers = peers.iter().map(|peer| (0, of_peer(first(), *peer)));
                 let of_traffic = traffic.iter().map(|fields| (1, first().ip(family).fields(fields)));
@@ -173,10 +179,9 @@ impl Compiler<'_> {
         let mut found = false;
         for family in Family::BOTH {
             for protocol in [PROTO_TCP, PROTO_UDP] {
-                for (rules, others, field, other_field) in [
-                    (&ingress, &egress, Field::TpSrc, Field::TpDst),
-                    (&egress, &ingress, Field::TpDst, Field::TpSrc),
-                ] {
+                for (rules, others, field, other_field) in
+                    [(&ingress, &egress, Field::TpSrc, Field::TpDst), (&egress, &ingress, Field::TpDst, Field::TpSrc)]
+                {
                     let ports = |rule: &SetRule<'_>| {
                         let is_any = self.is_any(&rule.rule.peer, family);
                         rule.rule.traffic.ports_of(protocol).filter(|_| is_any)
@@ -205,7 +210,9 @@ impl Compiler<'_> {
         }
         if found {
             // The tracker knows no connection that these errors could belong to; without them large packets would vanish.
-            for (family, protocol, kind, code) in [(Family::V4, PROTO_ICMP, 3_u8, 4_u8), (Family::V6, PROTO_ICMPV6, 2, 0)] {
+            for (family, protocol, kind, code) in
+                [(Family::V4, PROTO_ICMP, 3_u8, 4_u8), (Family::V6, PROTO_ICMPV6, 2, 0)]
+            {
                 let pattern = Pattern::new().reg(GROUPS, number).ip(family).protocol(protocol);
                 let pattern = pattern.with(Field::IcmpType, kind).with(Field::IcmpCode, code);
                 let pattern = pattern.masked(Field::IpFrag, 0_u8, FRAG_LATER);
@@ -216,8 +223,7 @@ impl Compiler<'_> {
     }
 
     fn bypass(&mut self, side: Side, pattern: Pattern, rule: &SetRule<'_>) {
-        let source =
-            Source::Rule { group: rule.group.clone(), rule: rule.id.clone(), direction: side.direction };
+        let source = Source::Rule { group: rule.group.clone(), rule: rule.id.clone(), direction: side.direction };
         self.add(side.track, 200, pattern, source, vec![goto(side.next)]);
     }
 

@@ -111,7 +111,9 @@ impl<'a> Index<'a> {
             rules: numbers(&rules.collect(), |(group, rule)| format!("{group} {rule}")),
             group_numbers: numbers(&groups, names),
             subnet_numbers: numbers(&network.subnets.keys().cloned().collect(), |id| id.0.clone()),
-            acl_numbers: numbers(&network.subnets.values().map(|subnet| subnet.acl.clone()).collect(), |id| id.0.clone()),
+            acl_numbers: numbers(&network.subnets.values().map(|subnet| subnet.acl.clone()).collect(), |id| {
+                id.0.clone()
+            }),
             route_table_numbers: numbers(&network.route_tables.keys().cloned().collect(), |id| id.0.clone()),
             locals,
             local_nats,

@@ -2,11 +2,9 @@
 
 use super::Compiler;
 use super::index::{Local, Place};
-use super::security::{DHCP_CLIENT, DHCP_SERVER, ND_SOLICIT};
+use super::security::{DHCP_CLIENT, DHCP_SERVER, ND_ADVERT, ND_SOLICIT};
 use crate::flow::register::{SENDER, SUBNET};
-use crate::flow::{
-    ARP_REPLY, ARP_REQUEST, Family, Pattern, Table, copy, goto, host, output, set, set_mac,
-};
+use crate::flow::{ARP_REPLY, ARP_REQUEST, Family, Pattern, Table, copy, goto, host, output, set, set_mac};
 use crate::model::MacAddress;
 use crate::source::Source;
 use hive_flow::{Field, PROTO_ICMPV6, PROTO_TCP, PROTO_UDP};
@@ -35,7 +33,6 @@ const ND_ROUTER: u32 = 1 << 31;
 const ND_SOLICITED: u32 = 1 << 30;
 const ND_OVERRIDE: u32 = 1 << 29;
 const ND_OPTION_TARGET: u8 = 2;
-const ND_ADVERT: u8 = 136;
 
 /// Answer an ARP request in the place of `address`.
 pub(super) fn answer_arp(address: Ipv4Addr, mac: MacAddress) -> Vec<Action> {
@@ -63,11 +60,10 @@ pub(super) fn answer_solicitation(address: Ipv6Addr, mac: MacAddress, is_router:
         set_mac(OxmField::EthSrc, mac),
         copy(OxmField::Ipv6Src, OxmField::Ipv6Dst),
         set(OxmField::Ipv6Src, address.to_bits()),
-        set(OxmField::Icmpv6Type, ND_ADVERT),
         set(OxmField::NdReserved, flags),
         set(OxmField::NdOptionsType, ND_OPTION_TARGET),
-        set_mac(OxmField::NdTll, mac),
-        output(PortNo::IN_PORT),
+        set(OxmField::Icmpv6Type, ND_ADVERT),
+        goto(Table::Advertise),
     ]
 }
 
@@ -93,6 +89,10 @@ impl Compiler<'_> {
             }
             self.metadata(local);
         }
+        let advertisement = Pattern::new().ip(Family::V6).protocol(PROTO_ICMPV6);
+        let advertisement = advertisement.with(Field::IcmpType, ND_ADVERT).with(Field::IcmpCode, 0_u8);
+        let actions = vec![copy(OxmField::EthSrc, OxmField::NdTll), output(PortNo::IN_PORT)];
+        self.add(Table::Advertise, 100, advertisement, Source::Table(Table::Advertise), actions);
         self.name_and_time();
         self.not_forwarded();
         for family in Family::BOTH {
@@ -199,9 +199,9 @@ impl Compiler<'_> {
             cidr(Ipv6Addr::new(0xfd00, 0xec2, 0, 0, 0, 0, 0, 0).into(), 32),
         ];
         patterns.extend(cidrs.into_iter().map(|cidr| Pattern::new().to(cidr)));
-        patterns.extend(ND_TYPES.map(|kind| {
-            Pattern::new().ip(Family::V6).protocol(PROTO_ICMPV6).with(Field::IcmpType, kind)
-        }));
+        patterns.extend(
+            ND_TYPES.map(|kind| Pattern::new().ip(Family::V6).protocol(PROTO_ICMPV6).with(Field::IcmpType, kind)),
+        );
         for pattern in patterns {
             self.add(Table::Local, 200, pattern, Source::Table(Table::Local), Vec::new());
         }

@@ -6,12 +6,8 @@
 use super::Compiler;
 use super::index::LocalNat;
 use super::internet::{inwards, outwards};
-use crate::flow::register::{
-    ACL, FLAGS, FROM_INTERNET, FROM_NAT, RECEIVER, ROUTE_TABLE, SENDER, SUBNET, TARGET,
-};
-use crate::flow::{
-    Family, Pattern, Table, again, ct, set, set_mac, set_reg, translate, untranslate,
-};
+use crate::flow::register::{ACL, FLAGS, FROM_INTERNET, FROM_NAT, RECEIVER, ROUTE_TABLE, SENDER, SUBNET, TARGET};
+use crate::flow::{Family, Pattern, Table, again, ct, set, set_mac, set_reg, translate, untranslate};
 use crate::source::Source;
 use hive_flow::{Field, PROTO_ICMP, PROTO_TCP, PROTO_UDP};
 use hive_openflow::{Action, OxmField};

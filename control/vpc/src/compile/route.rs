@@ -150,8 +150,7 @@ impl Compiler<'_> {
         if let Some(uplink) = self.index.node.uplink {
             let destination = Subfield { field: OxmField::Reg(FLAGS), offset: TOO_LONG_BIT, bits: 1 };
             let length_bytes = uplink.mtu_bytes.saturating_add(ETHERNET_BYTES);
-            let actions =
-                vec![Action::CheckPktLarger { length_bytes, destination }, goto(Table::Internet)];
+            let actions = vec![Action::CheckPktLarger { length_bytes, destination }, goto(Table::Internet)];
             self.add(Table::NextHop, 200, Pattern::new().reg(TARGET, TO_INTERNET), of_table, actions);
         }
         let at = |vni: u32, mac| Pattern::new().with(Field::Metadata, vni).eth_to(mac);
@@ -192,8 +191,7 @@ impl Compiler<'_> {
         if let (Some(vpc), Some(tunnel)) = (vpc, self.index.node.tunnel) {
             let vni = vpc.vni.bits();
             let pattern = Pattern::new().with(Field::Metadata, vni).eth_to(mac);
-            let actions =
-                vec![set(OxmField::TunId, vni), set(OxmField::TunDst, peer.to_bits()), output(tunnel)];
+            let actions = vec![set(OxmField::TunId, vni), set(OxmField::TunDst, peer.to_bits()), output(tunnel)];
             self.add(Table::NextHop, 100, pattern, source, actions);
         }
     }

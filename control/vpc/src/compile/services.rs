@@ -64,7 +64,8 @@ impl Compiler<'_> {
             self.out.services.insert(local.number, services);
         }
         for nat in &self.index.local_nats {
-            let idle = ConnectionTracking { tcp_established_s: NAT_IDLE_S, udp_stream_s: NAT_IDLE_S, udp_s: NAT_IDLE_S };
+            let idle =
+                ConnectionTracking { tcp_established_s: NAT_IDLE_S, udp_stream_s: NAT_IDLE_S, udp_s: NAT_IDLE_S };
             self.out.zones.insert(nat.number, idle);
         }
     }

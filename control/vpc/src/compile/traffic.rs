@@ -20,6 +20,8 @@ pub(super) enum View {
 impl Traffic {
     /// Any of these matches; all name the protocol, but for [`Traffic::All`]. None: nothing can match in this family.
     pub(super) fn fields(self, family: Family, view: View) -> Vec<Fields> {
+        // Open vSwitch keeps the tracker's ports only beside the tracker's protocol.
+        let of_protocol = if view == View::Connection { Field::CtNwProto } else { Field::IpProto };
         let (protocol, rest) = match self {
             Self::All => return vec![Vec::new()],
             Self::Protocol(protocol) => (protocol, vec![Vec::new()]),
@@ -30,7 +32,7 @@ impl Traffic {
             Self::Icmp(_) | Self::Icmpv6(_) => return Vec::new(),
         };
         let with_protocol = |mut fields: Fields| {
-            fields.insert(0, (Field::IpProto, protocol.into(), 0xff));
+            fields.insert(0, (of_protocol, protocol.into(), 0xff));
             fields
         };
         rest.into_iter().map(with_protocol).collect()

@@ -5,8 +5,8 @@ use crate::flow::{FlowBody, FlowKey, FlowSet};
 use hive_flow::Match;
 use hive_openflow::{
     BundleAdd, BundleControl, BundleControlKind, BundleFlags, Context, CookieMask, EncodeError, ErrorCode, FlowMod,
-    FlowRequest, FlowStats, FrameError, Framer, GROUP_ANY, Hello, Message, PortNo, Reply, Request, UnknownError,
-    Version, decode,
+    FlowRequest, FlowStats, Fragments, FrameError, Framer, GROUP_ANY, Hello, Message, PortNo, Reply, Request,
+    SwitchConfig, UnknownError, Version, decode,
 };
 use std::io::{self, Read, Write};
 use std::os::unix::net::UnixStream;
@@ -39,8 +39,9 @@ pub enum ClientError {
     Refused { code: Result<ErrorCode, UnknownError>, change: Option<usize> },
     #[error("the bridge has more than {FLOWS_READ_MAX} flows")]
     TooManyFlows,
-    #[error("the bridge's tables are not what they were made")]
-    Drift,
+    /// `change`: one of those that would still be necessary.
+    #[error("the bridge's tables do not stay as they are made: {change:?}")]
+    Drift { change: Box<FlowMod> },
 }
 
 impl ClientError {
@@ -75,9 +76,15 @@ impl Client {
         this.send(&Message::Hello(ours.clone()), end)?;
         // What precedes the agreement cannot be of another kind.
         match this.receive(end)? {
-            (_, Message::Hello(theirs)) if theirs.agree(&ours).is_some() => Ok(this),
-            _ => Err(ClientError::Version),
+            (_, Message::Hello(theirs)) if theirs.agree(&ours).is_some() => {}
+            _ => return Err(ClientError::Version),
         }
+        // Network ACLs look at the ports of a datagram's first fragment, which a switch hides unless it is told otherwise.
+        let config = SwitchConfig { fragments: Fragments::NxMatch, miss_send_bytes: 0 };
+        let base = this.send(&Message::SetConfig(config), end)?;
+        let barrier = this.send(&Message::BarrierRequest, end)?;
+        this.wait(barrier, base, 0, end)?;
+        Ok(this)
     }
 
     fn deadline(&self) -> Instant {

@@ -68,17 +68,21 @@ impl Programmer {
 
     fn converge(&mut self, mut client: Client, wanted: &FlowSet) -> Result<Report, ClientError> {
         let mut report = Report { changes: 0, read_all: true };
-        for _ in 0..=REPAIRS_MAX {
+        let mut repairs = 0;
+        loop {
             let found = client.flows(TABLE_ALL)?;
             let changes = difference(&found, wanted);
-            if changes.is_empty() {
+            let Some(change) = changes.first() else {
                 self.connection = Some((client, wanted.clone()));
                 return Ok(report);
+            };
+            if repairs > REPAIRS_MAX {
+                return Err(ClientError::Drift { change: Box::new(change.clone()) });
             }
+            repairs += 1;
             client.apply(&changes)?;
             report.changes += changes.len();
         }
-        Err(ClientError::Drift)
     }
 
     /// Forget the connections of a zone.

@@ -13,7 +13,7 @@ use std::net::Ipv4Addr;
 
 pub const VNI: Vni = Vni(5001);
 pub const OTHER_VNI: Vni = Vni(5002);
-pub const PEER: Ipv4Addr = Ipv4Addr::new(192, 0, 2, 2);
+pub const PEER: Ipv4Addr = Ipv4Addr::new(100, 127, 77, 2);
 pub const ROUTER: MacAddress = MacAddress([0xfe, 0x48, 0x56, 0, 0x13, 0x89]);
 pub const UPLINK_MAC: MacAddress = MacAddress([0x02, 0xff, 0, 0, 0, 1]);
 pub const GATEWAY_MAC: MacAddress = MacAddress([0x02, 0xff, 0, 0, 0, 2]);
@@ -165,7 +165,10 @@ pub fn region() -> (Network, Node) {
                 vec![
                     ("sgr-http", rule(tcp_port(80), any())),
                     ("sgr-web-ping", rule(ping, any())),
-                    ("sgr-web-self", rule(Traffic::Udp(PortRange { first: 7000, last: 7100 }), Peer::Group("sg-web".into()))),
+                    (
+                        "sgr-web-self",
+                        rule(Traffic::Udp(PortRange { first: 7000, last: 7100 }), Peer::Group("sg-web".into())),
+                    ),
                 ],
                 vec![("sgr-web-out", everything())],
             ),

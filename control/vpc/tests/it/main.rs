@@ -3,7 +3,12 @@
 // Helpers of tests, which fail by panicking.
 #![allow(clippy::unwrap_used)]
 
+mod bench;
+mod filters;
 mod fixture;
+mod internet;
+mod ipv6;
+mod link;
 mod packet;
-mod scenario;
+mod routing;
 mod switch;

@@ -164,7 +164,14 @@ pub fn arp(ethernet: Ethernet, arp: Arp) -> Vec<u8> {
 }
 
 /// A neighbour solicitation (135) or advertisement (136), its option with the sender's address.
-pub fn neighbour(ethernet: Ethernet, ip: Ip, kind: u8, flags: u32, target: Ipv6Addr, option: (u8, MacAddress)) -> Vec<u8> {
+pub fn neighbour(
+    ethernet: Ethernet,
+    ip: Ip,
+    kind: u8,
+    flags: u32,
+    target: Ipv6Addr,
+    option: (u8, MacAddress),
+) -> Vec<u8> {
     let body = [&target.octets()[..], &[option.0, 1], &option.1.0].concat();
     icmp(ethernet, ip, kind, 0, flags.to_be_bytes(), &body)
 }

@@ -35,6 +35,10 @@ pub trait Switch {
     fn management(&self) -> PathBuf;
     /// Frames come in one after the other. Returns when all that comes of them has gone out: that, in the order of the outputs.
     fn send(&mut self, way: Way, frames: &[Vec<u8>]) -> Vec<(Way, Vec<u8>)>;
+    /// The tables were changed: from here on nothing is forwarded by what they were.
+    fn programmed(&mut self);
+    /// What it would do with a frame, for people.
+    fn explain(&mut self, way: Way, frame: &[u8]) -> String;
     /// The daemon dies and comes back with empty tables.
     fn restart(&mut self);
 }
@@ -52,9 +56,10 @@ pub struct OpenVswitch {
     received: BTreeMap<u16, u64>,
 }
 
-const HERE: Ipv4Addr = Ipv4Addr::new(192, 0, 2, 1);
+const HERE: Ipv4Addr = Ipv4Addr::new(100, 127, 77, 1);
+// A network that the machine itself is hardly in: the daemon believes its routes first.
 /// The services port is a tunnel too, to this address.
-const SERVICES_AT: Ipv4Addr = Ipv4Addr::new(192, 0, 2, 250);
+const SERVICES_AT: Ipv4Addr = Ipv4Addr::new(100, 127, 77, 250);
 const UNDERLAY_MAC: [u8; 6] = [0xaa, 0x55, 0xaa, 0x55, 0, 0];
 const PEER_MAC: [u8; 6] = [0xaa, 0x55, 0xaa, 0x55, 0, 9];
 const GENEVE: u16 = 6081;
@@ -102,7 +107,7 @@ impl OpenVswitch {
             let pcap = this.path(&format!("{name}.pcap")).display().to_string();
             words += &format!(
                 " -- add-port {bridge} {name} -- set interface {name} type=dummy ofport_request={port} \
-                 options:tx_pcap={pcap}"
+                 mtu_request=9100 options:tx_pcap={pcap}"
             );
         }
         for (port, remote) in [(SERVICES, SERVICES_AT.to_string()), (TUNNEL, "flow".to_owned())] {
@@ -247,7 +252,9 @@ impl Switch for OpenVswitch {
         for batch in frames.chunks(BATCH) {
             let (port, batch): (u16, Vec<_>) = match way {
                 Way::Port(port) => (port, batch.to_vec()),
-                Way::Services(id) => (PHY, batch.iter().map(|frame| encapsulated(SERVICES_AT, id as u32, frame)).collect()),
+                Way::Services(id) => {
+                    (PHY, batch.iter().map(|frame| encapsulated(SERVICES_AT, id as u32, frame)).collect())
+                }
                 Way::Tunnel(peer, vni) => (PHY, batch.iter().map(|frame| encapsulated(peer, vni, frame)).collect()),
             };
             let name = name(port);
@@ -260,6 +267,20 @@ impl Switch for OpenVswitch {
             output.extend(self.take());
         }
         output
+    }
+
+    /// Its caches follow the tables at their leisure.
+    fn programmed(&mut self) {
+        self.call("revalidator/wait", &[]);
+    }
+
+    fn explain(&mut self, way: Way, frame: &[u8]) -> String {
+        let port = match way {
+            Way::Port(port) => format!("in_port={port}"),
+            Way::Services(id) => format!("in_port={SERVICES},tun_id={id},tun_src={SERVICES_AT}"),
+            Way::Tunnel(peer, vni) => format!("in_port={TUNNEL},tun_id={vni},tun_src={peer}"),
+        };
+        self.call("ofproto/trace", &["br0", &port, &hex(frame)])
     }
 
     fn restart(&mut self) {
