@@ -24,7 +24,7 @@ use std::collections::{BTreeMap, BTreeSet};
 
 /// `conjunction` actions in one flow, of 16 bytes each: a message holds 64 KiB, and a reply some more than the flow. AWS allows an
 /// interface 1000 rules, so that more never comes; it would be spread over priorities.
-const CONJUNCTIONS_PER_FLOW_MAX: usize = 2000;
+const CONJUNCTIONS_PER_FLOW_MAX: usize = 3500;
 
 const INVALID: u16 = 400;
 const TRACKED: u16 = 300;

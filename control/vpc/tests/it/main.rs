@@ -4,11 +4,15 @@
 #![allow(clippy::unwrap_used)]
 
 mod bench;
+mod evaluator;
 mod filters;
 mod fixture;
 mod internet;
 mod ipv6;
 mod link;
 mod packet;
+mod properties;
+mod random;
 mod routing;
+mod scale;
 mod switch;
