@@ -164,10 +164,6 @@ impl Pattern {
         self
     }
 
-    pub(crate) fn port(self, port: PortNo) -> Self {
-        self.with(Field::InPort, port.0)
-    }
-
     pub(crate) fn reg(self, register: u8, value: u32) -> Self {
         self.with(Field::Reg(register), value)
     }

@@ -1,7 +1,6 @@
 //! Network ACLs: stateless, at the edge of a subnet only.
 
 use super::Compiler;
-use super::traffic::View;
 use crate::flow::register::{ACL, CROSSES, FROM_INTERNET};
 use crate::flow::{Family, Pattern, Table, goto};
 use crate::model::{AclEntry, AclId, Traffic};
@@ -52,7 +51,7 @@ impl Compiler<'_> {
         let pattern = Pattern::new().reg(ACL, self.index.acl_number(id));
         let pattern = if direction == Direction::Egress { pattern.to(cidr) } else { pattern.from(cidr) };
         let mut patterns: Vec<_> =
-            entry.traffic.fields(family, View::Packet).iter().map(|fields| pattern.clone().fields(fields)).collect();
+            entry.traffic.fields(family).iter().map(|fields| pattern.clone().fields(fields)).collect();
         // A fragment without ports is let through if it may belong to what is allowed: without the first it is worth nothing.
         if entry.allow {
             let headless =

@@ -5,8 +5,16 @@ use crate::flow::register::{ACL, CROSSES, FLAGS, GROUPS, ROUTE_TABLE, SENDER, SU
 use crate::flow::{Pattern, Table, goto, output, set, set_reg};
 use crate::source::Source;
 use hive_flow::Field;
-use hive_openflow::OxmField;
+use hive_openflow::{OxmField, PortNo};
 use std::collections::BTreeSet;
+
+/// What OpenFlow matches for OFPVID_NONE: a tag's number, and that there is one.
+const VLAN_VID: u16 = 0x1fff;
+
+/// Of a port, without a VLAN tag: matches on what a frame carries see through tags.
+pub(super) fn untagged(port: PortNo) -> Pattern {
+    Pattern::new().with(Field::InPort, port.0).masked(Field::VlanTci, 0_u16, VLAN_VID)
+}
 
 impl Compiler<'_> {
     pub(super) fn classify(&mut self) {
@@ -21,9 +29,9 @@ impl Compiler<'_> {
                 set_reg(GROUPS, self.index.group_number(&local.interface.groups)),
                 goto(Table::PortSecurity),
             ];
-            self.add(Table::Classify, 100, Pattern::new().port(local.port), Source::Sends(local.id.clone()), actions);
+            self.add(Table::Classify, 100, untagged(local.port), Source::Sends(local.id.clone()), actions);
             if let Some(services) = self.index.node.services {
-                let pattern = Pattern::new().port(services).with(Field::TunId, local.number.0);
+                let pattern = untagged(services).with(Field::TunId, local.number.0);
                 let source = Source::Interface(local.id.clone());
                 self.add(Table::Classify, 100, pattern, source, vec![output(local.port)]);
             }
@@ -31,7 +39,7 @@ impl Compiler<'_> {
         self.tunnel();
         if let Some(uplink) = self.index.node.uplink {
             let source = Source::Table(Table::UplinkIn);
-            self.add(Table::Classify, 100, Pattern::new().port(uplink.port), source, vec![goto(Table::UplinkIn)]);
+            self.add(Table::Classify, 100, untagged(uplink.port), source, vec![goto(Table::UplinkIn)]);
         }
     }
 
@@ -42,7 +50,7 @@ impl Compiler<'_> {
         let peers: BTreeSet<_> =
             node.remote_interfaces.values().chain(node.remote_nat_gateways.values()).copied().collect();
         for peer in peers {
-            let pattern = Pattern::new().port(tunnel).with(Field::TunSrc, peer.to_bits());
+            let pattern = untagged(tunnel).with(Field::TunSrc, peer.to_bits());
             self.add(Table::Classify, 100, pattern, Source::Peer(peer), vec![goto(Table::TunnelIn)]);
         }
         for (id, vpc) in self.index.vpcs.clone() {

@@ -11,7 +11,6 @@
 
 use super::Compiler;
 use super::index::Groups;
-use super::traffic::View;
 use crate::flow::register::{GROUPS, RECEIVER, SENDER};
 use crate::flow::{Family, FlowKey, Pattern, Table, commit, ct, goto, host, track};
 use crate::model::{GroupId, Peer, RuleId, SecurityGroupRule};
@@ -142,7 +141,7 @@ impl Compiler<'_> {
             let allow = vec![commit(side.zone, mark, side.next)];
             for family in Family::BOTH {
                 let peers = self.peers(&rule.peer, family);
-                let traffic = rule.traffic.fields(family, View::Connection);
+                let traffic = rule.traffic.fields(family);
                 if peers.len() * traffic.len() <= peers.len() + traffic.len() + 1 {
                     for peer in &peers {
                         for fields in &traffic {

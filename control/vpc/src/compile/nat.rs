@@ -4,6 +4,7 @@
 //! own subnet's route table must lead it to an internet gateway. What comes back goes the same way.
 
 use super::Compiler;
+use super::classify::untagged;
 use super::index::LocalNat;
 use super::internet::{inwards, outwards};
 use crate::flow::register::{ACL, FLAGS, FROM_INTERNET, FROM_NAT, RECEIVER, ROUTE_TABLE, SENDER, SUBNET, TARGET};
@@ -65,7 +66,7 @@ impl Compiler<'_> {
         }
         // What the services port says to a sender about a packet that was too long.
         if let Some(services) = self.index.node.services {
-            let pattern = Pattern::new().port(services).with(Field::TunId, number).ip(Family::V4);
+            let pattern = untagged(services).with(Field::TunId, number).ip(Family::V4);
             self.add(Table::Classify, 100, pattern, source, self.routed_by(nat, 0));
         }
     }

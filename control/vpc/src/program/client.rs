@@ -79,7 +79,7 @@ impl Client {
             (_, Message::Hello(theirs)) if theirs.agree(&ours).is_some() => {}
             _ => return Err(ClientError::Version),
         }
-        // Network ACLs look at the ports of a datagram's first fragment, which a switch hides unless it is told otherwise.
+        // Rules look at the ports of a datagram's first fragment, which a switch hides unless it is told otherwise.
         let config = SwitchConfig { fragments: Fragments::NxMatch, miss_send_bytes: 0 };
         let base = this.send(&Message::SetConfig(config), end)?;
         let barrier = this.send(&Message::BarrierRequest, end)?;

@@ -1,6 +1,6 @@
 //! Security groups as AWS describes them, in the plainest way, against the switch: random rules, random packets.
 
-use crate::bench::{Bench};
+use crate::bench::Bench;
 use crate::fixture::*;
 use crate::packet::{Ethernet, Ip, SYN, icmp, other, tcp, udp};
 use crate::random::Random;
@@ -142,7 +142,10 @@ fn random_rule(random: &mut Random) -> SecurityGroupRule {
     let traffic = match random.below(10) {
         0 => Traffic::All,
         1 => Traffic::Protocol(random.pick(&[47, 17])),
-        2 | 3 => Traffic::Icmp(IcmpKind { kind: random.pick(&[None, Some(8), Some(13)]), code: random.pick(&[None, Some(0)]) }),
+        2 | 3 => Traffic::Icmp(IcmpKind {
+            kind: random.pick(&[None, Some(8), Some(13)]),
+            code: random.pick(&[None, Some(0), Some(1)]),
+        }),
         4..=6 => Traffic::Tcp(ports(random)),
         _ => Traffic::Udp(ports(random)),
     };
@@ -169,7 +172,9 @@ fn random_network(random: &mut Random) -> (Network, hive_vpc::Node) {
     for number in 0..GROUPS {
         let rules = |random: &mut Random, direction| {
             let count = random.below(7);
-            (0..count).map(|at| (format!("sgr-{number}-{direction}-{at}").as_str().into(), random_rule(random))).collect()
+            (0..count)
+                .map(|at| (format!("sgr-{number}-{direction}-{at}").as_str().into(), random_rule(random)))
+                .collect()
         };
         let of_group = SecurityGroup { ingress: rules(random, 'i'), egress: rules(random, 'e') };
         network.groups.insert(group(number), of_group);
@@ -181,8 +186,7 @@ fn random_network(random: &mut Random) -> (Network, hive_vpc::Node) {
         interface.groups = (0..GROUPS).filter(|_| random.chance(45)).map(group).collect();
         network.interfaces.insert(id(host), interface);
         let port = u16::from(host) + 1;
-        let attachment =
-            hive_vpc::Attachment { port: hive_openflow::PortNo(port), number: LocalNumber(100 + port) };
+        let attachment = hive_vpc::Attachment { port: hive_openflow::PortNo(port), number: LocalNumber(100 + port) };
         node.interfaces.insert(id(host), attachment);
     }
     (network, node)
@@ -192,8 +196,8 @@ fn random_packet(random: &mut Random, number: u16) -> Packet {
     let from = random.below(COUNT.into()) as u8;
     let to = (from + 1 + random.below(usize::from(COUNT) - 1) as u8) % COUNT;
     let protocol = random.pick(&[1, 6, 6, 17, 17, 47]);
-    let kind = if protocol == 1 { (random.pick(&[8, 13, 0]), random.pick(&[0, 0, 1])) } else { (0, 0) };
-    // The tracker takes port 0 for no port at all.
+    let kind = if protocol == 1 { (random.pick(&[8, 13, 0]), 0) } else { (0, 0) };
+    // The tracker knows no queries with a code, and takes port 0 for no port at all.
     let ports = if protocol == 47 { (0, 0) } else { (1000 + number, 1 + random.below(42) as u16) };
     let ports = if protocol == 1 { (1000 + number, 0) } else { ports };
     Packet { from, to, protocol, ports, kind }
@@ -219,7 +223,8 @@ fn the_switch_decides_as_aws_says() {
         // All that one sends, then the next, then the answers.
         for of_one in packets.chunk_by(|a, b| a.from == b.from).chain(answers.chunk_by(|a, b| a.from == b.from)) {
             let frames: Vec<_> = of_one.iter().map(|packet| packet.frame()).collect();
-            let got: BTreeSet<_> = bench.switch.send(Way::Port(u16::from(of_one[0].from) + 1), &frames).into_iter().collect();
+            let got: BTreeSet<_> =
+                bench.switch.send(Way::Port(u16::from(of_one[0].from) + 1), &frames).into_iter().collect();
             let mut expected = BTreeSet::new();
             for packet in of_one {
                 cases += 1;

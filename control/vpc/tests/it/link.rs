@@ -89,6 +89,13 @@ fn nobody_sends_as_another() {
         let other = [&WEB2.mac.0[..], &WEB.mac.0, &kind, &[0; 50]].concat();
         bench.is_dropped(WEB, &other);
     }
+    // A tag before what would pass without, whatever its number.
+    for tag in [[0, 5], [0, 0], [0x10, 1]] {
+        let tagged = [&honest[..12], &[0x81, 0], &tag, &honest[12..]].concat();
+        bench.is_dropped(WEB, &tagged);
+        let question = asks(WEB, WEB2.address);
+        bench.is_dropped(WEB, &[&question[..12], &[0x81, 0], &tag, &question[12..]].concat());
+    }
 }
 
 #[test]

@@ -10,6 +10,7 @@ mod fixture;
 mod internet;
 mod ipv6;
 mod link;
+mod logs;
 mod packet;
 mod properties;
 mod random;

@@ -83,7 +83,8 @@ fn a_change_touches_its_own_flows_only() {
         web.ingress.insert("sgr-new".into(), rule(tcp_port(22), cidr("192.0.2.0/24")));
     });
     let acl_entry = changes(|network, _| {
-        let entry = hive_vpc::model::AclEntry { allow: false, traffic: tcp_port(22), cidr: "0.0.0.0/0".parse().unwrap() };
+        let entry =
+            hive_vpc::model::AclEntry { allow: false, traffic: tcp_port(22), cidr: "0.0.0.0/0".parse().unwrap() };
         network.acls.get_mut(&"acl-a".into()).unwrap().ingress.insert(50, entry);
     });
     let one_route = changes(|network, _| {

@@ -229,8 +229,7 @@ impl Random {
         node.services = self.pick(&[None, Some(PortNo(SERVICES)), Some(PortNo(SERVICES))]);
         if self.chance(80) {
             let mtu_bytes = self.pick(&[0, 1500, u16::MAX]);
-            node.uplink =
-                Some(Uplink { port: PortNo(UPLINK), mac: self.mac(), gateway_mac: self.mac(), mtu_bytes });
+            node.uplink = Some(Uplink { port: PortNo(UPLINK), mac: self.mac(), gateway_mac: self.mac(), mtu_bytes });
         }
         node
     }

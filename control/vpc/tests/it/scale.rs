@@ -53,9 +53,7 @@ fn flows_are_as_many_as_ranges_and_ports() {
     let began = Instant::now();
     let flows = compile(&network, &node).unwrap().flows;
     let compiled_in = began.elapsed();
-    let of_groups = |flows: &hive_vpc::FlowSet| {
-        flows.keys().filter(|key| key.table == Table::GroupIn.number()).count()
-    };
+    let of_groups = |flows: &hive_vpc::FlowSet| flows.keys().filter(|key| key.table == Table::GroupIn.number()).count();
     let added = of_groups(&flows) - of_groups(&before);
     let (mut product, mut remotes, mut pieces) = (0, BTreeSet::new(), BTreeSet::new());
     for (_, rule) in (0..GROUPS).flat_map(thousand) {
@@ -111,7 +109,8 @@ fn one_of_thousands_is_changed_alone() {
         difference(&before, &compile(&network, &node).unwrap().flows).len()
     };
     let single = change("sgr-2-new", rule(tcp_port(22), cidr("172.31.0.0/16")));
-    let listed = change("sgr-2-new", rule(Traffic::Tcp(PortRange { first: 1, last: 6 }), Peer::PrefixList("pl-1".into())));
+    let listed =
+        change("sgr-2-new", rule(Traffic::Tcp(PortRange { first: 1, last: 6 }), Peer::PrefixList("pl-1".into())));
     println!("of {} flows: a rule of one range {single}, one of a list of {LIST_ENTRIES} {listed}", before.len());
     assert_eq!(single, 1);
     // Each entry of the list is told of one more rule; four pieces; the rule.
