@@ -5,6 +5,7 @@
 
 mod daemon;
 mod guest;
+mod ovs;
 mod robustness;
 mod services;
 mod switching;
