@@ -292,8 +292,8 @@ fn run(seeds: std::ops::Range<u64>, traits: Traits, frames_each: usize) {
             twin.compare(port, &format!("in_port={port}"), &Key::ZERO, &frame);
         }
     }
-    println!("compared {} translations, {} after recirculation; wider: {:?}", twin.compared, twin.recirculated, twin.narrower);
-    assert!(twin.narrower.is_empty(), "our masks have more bits: {:?}", twin.narrower);
+    twin.assert_masks();
+    assert!(twin.compared > 100 && (!traits.conntrack || twin.recirculated > 50));
 }
 
 const PLAIN: Traits = Traits { vlans: false, mpls: false, conntrack: false, groups: false, sets: false, normal: false };

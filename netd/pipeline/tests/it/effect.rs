@@ -138,7 +138,7 @@ impl Packet {
                 Op::Hash { .. } => self.events.push(Event::Hash),
                 Op::Recirculate(id) => {
                     self.events.push(Event::Recirculate { key: self.key });
-                    self.recirculations.push((id.0, self.key, self.last_request.clone()));
+                    self.recirculations.push((id.0, self.key, self.last_request.take()));
                 }
                 Op::Meter(meter) => self.events.push(Event::Meter(meter.meter)),
                 Op::Punt(_) => self.events.push(Event::Controller { key: self.key }),
@@ -194,7 +194,7 @@ impl Packet {
                 "recirc" => {
                     self.events.push(Event::Recirculate { key: self.key });
                     let id = number(body) as u32;
-                    self.recirculations.push((id, self.key, self.last_request.clone()));
+                    self.recirculations.push((id, self.key, self.last_request.take()));
                 }
                 "meter" => self.events.push(Event::Meter(body.parse().unwrap())),
                 "userspace" => self.events.push(Event::Controller { key: self.key }),

@@ -9,6 +9,7 @@ mod effect;
 mod frames;
 mod masks;
 mod oracle;
+mod ovn;
 mod random;
 mod state;
 mod twin;
