@@ -133,9 +133,12 @@ impl Translator<'_> {
         if (old, eth_type(&self.base)) == (new, eth_type(&self.flow)) && shown(&self.base) == shown(&self.flow) {
             return;
         }
-        // What is compared, and what is pushed, must be known.
-        for part in LSES.into_iter().take(labels(self.original)) {
-            self.mask.add_inner(part);
+        // What is compared, and what is pushed, must be known: of stacks of one height it is what differs, and that was written.
+        let written = |part: Inner| (self.base.inner(part) ^ self.flow.inner(part)) & !self.mask.inner(part) == 0;
+        if new != 0 && (old != new || !LSES.into_iter().all(written)) {
+            for part in LSES.into_iter().take(labels(self.original)) {
+                self.mask.add_inner(part);
+            }
         }
         let mut common = common_labels(&self.flow, new, &self.base, old);
         while old > common {

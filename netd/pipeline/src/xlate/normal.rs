@@ -40,8 +40,9 @@ impl Bundle {
     fn trunks(&self, vid: u16) -> bool {
         match &self.vlan {
             Vlan::Trunk { trunks } => carries(trunks, vid),
+            // Untagged packets are of the native VLAN, so none are of VLAN 0, unless that is the native one.
             Vlan::NativeTagged { tag, trunks } | Vlan::NativeUntagged { tag, trunks } => {
-                vid == *tag || carries(trunks, vid)
+                vid == *tag || carries(trunks, vid) && vid != 0
             }
             Vlan::Access { .. } | Vlan::Dot1qTunnel { .. } => false,
         }

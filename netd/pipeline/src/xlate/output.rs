@@ -145,7 +145,9 @@ impl Translator<'_> {
         let Some(there) = self.topology.bridges.get(&peer.0) else { return };
         let Some(arrival) = there.ports.get(&peer.1) else { return };
         if !self.check_resources() {
-            self.error = Some(DropReason::Loop);
+            // What went out before stays.
+            self.error = None;
+            self.reason = DropReason::Loop;
             return;
         }
         let (bridge, tables) = (self.bridge, std::mem::replace(&mut self.tables, there.flows.load()));
@@ -158,7 +160,7 @@ impl Translator<'_> {
         let snaplen = self.snaplen.take();
         let packet_out = std::mem::take(&mut self.in_packet_out);
         let in_action_set = std::mem::take(&mut self.in_action_set);
-        self.depth += 1;
+        self.nested += super::PATCH_NESTING;
         self.on_a_copy(last, |this| {
             this.stack.clear();
             this.action_set.clear();
@@ -166,7 +168,7 @@ impl Translator<'_> {
             this.exit = false;
             this.arrive(arrival);
         });
-        self.depth -= 1;
+        self.nested -= super::PATCH_NESTING;
         self.in_action_set = in_action_set;
         self.in_packet_out = packet_out;
         self.snaplen = snaplen;
@@ -176,10 +178,8 @@ impl Translator<'_> {
         self.table = old_table;
         self.bridge = bridge;
         self.tables = tables;
-        // What goes wrong there does not end the packet's way here, but for what has no end.
-        if self.error != Some(DropReason::TooComplex) {
-            self.error = None;
-        }
+        // What goes wrong there does not end the packet's way here.
+        self.error = None;
     }
 
     fn arrive(&mut self, port: &Port) {

@@ -5,7 +5,7 @@ use super::{Freeze, Translator};
 use crate::credit::Credits;
 use crate::frozen::{Frozen, Segment};
 use crate::switch::Switch;
-use crate::topology::{Bridge, Topology};
+use crate::topology::{Bridge, PortKind, Topology};
 use crate::trace::Trace;
 use hive_flow::{
     ETH_TYPE_ARP, ETH_TYPE_IPV4, ETH_TYPE_IPV6, ETH_TYPE_RARP, FRAG_ANY, FRAG_LATER, Field, Inner, KEY_TUNNEL_OPTIONS, Key, Mask, REGISTERS,
@@ -75,6 +75,7 @@ impl<'a> Translator<'a> {
             switch,
             topology,
             bridge,
+            bridge_of_origin: bridge,
             tables: bridge.flows.load(),
             original: key,
             flow,
@@ -373,6 +374,14 @@ impl<'a> Translator<'a> {
         // Of what the pipeline remembers by itself.
         for field in [Field::Metadata, Field::ActsetOutput, Field::ConjId].into_iter().chain((0..REGISTERS).map(Field::Reg)) {
             mask.set(field, 0);
+        }
+        // A packet that no tunnel brought has none; of one that was thawed, the pipeline knows it.
+        let port = self.bridge_of_origin.ports.get(&PortNo(original.get_u64(Field::InPort) as u16));
+        let tunneled = port.is_some_and(|port| matches!(port.kind, PortKind::Tunnel(_) | PortKind::Services));
+        if original.get(Field::RecircId) != 0 || !tunneled {
+            for field in TUNNEL_FIELDS.into_iter().chain((0..KEY_TUNNEL_OPTIONS).map(Field::TunMetadata)) {
+                mask.set(field, 0);
+            }
         }
         let kind = super::fields::eth_type(original);
         if !super::fields::is_mpls(original) {

@@ -4,9 +4,12 @@
 #[path = "../../../ofproto/tests/it/support.rs"]
 mod support;
 
+mod control;
 mod differential;
 mod effect;
 mod frames;
+mod learn;
+mod limits;
 mod masks;
 mod oracle;
 mod ovn;

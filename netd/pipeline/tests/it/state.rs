@@ -71,8 +71,8 @@ fn mirrors() {
             specs[0].ports.push(PortSpec::plain(&name, PortId(number.into()), PortNo(number)));
         }
         vsctl(ovs, "-- --id=@p1 get Port p1 -- --id=@p2 get Port p2 -- --id=@p4 get Port p4 \
-            -- --id=@m create Mirror name=m select_src_port=@p1 select_dst_port=@p2 output_port=@p4 \
-            -- --id=@n create Mirror name=n select_all=true select_vlan=10 output_vlan=20 snaplen=64 \
+            -- --id=@m create Mirror name=m select_src_port=@p1 select_dst_port=@p2 output_port=@p4 snaplen=64 \
+            -- --id=@n create Mirror name=n select_all=true select_vlan=10 output_vlan=20 \
             -- set Bridge br0 mirrors=@m,@n");
         let names = |names: &[&str]| names.iter().map(|name| (*name).to_owned()).collect::<BTreeSet<_>>();
         specs[0].mirrors = vec![
@@ -83,7 +83,7 @@ fn mirrors() {
                 destinations: names(&["p2"]),
                 vlans: BTreeSet::new(),
                 output: MirrorTarget::Port("p4".to_owned()),
-                snaplen: None,
+                snaplen: Some(64),
             },
             MirrorSpec {
                 name: "n".to_owned(),
@@ -92,7 +92,7 @@ fn mirrors() {
                 destinations: names(&[]),
                 vlans: set(&[10]),
                 output: MirrorTarget::Vlan(20),
-                snaplen: Some(64),
+                snaplen: None,
             },
         ];
     });
@@ -115,7 +115,7 @@ fn bridges_behind_patch_ports() {
         let mut ports: Vec<_> =
             (4..=5u16).map(|number| PortSpec::plain(&format!("p{number}"), PortId(number.into()), PortNo(number))).collect();
         ports.push(PortSpec::plain("br1", PortId(101), PortNo::LOCAL));
-        let mut patch = |name: &str, peer: &str, id: u32| {
+        let patch = |name: &str, peer: &str, id: u32| {
             let mut port = PortSpec::plain(name, PortId(id), PortNo(9));
             port.interfaces[0].kind = PortKind::Patch { peer: peer.to_owned() };
             port
