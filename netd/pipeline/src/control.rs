@@ -219,13 +219,12 @@ impl Switch {
             for (id, mut key, tracked) in walk.found {
                 let heading = match tracked {
                     Some(zone) => {
-                        let (state, told) = match states.next() {
-                            Some(state) => (state, "state"),
-                            None => (CT_STATE_DEFAULT, "default state"),
-                        };
+                        let given = states.next();
+                        let state = given.unwrap_or(CT_STATE_DEFAULT);
+                        let told = given.map_or("default ct_state=trk|new".to_owned(), state_text);
                         key.set(Field::CtState, state.into());
                         key.set(Field::CtZone, zone.into());
-                        format!("resume conntrack with {told} ct_state={state:#x} (use --ct-next to customize)")
+                        format!("resume conntrack with {told} (use --ct-next to customize)")
                     }
                     None => "resume".to_owned(),
                 };
@@ -335,6 +334,12 @@ impl Switch {
         }
         text
     }
+}
+
+fn state_text(state: u32) -> String {
+    let names = hive_flow::CT_STATE_NAMES.iter().enumerate().filter(|(bit, _)| state >> bit & 1 != 0);
+    let names: Vec<_> = names.map(|(_, name)| *name).collect();
+    format!("ct_state={}", names.join("|"))
 }
 
 fn context(bridge: &Bridge) -> Context {

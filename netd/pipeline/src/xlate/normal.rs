@@ -109,6 +109,10 @@ impl Translator<'_> {
 
     fn put_tags(&mut self, tags: &Tags, priority_tags: PriorityTags) {
         let mut tags = *tags;
+        if has_vlan(&self.flow) && tags[0].vid == 0 && super::fields::vlan_tci(&self.flow) & VID == 0 {
+            // Whether the tag stays.
+            self.mask.add(Field::VlanTci, PCP.into());
+        }
         if priority_tags != PriorityTags::Never {
             self.mask.add(Field::VlanTci, PCP.into());
             tags[0].pcp = super::fields::vlan_tci(&self.flow) & PCP;
@@ -168,10 +172,6 @@ impl Translator<'_> {
             return self.refuse(|| "dropping packet with partial VLAN tag".to_owned());
         }
         let mut tags = self.tags();
-        if has_vlan(&self.flow) && tags[0].vid == 0 {
-            // Whether the tag stays.
-            self.mask.add(Field::VlanTci, PCP.into());
-        }
         if let Some((port, bundle)) = input {
             if bundle.is_mirror {
                 return self.refuse(|| "dropping packet from a mirror's output".to_owned());

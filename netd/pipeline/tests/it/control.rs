@@ -85,8 +85,9 @@ fn a_paused_packet_goes_on_where_it_stopped() {
     ours.ofctl(
         "replace-flows",
         "br0",
-        "table=0,udp,actions=set_field:7->reg3,push:NXM_NX_REG3[],write_actions(output:3),controller(userdata=01.02.03,pause),\
+        "table=0,udp,actions=set_field:7->reg3,push:NXM_NX_REG3[],resubmit(,1),controller(userdata=01.02.03,pause),\
          resubmit(,5),output:1\n\
+         table=1,actions=write_actions(output:3)\n\
          table=5,reg3=7,actions=pop:NXM_NX_REG4[],resubmit(,6)\n\
          table=6,reg4=7,actions=output:2\n",
     );
@@ -349,7 +350,7 @@ fn a_trace_tells_what_ovs_vswitchd_tells() {
         "bridge(\"br0\")\n-------------\n 0. udp,in_port=1, priority 32768\n    dec_ttl\n    ct(table=1,zone=3)\n",
         "Final flow: udp,in_port=1",
         "Datapath actions: set(ip(ttl=63)),ct(zone=3),recirc(0x1)\n",
-        "recirc(0x1) - resume conntrack with default ct_state=0x21",
+        "recirc(0x1) - resume conntrack with default ct_state=trk|new (use --ct-next to customize)",
         "Datapath actions: 2\n",
     ] {
         assert!(text.contains(part), "{part:?} is not in\n{text}");

@@ -189,7 +189,8 @@ fn plain_action(random: &mut Random, kind: Kind, tagged: bool, bottom: bool, nes
         13 if traits.vlans && !nested => random
             .pick(&["push_vlan:0x8100,set_field:4116->vlan_vid", "push_vlan:0x8100,mod_vlan_pcp:3,pop_vlan", "push_vlan:0x8100,mod_vlan_vid:10"])
             .to_owned(),
-        14 if traits.conntrack && (kind.is_v4() || kind.is_v6()) => {
+        // Not too often: each doubles the ways that a packet goes.
+        14 if traits.conntrack && random.one_in(2) && (kind.is_v4() || kind.is_v6()) => {
             let next = (table + 1).min(TABLES - 1);
             random
                 .pick(&[

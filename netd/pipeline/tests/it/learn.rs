@@ -67,3 +67,24 @@ fn credit_learns_what_translation_only_saw() {
     ours.switch.credit(&translation.credits, Traffic { packets: 1, bytes: 60, tcp_flags: 0 }, 20);
     assert_eq!(ours.switch.epoch(), learned);
 }
+
+#[test]
+fn learned_flows_go_with_the_last_that_made_them() {
+    let ours = Ours::start(vec![br0()]);
+    let learner = |kind: &str| format!("table=0,{kind},actions=learn(table=7,cookie=0x9,delete_learned,NXM_OF_ETH_DST[]=NXM_OF_ETH_SRC[],output:NXM_OF_IN_PORT[])\n");
+    ours.ofctl("add-flows", "br0", &(learner("ip") + &learner("arp")));
+    for seed in 0..10 {
+        let frame = frames::frame(&mut Random::new(seed), false, false);
+        let mut template = Key::ZERO;
+        template.set(Field::InPort, 1);
+        ours.switch.translate(&parse(&frame, frame.len(), &template, 1).key, true, 0);
+    }
+    let socket = ours.socket("br0");
+    let learned = dump(&socket, 7).len();
+    assert!(learned > 1);
+    ours.ofctl("replace-flows", "br0", &(learner("arp") + "table=7,priority=1,cookie=0x9,actions=drop\n"));
+    let flows = dump(&socket, 7);
+    assert_eq!(flows.len(), 1, "{flows:?}");
+    ours.ofctl("replace-flows", "br0", "table=0,actions=drop\n");
+    assert!(dump(&socket, 7).is_empty());
+}
