@@ -47,7 +47,15 @@ impl FlowTables {
     pub fn new() -> Self {
         let (versions, writer) = Versions::new();
         let limits = [FLOWS_MAX; TABLES];
-        Self { versions, writer, changes: Vec::new(), timed: BTreeMap::new(), learners: BTreeMap::new(), limits, next_id: 0 }
+        Self {
+            versions,
+            writer,
+            changes: Vec::new(),
+            timed: BTreeMap::new(),
+            learners: BTreeMap::new(),
+            limits,
+            next_id: 0,
+        }
     }
 
     pub fn versions(&self) -> &Versions<Flow> {
@@ -204,7 +212,8 @@ impl FlowTables {
             self.follow_timeouts(&changes);
             for (cookie, table) in self.follow_learners(&changes) {
                 let rules = self.writer.draft().table(table).into_iter().flat_map(|table| table.iter());
-                let learned: Vec<_> = rules.map(|rule| rule.value()).filter(|flow| flow.cookie == cookie).cloned().collect();
+                let learned: Vec<_> =
+                    rules.map(|rule| rule.value()).filter(|flow| flow.cookie == cookie).cloned().collect();
                 learned.into_iter().for_each(|flow| self.remove(flow, RemovedReason::Delete));
             }
             all.extend(changes);

@@ -180,7 +180,9 @@ mod tests {
                 whole.action_set.clear();
             }
             let back = decode(&encode(&whole, &context), &context).unwrap();
-            let fields = |frozen: &Frozen| format!("{frozen:?}").replace("340282366920938463463374607431768211455", "4294967295");
+            let fields = |frozen: &Frozen| {
+                format!("{frozen:?}").replace("340282366920938463463374607431768211455", "4294967295")
+            };
             assert_eq!(fields(&back), fields(&whole));
         }
     }

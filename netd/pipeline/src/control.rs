@@ -74,7 +74,13 @@ impl Bridge {
 
 impl Switch {
     /// What becomes of a controller's packet.
-    pub fn packet_out(&self, bridge: BridgeId, packet_out: &PacketOut, vlan_limit: usize, now_ms: u64) -> Option<Execution> {
+    pub fn packet_out(
+        &self,
+        bridge: BridgeId,
+        packet_out: &PacketOut,
+        vlan_limit: usize,
+        now_ms: u64,
+    ) -> Option<Execution> {
         let mut template = Key::ZERO;
         for (field, masked) in packet_out.metadata.iter() {
             template.set(field, masked.value);
@@ -119,7 +125,13 @@ impl Switch {
         Ok(self.execution(bridge, key, translation, frame))
     }
 
-    fn execution(&self, bridge: BridgeId, mut key: Key, translation: Translation<Credits>, frame: Vec<u8>) -> Execution {
+    fn execution(
+        &self,
+        bridge: BridgeId,
+        mut key: Key,
+        translation: Translation<Credits>,
+        frame: Vec<u8>,
+    ) -> Execution {
         let number = PortNo(key.get_u64(Field::InPort) as u16);
         let topology = self.topology();
         let port = topology.bridges.get(&bridge).map_or(NO_PORT, |bridge| bridge.port_id(number));
@@ -153,9 +165,8 @@ impl Switch {
                 metadata: waiting.punt.metadata,
                 packet,
                 userdata: said.userdata.clone(),
-                continuation: continuation.map_or_else(Vec::new, |frozen| {
-                    continuation::encode(frozen, &context(bridge))
-                }),
+                continuation: continuation
+                    .map_or_else(Vec::new, |frozen| continuation::encode(frozen, &context(bridge))),
             };
             let mut agent = bridge.agent.lock().unwrap_or_else(PoisonError::into_inner);
             agent.packet_in(&packet_in, said.controller_id);
@@ -169,7 +180,8 @@ impl Switch {
     /// What was asked for cannot be understood.
     pub fn trace(&self, request: &TraceRequest<'_>, now_ms: u64) -> Result<String, TraceError> {
         let topology = self.topology();
-        let bridge = topology.bridge_named(request.bridge).ok_or_else(|| TraceError::Bridge(request.bridge.to_owned()))?;
+        let bridge =
+            topology.bridge_named(request.bridge).ok_or_else(|| TraceError::Bridge(request.bridge.to_owned()))?;
         let named = |name: &str| bridge.ports.values().find(|port| port.name == name).map(|port| port.number);
         let mut key = flow_text::parse(request.flow, named)?;
         if let Some(frame) = request.frame {
@@ -267,13 +279,7 @@ impl Switch {
              Current static MAC entries in the table : {}\n  Total number of learned MAC entries     : {}\n  \
              Total number of expired MAC entries     : {}\n  Total number of evicted MAC entries     : {}\n  \
              Total number of port moved MAC entries  : {}\n",
-            stats.entries,
-            stats.entries_max,
-            stats.statics,
-            stats.learned,
-            stats.expired,
-            stats.evicted,
-            stats.moved
+            stats.entries, stats.entries_max, stats.statics, stats.learned, stats.expired, stats.evicted, stats.moved
         ))
     }
 
@@ -325,7 +331,8 @@ impl Switch {
                     let state = if enabled { "enabled" } else { "disabled" };
                     let is_active = if active == Some(number) { "\n  active member" } else { "" };
                     let _ = writeln!(text, "member {}: {state}{is_active}", name(number));
-                    let loads = buckets.iter().enumerate().filter(|(_, (member, load))| *member == Some(number) && *load != 0);
+                    let loads =
+                        buckets.iter().enumerate().filter(|(_, (member, load))| *member == Some(number) && *load != 0);
                     for (at, (_, load)) in loads {
                         let _ = writeln!(text, "  hash {at}: {} kB load", load / 1024);
                     }

@@ -70,8 +70,7 @@ impl Translator<'_> {
             }
             Action::GotoTable(table) => {
                 let (in_port, table) = (self.in_port(), *table);
-                let search =
-                    Search { in_port, table, may_packet_in: true, original_tuple: false, last };
+                let search = Search { in_port, table, may_packet_in: true, original_tuple: false, last };
                 self.search(search);
             }
             Action::Group(group) => self.group(*group, last),
@@ -237,14 +236,7 @@ impl Translator<'_> {
 
     /// What comes behind is carried out twice: for larger packets, and for others.
     #[inline(never)]
-    fn check_larger(
-        &mut self,
-        length_bytes: u16,
-        destination: Subfield,
-        behind: &[Action],
-        last: bool,
-        bucket: bool,
-    ) {
+    fn check_larger(&mut self, length_bytes: u16, destination: Subfield, behind: &[Action], last: bool, bucket: bool) {
         if !self.check_resources() {
             return;
         }

@@ -18,8 +18,7 @@ const IPV4_FIELDS: [Field; 5] = [Field::Ipv4Src, Field::Ipv4Dst, Field::IpDscp, 
 const IPV6_FIELDS: [Field; 6] =
     [Field::Ipv6Src, Field::Ipv6Dst, Field::Ipv6Label, Field::IpDscp, Field::IpEcn, Field::IpTtl];
 const ARP_FIELDS: [Field; 5] = [Field::ArpOp, Field::ArpSpa, Field::ArpTpa, Field::ArpSha, Field::ArpTha];
-const ND_FIELDS: [Field; 5] =
-    [Field::NdReserved, Field::NdTarget, Field::NdOptionsType, Field::NdSll, Field::NdTll];
+const ND_FIELDS: [Field; 5] = [Field::NdReserved, Field::NdTarget, Field::NdOptionsType, Field::NdSll, Field::NdTll];
 
 /// What the stack says of itself; as many as keys hold if its bottom is not among them.
 pub(super) fn labels(key: &Key) -> usize {
@@ -97,7 +96,8 @@ impl Translator<'_> {
 
     fn commit_network(&mut self) {
         let kind = eth_type(&self.flow);
-        if kind != eth_type(&self.base) {
+        // Behind labels that were popped the key has nothing, and nothing was set.
+        if kind != eth_type(&self.base) || self.was_mpls {
             return;
         }
         match kind {
@@ -144,7 +144,8 @@ impl Translator<'_> {
         while old > common {
             if old - 1 == common && new > common {
                 let (was, is) = (lse(&self.base, 0), lse(&self.flow, new - old));
-                for (field, shift, bits) in [(Field::MplsLabel, 12, 20), (Field::MplsTc, 9, 3), (Field::MplsTtl, 0, 8)] {
+                for (field, shift, bits) in [(Field::MplsLabel, 12, 20), (Field::MplsTc, 9, 3), (Field::MplsTtl, 0, 8)]
+                {
                     let part = |entry: u32| u128::from(entry >> shift & ((1 << bits) - 1));
                     if part(was) != part(is) {
                         self.ops.push(Op::Set { field, value: part(is), mask: field.full_mask() });

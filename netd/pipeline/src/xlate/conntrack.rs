@@ -61,10 +61,7 @@ impl Translator<'_> {
     }
 
     /// What `exec` sets of the connection, and how it is translated.
-    fn connection_changes(
-        &mut self,
-        actions: &[Action],
-    ) -> (Option<(u32, u32)>, Option<(u128, u128)>, Option<Nat>) {
+    fn connection_changes(&mut self, actions: &[Action]) -> (Option<(u32, u32)>, Option<(u128, u128)>, Option<Nat>) {
         let fields = [Field::CtMark, Field::CtLabel];
         let old = fields.map(|field| (self.flow.get(field), self.mask.get(field)));
         for field in fields {

@@ -18,8 +18,7 @@ impl Translator<'_> {
             PortNo::IN_PORT => self.send(self.in_port(), true, last, None),
             PortNo::TABLE => {
                 let in_port = self.in_port();
-                let search =
-                    Search { in_port, table: 0, may_packet_in: true, original_tuple: false, last };
+                let search = Search { in_port, table: 0, may_packet_in: true, original_tuple: false, last };
                 self.search(search);
             }
             PortNo::NORMAL => self.normal(),
@@ -202,8 +201,7 @@ impl Translator<'_> {
             self.normal();
         } else {
             let (in_port, table) = (port.number, 0);
-            let search =
-                Search { in_port, table, may_packet_in: true, original_tuple: false, last: false };
+            let search = Search { in_port, table, may_packet_in: true, original_tuple: false, last: false };
             self.search(search);
         }
         self.run_action_set();

@@ -249,7 +249,9 @@ fn a_tunnel_is_as_its_port_and_the_flows_say() {
         out_key: snapshot::Key::Id(5),
         ..tunnel.clone()
     };
-    for (number, name, kind) in [(7, "gnv", PortKind::Tunnel(tunnel)), (8, "fix", PortKind::Tunnel(fixed)), (9, "srv", PortKind::Services)] {
+    for (number, name, kind) in
+        [(7, "gnv", PortKind::Tunnel(tunnel)), (8, "fix", PortKind::Tunnel(fixed)), (9, "srv", PortKind::Services)]
+    {
         let mut port = PortSpec::plain(name, PortId(number), PortNo(number as u16));
         port.interfaces[0].kind = kind;
         spec.ports.push(port);
@@ -290,7 +292,11 @@ fn a_tunnel_is_as_its_port_and_the_flows_say() {
 #[test]
 fn a_select_group_uses_all_its_buckets_by_weight() {
     let ours = Ours::start(vec![br0()]);
-    ours.ofctl("add-groups", "br0", "group_id=1,type=select,bucket=weight:3,actions=output:2,bucket=weight:1,watch_port:3,actions=output:3\n");
+    ours.ofctl(
+        "add-groups",
+        "br0",
+        "group_id=1,type=select,bucket=weight:3,actions=output:2,bucket=weight:1,watch_port:3,actions=output:3\n",
+    );
     ours.ofctl("replace-flows", "br0", "actions=group:1\n");
     let first = ours.switch.translate(&key(1, &udp()), false, 0);
     let id = first.ops.iter().find_map(|op| match op {
@@ -318,7 +324,11 @@ fn a_select_group_uses_all_its_buckets_by_weight() {
 #[test]
 fn states_are_forgotten_when_no_translation_needs_them() {
     let ours = Ours::start(vec![br0()]);
-    ours.ofctl("replace-flows", "br0", "table=0,ip,actions=move:NXM_OF_IP_SRC[]->NXM_NX_REG0[],ct(table=1)\ntable=1,actions=output:2\n");
+    ours.ofctl(
+        "replace-flows",
+        "br0",
+        "table=0,ip,actions=move:NXM_OF_IP_SRC[]->NXM_NX_REG0[],ct(table=1)\ntable=1,actions=output:2\n",
+    );
     let mut random = Random::new(1);
     let mut held = Vec::new();
     for _ in 0..200 {
@@ -342,8 +352,18 @@ fn states_are_forgotten_when_no_translation_needs_them() {
 #[test]
 fn a_trace_tells_what_ovs_vswitchd_tells() {
     let ours = Ours::start(vec![br0()]);
-    ours.ofctl("replace-flows", "br0", "table=0,in_port=1,udp,actions=dec_ttl,ct(table=1,zone=3)\ntable=1,ct_state=+trk+new,ip,actions=output:2\n");
-    let request = TraceRequest { bridge: "br0", flow: "in_port=p1", frame: Some(&udp()), vlan_limit: 1, ..TraceRequest::default() };
+    ours.ofctl(
+        "replace-flows",
+        "br0",
+        "table=0,in_port=1,udp,actions=dec_ttl,ct(table=1,zone=3)\ntable=1,ct_state=+trk+new,ip,actions=output:2\n",
+    );
+    let request = TraceRequest {
+        bridge: "br0",
+        flow: "in_port=p1",
+        frame: Some(&udp()),
+        vlan_limit: 1,
+        ..TraceRequest::default()
+    };
     let text = ours.switch.trace(&request, 0).unwrap();
     for part in [
         "Flow: udp,in_port=1,",

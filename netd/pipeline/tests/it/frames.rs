@@ -15,7 +15,13 @@ fn checksum(bytes: &[u8]) -> u16 {
 
 pub fn mac(random: &mut Random) -> [u8; 6] {
     let last = random.pick(&[1, 2, 3, 4]);
-    random.pick(&[[2, 0, 0, 0, 0, last], [2, 0, 0, 0, 0, last], [2, 0, 0, 0, 0, last], [0xff; 6], [1, 0, 0x5e, 0, 0, last]])
+    random.pick(&[
+        [2, 0, 0, 0, 0, last],
+        [2, 0, 0, 0, 0, last],
+        [2, 0, 0, 0, 0, last],
+        [0xff; 6],
+        [1, 0, 0x5e, 0, 0, last],
+    ])
 }
 
 fn transport(random: &mut Random, protocol: u8, v6: bool) -> Vec<u8> {

@@ -12,10 +12,19 @@ use std::process::Command;
 fn dump(socket: &Path, table: u8) -> Vec<String> {
     let mut tool = Command::new("ovs-ofctl");
     let target = format!("unix:{}", socket.display());
-    tool.args(["--timeout=30", "-OOpenFlow15", "--no-stats", "--no-names", "dump-flows", &target, &format!("table={table}")]);
+    tool.args([
+        "--timeout=30",
+        "-OOpenFlow15",
+        "--no-stats",
+        "--no-names",
+        "dump-flows",
+        &target,
+        &format!("table={table}"),
+    ]);
     let output = support::finish(&mut tool, "");
     assert!(output.status.success());
-    let mut lines: Vec<_> = String::from_utf8_lossy(&output.stdout).lines().map(|line| line.trim().to_owned()).collect();
+    let mut lines: Vec<_> =
+        String::from_utf8_lossy(&output.stdout).lines().map(|line| line.trim().to_owned()).collect();
     lines.retain(|line| line.contains("actions="));
     lines.sort();
     lines
@@ -71,7 +80,11 @@ fn credit_learns_what_translation_only_saw() {
 #[test]
 fn learned_flows_go_with_the_last_that_made_them() {
     let ours = Ours::start(vec![br0()]);
-    let learner = |kind: &str| format!("table=0,{kind},actions=learn(table=7,cookie=0x9,delete_learned,NXM_OF_ETH_DST[]=NXM_OF_ETH_SRC[],output:NXM_OF_IN_PORT[])\n");
+    let learner = |kind: &str| {
+        format!(
+            "table=0,{kind},actions=learn(table=7,cookie=0x9,delete_learned,NXM_OF_ETH_DST[]=NXM_OF_ETH_SRC[],output:NXM_OF_IN_PORT[])\n"
+        )
+    };
     ours.ofctl("add-flows", "br0", &(learner("ip") + &learner("arp")));
     for seed in 0..10 {
         let frame = frames::frame(&mut Random::new(seed), false, false);

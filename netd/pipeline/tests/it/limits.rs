@@ -24,7 +24,8 @@ fn on_a_small_stack(run: impl FnOnce() + Send + 'static) {
 fn searches_without_end_are_cut_off() {
     on_a_small_stack(|| {
         let ours = Ours::start(vec![br0()]);
-        for actions in ["resubmit(,0)", "output:2,clone(output:3,resubmit(,0))", "resubmit(,0),resubmit(,0)", "group:1"] {
+        for actions in ["resubmit(,0)", "output:2,clone(output:3,resubmit(,0))", "resubmit(,0),resubmit(,0)", "group:1"]
+        {
             ours.ofctl("add-groups", "br0", "");
             let groups = "group_id=1,type=all,bucket=actions=resubmit(,0),bucket=actions=resubmit(,0)\n";
             if actions == "group:1" {

@@ -41,9 +41,17 @@ fn vlans_of_ports() {
             let vlans = [
                 ("p1", "tag=10", Vlan::Access { tag: 10 }),
                 ("p2", "trunks=10,20", Vlan::Trunk { trunks: set(&[10, 20]) }),
-                ("p3", "vlan_mode=native-untagged tag=10 trunks=20", Vlan::NativeUntagged { tag: 10, trunks: set(&[20]) }),
+                (
+                    "p3",
+                    "vlan_mode=native-untagged tag=10 trunks=20",
+                    Vlan::NativeUntagged { tag: 10, trunks: set(&[20]) },
+                ),
                 ("p4", "vlan_mode=native-tagged tag=20", Vlan::NativeTagged { tag: 20, trunks: set(&[]) }),
-                ("p5", "vlan_mode=dot1q-tunnel tag=20 cvlans=10,0", Vlan::Dot1qTunnel { tag: 20, cvlans: set(&[10, 0]) }),
+                (
+                    "p5",
+                    "vlan_mode=dot1q-tunnel tag=20 cvlans=10,0",
+                    Vlan::Dot1qTunnel { tag: 20, cvlans: set(&[10, 0]) },
+                ),
                 ("p6", "tag=10 other_config:priority-tags=if-nonzero", Vlan::Access { tag: 10 }),
             ];
             for (name, text, vlan) in vlans {
@@ -70,10 +78,13 @@ fn mirrors() {
             vsctl(ovs, &format!("add-port br0 {name} -- set Interface {name} type=dummy ofport_request={number}"));
             specs[0].ports.push(PortSpec::plain(&name, PortId(number.into()), PortNo(number)));
         }
-        vsctl(ovs, "-- --id=@p1 get Port p1 -- --id=@p2 get Port p2 -- --id=@p4 get Port p4 \
+        vsctl(
+            ovs,
+            "-- --id=@p1 get Port p1 -- --id=@p2 get Port p2 -- --id=@p4 get Port p4 \
             -- --id=@m create Mirror name=m select_src_port=@p1 select_dst_port=@p2 output_port=@p4 snaplen=64 \
             -- --id=@n create Mirror name=n select_all=true select_vlan=10 output_vlan=20 \
-            -- set Bridge br0 mirrors=@m,@n");
+            -- set Bridge br0 mirrors=@m,@n",
+        );
         let names = |names: &[&str]| names.iter().map(|name| (*name).to_owned()).collect::<BTreeSet<_>>();
         specs[0].mirrors = vec![
             MirrorSpec {
@@ -104,16 +115,25 @@ fn mirrors() {
 #[test]
 fn bridges_behind_patch_ports() {
     let mut twin = Twin::start(|ovs, specs| {
-        vsctl(ovs, "add-br br1 -- set bridge br1 datapath_type=dummy fail-mode=secure protocols=OpenFlow10,OpenFlow13,OpenFlow15");
+        vsctl(
+            ovs,
+            "add-br br1 -- set bridge br1 datapath_type=dummy fail-mode=secure protocols=OpenFlow10,OpenFlow13,OpenFlow15",
+        );
         for number in 4..=5u16 {
             let name = format!("p{number}");
             vsctl(ovs, &format!("add-port br1 {name} -- set Interface {name} type=dummy ofport_request={number}"));
         }
         for (bridge, name, peer) in [("br0", "a", "b"), ("br1", "b", "a")] {
-            vsctl(ovs, &format!("add-port {bridge} {name} -- set Interface {name} type=patch options:peer={peer} ofport_request=9"));
+            vsctl(
+                ovs,
+                &format!(
+                    "add-port {bridge} {name} -- set Interface {name} type=patch options:peer={peer} ofport_request=9"
+                ),
+            );
         }
-        let mut ports: Vec<_> =
-            (4..=5u16).map(|number| PortSpec::plain(&format!("p{number}"), PortId(number.into()), PortNo(number))).collect();
+        let mut ports: Vec<_> = (4..=5u16)
+            .map(|number| PortSpec::plain(&format!("p{number}"), PortId(number.into()), PortNo(number)))
+            .collect();
         ports.push(PortSpec::plain("br1", PortId(101), PortNo::LOCAL));
         let patch = |name: &str, peer: &str, id: u32| {
             let mut port = PortSpec::plain(name, PortId(id), PortNo(9));
@@ -124,6 +144,7 @@ fn bridges_behind_patch_ports() {
         specs[0].ports.push(patch("a", "b", 200));
         specs.push(spec(1, "br1", ports));
     });
+    twin.any_order = true;
     let traits = Traits { vlans: true, sets: true, groups: true, normal: true, conntrack: true, mpls: false };
     twin.ofctl("add-groups", "br0", GROUPS);
     twin.ofctl("add-groups", "br1", GROUPS);
