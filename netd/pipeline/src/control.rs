@@ -1,5 +1,6 @@
 //! What a controller and an operator ask: packets out, packets that go on, packets in, traces, MAC tables.
 
+use crate::bond::BondShown;
 use crate::continuation::{self, Damaged};
 use crate::credit::Credits;
 use crate::flow_text::{self, FlowTextError};
@@ -324,7 +325,7 @@ impl Switch {
         for bridge in self.topology().bridges.values() {
             let bonds = bridge.bundles.iter().filter(|bundle| wanted.is_none_or(|name| name == bundle.name));
             for (bundle, bond) in bonds.filter_map(|bundle| Some((bundle, bundle.bond.as_ref()?))) {
-                let (members, active, buckets) = bond.show();
+                let BondShown { members, active, buckets } = bond.show();
                 let name = |number: PortNo| bridge.ports.get(&number).map_or("?", |port| &port.name).to_owned();
                 let _ = writeln!(text, "---- {} ----\nbond_mode: {:?}", bundle.name, bond.spec.mode);
                 for (number, enabled) in members {

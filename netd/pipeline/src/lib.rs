@@ -18,7 +18,8 @@ mod topology;
 mod trace;
 mod xlate;
 
-pub use bond::{BOND_BUCKETS, Bond, BondSpec};
+pub use bond::{BOND_BUCKETS, Bond, BondShown, BondSpec};
+pub use continuation::Damaged;
 pub use control::{Execution, ResumeError, TraceError, TraceRequest};
 pub use credit::Credits;
 pub use flow_text::FlowTextError;

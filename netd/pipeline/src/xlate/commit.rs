@@ -203,9 +203,7 @@ impl Translator<'_> {
             let (tci, tpid) = new[at];
             self.ops.push(Op::PushVlan { tpid, tci });
         }
-        for field in [Field::VlanTci] {
-            self.base.set(field, self.flow.get(field));
-        }
+        self.base.set(Field::VlanTci, self.flow.get(Field::VlanTci));
         for part in [Inner::VlanTpid, Inner::Vlan1Tci, Inner::Vlan1Tpid] {
             self.base.set_inner(part, self.flow.inner(part));
         }

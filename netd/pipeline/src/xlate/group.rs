@@ -50,11 +50,11 @@ pub(super) fn ordered(set: &[Action]) -> Vec<Action> {
     };
     let mut actions = Vec::with_capacity(set.len());
     for wanted in 0..=7 {
-        let same = set.iter().filter(|action| rank(action) == Some(wanted));
+        let mut same = set.iter().filter(|action| rank(action) == Some(wanted));
         if wanted == SET {
             actions.extend(same.cloned());
         } else {
-            actions.extend(same.last().cloned());
+            actions.extend(same.next_back().cloned());
         }
     }
     actions.push(end.clone());

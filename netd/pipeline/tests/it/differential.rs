@@ -344,7 +344,9 @@ fn run(seeds: std::ops::Range<u64>, traits: Traits, frames_each: usize) {
         let mut flows = random_flows(&mut random, traits, 7);
         if traits.conntrack {
             flows.push_str("table=0,priority=60,ip,in_port=1,actions=ct(table=1,zone=NXM_NX_REG0[0..15]),output:2\n");
-            flows.push_str("table=1,priority=60,ipv6,in_port=2,ct_state=-trk,actions=set_field:9->reg1,ct(table=2,zone=4)\n");
+            flows.push_str(
+                "table=1,priority=60,ipv6,in_port=2,ct_state=-trk,actions=set_field:9->reg1,ct(table=2,zone=4)\n",
+            );
         }
         println!("seed {seed}\n{flows}");
         twin.ofctl("replace-flows", "br0", &flows);

@@ -1,5 +1,7 @@
 //! Integration tests; the oracle is the real ovs-vswitchd.
 
+#![allow(clippy::unwrap_used)]
+
 #[allow(dead_code)]
 #[path = "../../../ofproto/tests/it/support.rs"]
 mod support;
