@@ -374,7 +374,7 @@ fn sets_vlans_and_groups() {
 
 #[test]
 fn connections() {
-    run(200..220, Traits { sets: true, conntrack: true, groups: true, ..PLAIN }, 60);
+    run(230..250, Traits { sets: true, conntrack: true, groups: true, ..PLAIN }, 60);
 }
 
 #[test]
