@@ -218,6 +218,7 @@ impl<P: Pipeline> Engine<P> {
             }
         }
         self.counters.add(Counter::Packets, count as u64);
+        self.counters.add(Counter::Bursts, 1);
         self.counters.add(Counter::Bytes, bytes);
         let mut fused = false;
         for place in places.iter_mut().filter(|place| place.quick) {
