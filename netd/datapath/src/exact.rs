@@ -44,13 +44,13 @@ pub(crate) enum Exit {
     Output(PortId),
 }
 
-/// A connection's way through all passes.
+/// A connection's way through all passes. Two cache lines: the first is read, the second is written too.
 #[derive(Debug)]
-#[repr(align(64))]
+#[repr(C, align(64))]
 pub(crate) struct Fused<C> {
     pub pins: [Pin; PINS_MAX],
-    pub pin_count: u8,
     pub exit: Exit,
+    pub pin_count: u8,
     pub patch: Option<Box<Patch>>,
     /// Not yet credited.
     pub pending: Traffic,
@@ -136,6 +136,13 @@ impl<C> Exact<C> {
     #[inline]
     fn set_of(&self, hash: u64) -> usize {
         (hash as usize & (self.slots.len() / WAYS - 1)) * WAYS
+    }
+
+    /// Fetches what [`Self::find`] looks at first.
+    #[inline]
+    pub fn touch(&self, hash: u64) -> u64 {
+        let from = self.set_of(hash);
+        self.slots.get(from..from + 2).map_or(0, |slots| slots[0].version ^ slots[1].version)
     }
 
     /// `key` is masked. The generation of a flow is for the caller to compare.
