@@ -36,7 +36,9 @@ impl Fixed {
         match self.mode {
             Mode::Wire => vec![out],
             Mode::Flows => {
-                for field in [Field::Ipv4Src, Field::Ipv4Dst, Field::IpProto, Field::TpSrc, Field::TpDst, Field::EthType] {
+                for field in
+                    [Field::Ipv4Src, Field::Ipv4Dst, Field::IpProto, Field::TpSrc, Field::TpDst, Field::EthType]
+                {
                     mask.add_all(field);
                 }
                 vec![out]
@@ -129,8 +131,12 @@ fn main() -> anyhow::Result<()> {
     loop {
         std::thread::sleep(std::time::Duration::from_secs(1));
         let stats = dataplane.stats();
-        let counted: Vec<_> =
-            stats.counters.iter().filter(|(_, count)| *count > 0).map(|(name, count)| format!("{name}={count}")).collect();
+        let counted: Vec<_> = stats
+            .counters
+            .iter()
+            .filter(|(_, count)| *count > 0)
+            .map(|(name, count)| format!("{name}={count}"))
+            .collect();
         println!("{} flows={} fused={} connections={}", counted.join(" "), stats.flows, stats.fused, stats.connections);
         for port in &ports {
             if let Some(status) = dataplane.port_status(*port) {

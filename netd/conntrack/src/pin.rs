@@ -1,5 +1,6 @@
 //! The short way of a segment of a connection that is known: no tuple is made and looked up, and the verdict is the one of before.
 
+use crate::Checksum;
 use crate::arena::ConnectionId;
 use crate::connection::{Connection, Plain, State};
 use crate::packet::{be16, be32, pseudo_header};
@@ -7,7 +8,6 @@ use crate::table::Conntrack;
 use crate::tcp::{self, Segment, Update};
 use crate::timeout::Timer;
 use crate::verdict::{Request, Verdict, state};
-use crate::Checksum;
 use hive_flow::{PROTO_TCP, PROTO_UDP};
 use hive_packet::checksum::{fold, sum};
 
@@ -84,10 +84,7 @@ impl Conntrack {
     /// If what `process` has just found out about a packet of TCP or UDP will hold for those behind it.
     pub fn pin(&self, verdict: &Verdict, request: &Request) -> Option<Pin> {
         let ConnectionId { index, generation } = verdict.connection?;
-        if verdict.state & state::INVALID != 0
-            || verdict.refusal.is_some()
-            || verdict.splice.is_some()
-            || request.force
+        if verdict.state & state::INVALID != 0 || verdict.refusal.is_some() || verdict.splice.is_some() || request.force
         {
             return None;
         }
@@ -146,9 +143,7 @@ impl Conntrack {
 impl Pin {
     #[inline]
     fn holds(&self, connection: &Connection, now_ms: u64) -> bool {
-        connection.generation == self.generation
-            && connection.version == self.version
-            && connection.expires_ms > now_ms
+        connection.generation == self.generation && connection.version == self.version && connection.expires_ms > now_ms
     }
 }
 

@@ -138,7 +138,9 @@ impl<'p> Outlet<'p> {
         self.count();
         let touched = match &self.open {
             Open::None => return,
-            Open::Rx { port, pair, queue, .. } if queue.as_ref().is_some_and(|queue| queue.dirty) => Some((*port, *pair)),
+            Open::Rx { port, pair, queue, .. } if queue.as_ref().is_some_and(|queue| queue.dirty) => {
+                Some((*port, *pair))
+            }
             Open::Rx { .. } => None,
             Open::Device { port, .. } => Some((*port, 0)),
         };
@@ -193,7 +195,8 @@ impl<'p> Outlet<'p> {
     fn put_plain(&mut self, frame: &[u8], tunnel: Option<&Tunnel>) -> bool {
         let none: &[u8] = &[];
         let header = VnetHeader::default();
-        self.put(&Outbound { header, head: frame, rest: none, rest_from: 0, rest_bytes: 0 }, tunnel) == Some(Delivery::Done)
+        self.put(&Outbound { header, head: frame, rest: none, rest_from: 0, rest_bytes: 0 }, tunnel)
+            == Some(Delivery::Done)
     }
 
     /// None if the port broke.
@@ -204,7 +207,9 @@ impl<'p> Outlet<'p> {
             Open::Rx { queue, .. } => match queue.as_mut()?.put(frame) {
                 Ok(delivery) => delivery,
                 Err(fault) => {
-                    let Open::Rx { port, pair, .. } = std::mem::replace(&mut self.open, Open::None) else { return None };
+                    let Open::Rx { port, pair, .. } = std::mem::replace(&mut self.open, Open::None) else {
+                        return None;
+                    };
                     port.fail(2 * pair, fault);
                     return None;
                 }

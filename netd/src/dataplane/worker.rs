@@ -29,16 +29,39 @@ const CHAINS_MAX: u16 = 256;
 
 /// Between two bursts.
 pub(super) enum Command {
-    StartQueue { port: Arc<PortShared>, pair: usize, queue: TxQueue },
+    StartQueue {
+        port: Arc<PortShared>,
+        pair: usize,
+        queue: TxQueue,
+    },
     /// Answers with the ring's place, or None when the worker does not have it.
-    StopQueue { port: PortId, pair: usize, reply: SyncSender<Option<u16>> },
-    StartDevice { port: Arc<PortShared> },
+    StopQueue {
+        port: PortId,
+        pair: usize,
+        reply: SyncSender<Option<u16>>,
+    },
+    StartDevice {
+        port: Arc<PortShared>,
+    },
     /// The port is gone: nothing is known of it from here on.
-    StopPort { port: PortId, reply: SyncSender<()> },
-    Execute { frame: Vec<u8>, template: Box<Key>, ops: Arc<[Op]> },
-    DumpFlows { reply: SyncSender<Vec<String>> },
-    FlushFlows { reply: SyncSender<()> },
-    Held { reply: SyncSender<(usize, usize, usize)> },
+    StopPort {
+        port: PortId,
+        reply: SyncSender<()>,
+    },
+    Execute {
+        frame: Vec<u8>,
+        template: Box<Key>,
+        ops: Arc<[Op]>,
+    },
+    DumpFlows {
+        reply: SyncSender<Vec<String>>,
+    },
+    FlushFlows {
+        reply: SyncSender<()>,
+    },
+    Held {
+        reply: SyncSender<(usize, usize, usize)>,
+    },
     Stop,
 }
 
@@ -139,7 +162,10 @@ impl<P: Pipeline> Worker<P> {
                 }
                 if token & TOKEN_DEVICE != 0 {
                     let id = PortId((token & u64::from(u32::MAX)) as u32);
-                    self.devices.iter_mut().filter(|device| device.port.id == id).for_each(|device| device.ready = true);
+                    self.devices
+                        .iter_mut()
+                        .filter(|device| device.port.id == id)
+                        .for_each(|device| device.ready = true);
                 } else {
                     self.wake(token as usize);
                 }

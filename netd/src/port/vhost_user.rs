@@ -189,7 +189,7 @@ impl Device {
             Direction::FromGuest => {
                 let offloads = has(feature::CSUM) || has(feature::HOST_TSO4) || has(feature::HOST_TSO6);
                 Queue::Tx(TxQueue { ring: split, offloads, kick: clone(kick)?, call })
-            },
+            }
             Direction::ToGuest => {
                 let accepts = Accepts {
                     mergeable: has(feature::MRG_RXBUF),

@@ -103,7 +103,10 @@ fn cost_of_packets() {
         // A rule stops at the first field that differs, so each field has its own.
         let mut rules: Vec<Rule> = fields
             .into_iter()
-            .map(|field| Rule { wanted: vec![(field, 0xffff_ffff & field.full_mask(), field.full_mask())], ops: vec![] })
+            .map(|field| Rule {
+                wanted: vec![(field, 0xffff_ffff & field.full_mask(), field.full_mask())],
+                ops: vec![],
+            })
             .collect();
         rules.push(Rule { wanted, ops: vec![] });
         rules.extend(to(2));
@@ -119,9 +122,12 @@ fn cost_of_packets() {
     let back: Vec<_> = (0..10_000).map(|number| udp(ends(number).reversed(), &[0; 18])).collect();
     run("10,000 of UDP", security_group(), &back, &udps, 100, EngineSettings::default());
     run("10,000 of UDP, not fused", security_group(), &back, &udps, 20, off.clone());
-    let syn: Vec<_> = (0..10_000).map(|number| tcp(ends(number), Tcp { flags: SYN, seq: 1, window: 9000, ..Tcp::default() })).collect();
+    let syn: Vec<_> = (0..10_000)
+        .map(|number| tcp(ends(number), Tcp { flags: SYN, seq: 1, window: 9000, ..Tcp::default() }))
+        .collect();
     let answer = Tcp { flags: SYN | ACK, seq: 1, ack: 2, window: 9000, ..Tcp::default() };
-    let opening: Vec<_> = syn.iter().cloned().chain((0..10_000).map(|number| tcp(ends(number).reversed(), answer))).collect();
+    let opening: Vec<_> =
+        syn.iter().cloned().chain((0..10_000).map(|number| tcp(ends(number).reversed(), answer))).collect();
     let data = Tcp { flags: ACK, seq: 2, ack: 2, window: 9000, ..Tcp::default() };
     let acks: Vec<_> = (0..10_000).map(|number| tcp(ends(number), data)).collect();
     run("10,000 of TCP", security_group(), &opening, &acks, 100, EngineSettings::default());
