@@ -4,6 +4,7 @@
 #![allow(clippy::unwrap_used)]
 
 mod daemon;
+mod dataplane;
 mod guest;
 mod ovs;
 mod robustness;
