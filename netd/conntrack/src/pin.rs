@@ -1,5 +1,6 @@
 //! The short way of a segment of a connection that is known: no tuple is made and looked up, and the verdict is the one of before.
 
+use crate::Checksum;
 use crate::arena::ConnectionId;
 use crate::connection::{Connection, Plain, State};
 use crate::packet::{be16, be32, pseudo_header};
@@ -7,7 +8,6 @@ use crate::table::Conntrack;
 use crate::tcp::{self, Segment, Update};
 use crate::timeout::Timer;
 use crate::verdict::{Request, Verdict, state};
-use crate::Checksum;
 use hive_flow::{PROTO_TCP, PROTO_UDP};
 use hive_packet::checksum::{fold, sum};
 
@@ -19,6 +19,7 @@ pub struct Pin {
     version: u32,
     pub zone: u16,
     reply: bool,
+    plain: Option<Plain>,
 }
 
 /// FIN, SYN and RST: a segment with one of these changes its connection's state.
@@ -73,8 +74,9 @@ pub fn is_plain(ip: &[u8], total_bytes: usize, checksum: Checksum, tail_sum: imp
 }
 
 impl Pin {
-    pub fn is_of_one_connection(&self, other: &Self) -> bool {
-        (self.index, self.zone) == (other.index, other.zone)
+    /// Whether a packet that goes on with both would change one connection twice. Of UDP that is the same as once.
+    pub fn collides(&self, other: &Self) -> bool {
+        (self.index, self.zone) == (other.index, other.zone) && self.plain.is_none()
     }
 }
 
@@ -82,21 +84,27 @@ impl Conntrack {
     /// If what `process` has just found out about a packet of TCP or UDP will hold for those behind it.
     pub fn pin(&self, verdict: &Verdict, request: &Request) -> Option<Pin> {
         let ConnectionId { index, generation } = verdict.connection?;
-        let plain = verdict.state & state::ESTABLISHED != 0
-            && verdict.state & (state::NEW | state::INVALID) == 0
-            && verdict.refusal.is_none()
-            && verdict.splice.is_none()
-            && !request.force;
-        let connection = self.arena.get(index).filter(|held| plain && held.generation == generation)?;
+        if verdict.state & state::INVALID != 0 || verdict.refusal.is_some() || verdict.splice.is_some() || request.force
+        {
+            return None;
+        }
+        let connection = self.arena.get(index).filter(|held| held.generation == generation)?;
         if connection.is_ftp() || connection.extra.as_deref().is_some_and(|extra| extra.skew.bytes != 0) {
             return None;
         }
+        let plain = match connection.state {
+            State::Tcp(_) if verdict.state & state::ESTABLISHED != 0 => None,
+            // The first packet of all makes a connection, and the second is what all of that side are.
+            State::Plain(state @ (Plain::Multiple | Plain::Both)) => Some(state),
+            _ => return None,
+        };
         Some(Pin {
             index,
             generation,
             version: connection.version,
             zone: verdict.zone,
             reply: verdict.state & state::REPLY != 0,
+            plain,
         })
     }
 
@@ -135,9 +143,7 @@ impl Conntrack {
 impl Pin {
     #[inline]
     fn holds(&self, connection: &Connection, now_ms: u64) -> bool {
-        connection.generation == self.generation
-            && connection.version == self.version
-            && connection.expires_ms > now_ms
+        connection.generation == self.generation && connection.version == self.version && connection.expires_ms > now_ms
     }
 }
 
@@ -172,9 +178,13 @@ fn advance(
                 _ => None,
             }
         }
-        State::Plain(Plain::Both) => {
-            let timer = if connection.original.protocol() == PROTO_UDP { Timer::UdpMultiple } else { Timer::Other };
-            Some((State::Plain(Plain::Both), Some(timer)))
+        State::Plain(state) if Some(*state) == pin.plain => {
+            let timer = match (connection.original.protocol(), state) {
+                (PROTO_UDP, Plain::Both) => Timer::UdpMultiple,
+                (PROTO_UDP, _) => Timer::UdpSingle,
+                _ => Timer::Other,
+            };
+            Some((connection.state, Some(timer)))
         }
         State::Plain(_) => None,
     }

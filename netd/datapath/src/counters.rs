@@ -22,6 +22,10 @@ macro_rules! counters {
 counters! {
     Packets = "packets",
     Bytes = "bytes",
+    /// In so many goes.
+    Bursts = "bursts",
+    /// Looks at queues that had nothing.
+    EmptyPolls = "empty-polls",
     /// Found in the exact-match cache: a flow.
     ExactHits = "exact-hits",
     /// Found in the exact-match cache: a connection's way through all passes.
@@ -76,7 +80,7 @@ impl Default for Counters {
 impl Counters {
     /// Only its engine advances it, so that no locked instruction is needed.
     #[inline]
-    pub(crate) fn add(&self, counter: Counter, count: u64) {
+    pub fn add(&self, counter: Counter, count: u64) {
         if let Some(place) = self.0.get(counter as usize) {
             place.store(place.load(Ordering::Relaxed).wrapping_add(count), Ordering::Relaxed);
         }

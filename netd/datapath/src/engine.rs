@@ -127,6 +127,8 @@ struct Place {
     /// It has a quick key.
     quick: bool,
     hit: Hit,
+    /// It is fused, but its connection does not go on as it did: the way is kept for those that will.
+    exception: bool,
     /// [`Engine::changes`] when it was looked up.
     changes: u64,
 }
@@ -203,7 +205,7 @@ impl<P: Pipeline> Engine<P> {
         now_ms: u64,
     ) {
         const NOWHERE: Place =
-            Place { key: [0; QUICK_WORDS], quick: false, hit: Hit::None, changes: 0 };
+            Place { key: [0; QUICK_WORDS], quick: false, hit: Hit::None, exception: false, changes: 0 };
         let mut places = [NOWHERE; BURST];
         let count = packets.len().min(BURST);
         let (packets, places) = (&mut packets[..count], &mut places[..count]);
@@ -218,17 +220,25 @@ impl<P: Pipeline> Engine<P> {
             }
         }
         self.counters.add(Counter::Packets, count as u64);
+        self.counters.add(Counter::Bursts, 1);
         self.counters.add(Counter::Bytes, bytes);
+        // Loads that do not wait for each other: what the next stages need is fetched.
+        let mut touched = 0;
+        for place in places.iter().filter(|place| place.quick) {
+            touched ^= self.exact.touch(self.secret.hash(&self.exact.masked(&place.key)));
+        }
+        std::hint::black_box(touched);
         let mut fused = false;
         for place in places.iter_mut().filter(|place| place.quick) {
             self.lookup(place);
             fused |= matches!(place.hit, Hit::Fused(_));
         }
-        // Loads that do not wait for each other: what the next stages need is fetched.
         let mut touched = 0;
         for place in places.iter() {
             touched ^= match place.hit {
-                Hit::Fused(index) => self.exact.fused(index).map_or(0, |fused| fused.used_ms ^ u64::from(fused.pin_count)),
+                Hit::Fused(index) => {
+                    self.exact.fused(index).map_or(0, |fused| fused.used_ms ^ u64::from(fused.pin_count))
+                }
                 Hit::Flow(index) => self.flows.at(index).map_or(0, |flow| flow.used_ms),
                 Hit::None => 0,
             };
@@ -288,6 +298,7 @@ impl<P: Pipeline> Engine<P> {
                         }
                         if !established(&packets[end], pins, &mut locked, tracker, now_ms) {
                             places[end].hit = Hit::None;
+                            places[end].exception = true;
                             break;
                         }
                     }
@@ -407,7 +418,7 @@ impl<P: Pipeline> Engine<P> {
         self.pass(&mut circumstances, &mut work, known);
         self.works.push(work);
         output.pause();
-        if place.quick && self.settings.caches && (known.is_none() || self.trace.is_whole()) {
+        if place.quick && self.settings.caches && (known.is_none() && !place.exception || self.trace.is_whole()) {
             self.remember(&place.key, packet, now_ms);
         }
     }

@@ -44,13 +44,13 @@ pub(crate) enum Exit {
     Output(PortId),
 }
 
-/// A connection's way through all passes.
+/// A connection's way through all passes. Two cache lines: the first is read, the second is written too.
 #[derive(Debug)]
-#[repr(align(64))]
+#[repr(C, align(64))]
 pub(crate) struct Fused<C> {
     pub pins: [Pin; PINS_MAX],
-    pub pin_count: u8,
     pub exit: Exit,
+    pub pin_count: u8,
     pub patch: Option<Box<Patch>>,
     /// Not yet credited.
     pub pending: Traffic,
@@ -138,6 +138,13 @@ impl<C> Exact<C> {
         (hash as usize & (self.slots.len() / WAYS - 1)) * WAYS
     }
 
+    /// Fetches what [`Self::find`] looks at first.
+    #[inline]
+    pub fn touch(&self, hash: u64) -> u64 {
+        let from = self.set_of(hash);
+        self.slots.get(from..from + 2).map_or(0, |slots| slots[0].version ^ slots[1].version)
+    }
+
     /// `key` is masked. The generation of a flow is for the caller to compare.
     #[inline]
     pub fn find(&self, hash: u64, key: &Quick) -> (Hit, u32) {
@@ -145,7 +152,8 @@ impl<C> Exact<C> {
         for slot in self.slots.get(from..from + WAYS).unwrap_or(&[]) {
             let differ = (0..QUICK_WORDS).fold(slot.version ^ self.version, |all, at| all | slot.key[at] ^ key[at]);
             if differ == 0 {
-                let hit = if slot.target & FUSED != 0 { Hit::Fused(slot.target & !FUSED) } else { Hit::Flow(slot.target) };
+                let hit =
+                    if slot.target & FUSED != 0 { Hit::Fused(slot.target & !FUSED) } else { Hit::Flow(slot.target) };
                 return (hit, slot.generation);
             }
         }
@@ -180,7 +188,8 @@ impl<C> Exact<C> {
         let at = match place {
             Some(at) => at,
             None => {
-                self.chance = self.chance.wrapping_mul(6_364_136_223_846_793_005).wrapping_add(1_442_695_040_888_963_407);
+                self.chance =
+                    self.chance.wrapping_mul(6_364_136_223_846_793_005).wrapping_add(1_442_695_040_888_963_407);
                 let drawn = self.chance >> 33;
                 if !drawn.is_multiple_of(REPLACE_ONE_IN) {
                     return None;
@@ -192,7 +201,9 @@ impl<C> Exact<C> {
         let slot = self.slots[place];
         let owned = slot.version != 0
             && slot.target & FUSED != 0
-            && self.fused(slot.target & !FUSED).is_some_and(|fused| (fused.rest.slot, fused.rest.version) == (place, slot.version));
+            && self
+                .fused(slot.target & !FUSED)
+                .is_some_and(|fused| (fused.rest.slot, fused.rest.version) == (place, slot.version));
         let released = if owned { self.take(slot.target & !FUSED) } else { None };
         Some((place, released))
     }
@@ -200,7 +211,8 @@ impl<C> Exact<C> {
     /// Gives back what was fused in the place that it takes, to be credited.
     pub fn insert_flow(&mut self, hash: u64, key: &Quick, flow: FlowId) -> Option<Fused<C>> {
         let (place, released) = self.place(hash, key)?;
-        self.slots[place] = Slot { key: *key, version: self.version, target: flow.index & !FUSED, generation: flow.generation };
+        self.slots[place] =
+            Slot { key: *key, version: self.version, target: flow.index & !FUSED, generation: flow.generation };
         released
     }
 

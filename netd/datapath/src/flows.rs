@@ -3,7 +3,7 @@
 
 use crate::quick::Secret;
 use hashbrown::{HashMap, HashTable};
-use hive_flow::{Field, Key, Mask, Words};
+use hive_flow::{Key, Mask, Words};
 use hive_program::{DropReason, Op, PortId, Traffic, Translation};
 use std::sync::Arc;
 
@@ -59,10 +59,6 @@ impl<C> Flow<C> {
 
     pub fn mask(&self) -> &Mask {
         &self.rest.mask
-    }
-
-    pub fn is_first_pass(&self) -> bool {
-        self.rest.key.get_u64(Field::RecircId) == 0
     }
 
     #[inline]

@@ -2,23 +2,32 @@
 
 use crate::packet::LINE;
 use crate::quick::{L3, L4};
+use crate::work::Covered;
 use hive_flow::{PROTO_TCP, PROTO_UDP};
-use hive_packet::checksum::{fold, sum};
+use hive_packet::checksum::fold;
 
-const TOS: usize = 15;
-const TTL: usize = 22;
-const ADDRESSES: std::ops::Range<usize> = 26..34;
-const PORTS: std::ops::Range<usize> = 34..38;
 const IP_CHECK: usize = L3 + 10;
 
-/// New values, and by how much the sums of the changed words differ: of one flow's packets these fields are all alike before.
+/// The fields that can change: where they lie, and which checksums cover them.
+const FIELDS: [(std::ops::Range<usize>, Covered); 8] = [
+    (0..6, Covered::None),
+    (6..12, Covered::None),
+    (15..16, Covered::Ip),
+    (22..23, Covered::Ip),
+    (26..30, Covered::Address),
+    (30..34, Covered::Address),
+    (34..36, Covered::Transport),
+    (36..38, Covered::Transport),
+];
+const CHANGED_END: usize = 38;
+
+/// What is written, and by how much the sums of the changed words differ: a field that is changed is alike before in all of a way's
+/// packets, and others are left as each packet has them.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub(crate) struct Patch {
-    ethernet: [u8; 12],
-    tos: u8,
-    ttl: u8,
-    addresses: [u8; 8],
-    ports: [u8; 4],
+    /// Which of [`FIELDS`].
+    changed: u8,
+    values: [u8; CHANGED_END],
     /// 0: nothing that the checksum covers has changed.
     ip: u16,
     /// Of the pseudo-header.
@@ -27,46 +36,52 @@ pub(crate) struct Patch {
     transport: u16,
 }
 
-/// What a sum gains if words change; 0 only if none does.
-fn difference(old: &[u8], new: &[u8]) -> u64 {
-    let (old, new) = (old.as_chunks::<2>().0, new.as_chunks::<2>().0);
-    old.iter().zip(new).filter(|(old, new)| old != new).map(|(old, new)| sum(new) + u64::from(!sum(old) as u16)).sum()
+/// What a sum gains if the words that have these bytes change; 0 only if none does.
+fn difference(before: &[u8], after: &[u8], field: std::ops::Range<usize>) -> u64 {
+    // The other byte of a word counts for nothing if it stays.
+    let words = field.start & !1..field.end.next_multiple_of(2);
+    let pairs = before[words.clone()].as_chunks::<2>().0.iter().zip(after[words].as_chunks::<2>().0);
+    pairs
+        .filter(|(old, new)| old != new)
+        .map(|(old, new)| u64::from(u16::from_be_bytes(*new)) + u64::from(!u16::from_be_bytes(*old)))
+        .sum()
 }
 
 impl Patch {
     /// None if there is nothing to change. Both begin with a packet that has a quick key.
-    pub fn between(before: &[u8; LINE], after: &[u8]) -> Option<Self> {
-        let after = after.get(..PORTS.end)?;
-        let pseudo = difference(&before[ADDRESSES], &after[ADDRESSES]);
-        let header = difference(&before[L3..L3 + 2], &after[L3..L3 + 2]) + difference(&before[22..24], &after[22..24]);
-        let patch = Self {
-            ethernet: *after.first_chunk()?,
-            tos: after[TOS],
-            ttl: after[TTL],
-            addresses: *after[ADDRESSES].first_chunk()?,
-            ports: *after[PORTS].first_chunk()?,
-            ip: fold(header + pseudo),
-            pseudo: fold(pseudo),
-            transport: fold(difference(&before[PORTS], &after[PORTS])),
-        };
-        let same = after[..12] == before[..12] && header + pseudo == 0 && after[PORTS] == before[PORTS];
-        (!same).then_some(patch)
+    pub fn between(before: &[u8; LINE], after: &[u8; LINE]) -> Option<Self> {
+        let mut patch =
+            Self { changed: 0, values: *after.first_chunk::<CHANGED_END>()?, ip: 0, pseudo: 0, transport: 0 };
+        let (mut ip, mut pseudo, mut transport) = (0, 0, 0);
+        for (number, (field, covered)) in FIELDS.into_iter().enumerate() {
+            if before[field.clone()] == after[field.clone()] {
+                continue;
+            }
+            patch.changed |= 1 << number;
+            let gained = difference(before, after, field);
+            match covered {
+                Covered::None => {}
+                Covered::Ip => ip += gained,
+                Covered::Address => pseudo += gained,
+                Covered::Transport => transport += gained,
+            }
+        }
+        (patch.ip, patch.pseudo, patch.transport) = (fold(ip + pseudo), fold(pseudo), fold(transport));
+        (patch.changed != 0).then_some(patch)
     }
 
     /// `partial`: the transport checksum holds the sum of the pseudo-header.
     #[inline]
     pub fn apply(&self, line: &mut [u8; LINE], protocol: u8, partial: bool) {
-        line[..12].copy_from_slice(&self.ethernet);
+        for (number, (field, _)) in FIELDS.into_iter().enumerate() {
+            if self.changed & 1 << number != 0 {
+                line[field.clone()].copy_from_slice(&self.values[field]);
+            }
+        }
         if self.ip != 0 {
-            line[TOS] = self.tos;
-            line[TTL] = self.ttl;
-            line[ADDRESSES].copy_from_slice(&self.addresses);
             add(line, IP_CHECK, self.ip);
         }
         let covered = if partial { self.pseudo } else { fold(u64::from(self.pseudo) + u64::from(self.transport)) };
-        if self.transport != 0 {
-            line[PORTS].copy_from_slice(&self.ports);
-        }
         if covered == 0 {
             return;
         }

@@ -106,11 +106,12 @@ impl Secret {
         }))
     }
 
-    /// Three folded multiplications, which do not wait for each other.
+    /// Three folded multiplications, which do not wait for each other, and one over all: after one alone, keys that follow each other
+    /// may lie in heaps.
     #[inline]
     pub fn hash(&self, key: &Quick) -> u64 {
         let pair = |at: usize| mix(key[at] ^ self.0[at], key[at + 1] ^ self.0[at + 1]);
-        pair(0).wrapping_add(pair(2).rotate_left(21)).wrapping_add(pair(4).rotate_left(42))
+        mix(pair(0) ^ pair(2).rotate_left(21) ^ pair(4).rotate_left(42), 0x9e37_79b9_7f4a_7c15)
     }
 
     /// Of any number of words.

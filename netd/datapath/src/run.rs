@@ -213,8 +213,7 @@ fn hash(key: &Key, of: HashOf, basis: u32) -> u32 {
     } else {
         (key.get(Field::Ipv4Src), key.get(Field::Ipv4Dst))
     };
-    let (mut first, mut second) =
-        ((source, key.get_u64(Field::TpSrc)), (destination, key.get_u64(Field::TpDst)));
+    let (mut first, mut second) = ((source, key.get_u64(Field::TpSrc)), (destination, key.get_u64(Field::TpDst)));
     if of == HashOf::SymmetricL4 && first > second {
         (first, second) = (second, first);
     }

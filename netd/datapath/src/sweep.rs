@@ -45,6 +45,13 @@ impl<P: Pipeline> Engine<P> {
         self.flows.len() > 0 || !self.shared.tracker.is_empty()
     }
 
+    /// Counts what went by fused ways with the flows that they are made of.
+    pub(crate) fn credit_ways(&mut self, now_ms: u64) {
+        for index in 0..self.exact.fused_places() as u32 {
+            self.sweep_fused(index, 0, now_ms);
+        }
+    }
+
     fn sweep_fused(&mut self, index: u32, idle_since_ms: u64, now_ms: u64) {
         if let Some(fused) = self.exact.retire(index, idle_since_ms) {
             self.credit_fused(fused, now_ms);

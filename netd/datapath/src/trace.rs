@@ -92,7 +92,7 @@ impl<C> Trace<C> {
         let at = usize::from(self.pin_count);
         match pin {
             // The same connection twice would go on twice by one packet: only the long way does that right.
-            Some(pin) if at < PINS_MAX && self.pins[..at].iter().all(|other| !other.is_of_one_connection(&pin)) => {
+            Some(pin) if at < PINS_MAX && self.pins[..at].iter().all(|other| !other.collides(&pin)) => {
                 self.pins[at] = pin;
                 self.pin_count += 1;
             }

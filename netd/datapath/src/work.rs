@@ -2,7 +2,9 @@
 
 use crate::packet::{Outgoing, Packet, Tail};
 use hive_conntrack::{Checksum, Verdict};
-use hive_flow::{FRAG_LATER, Field, Key, Malformed, PROTO_ICMP, PROTO_ICMPV6, PROTO_TCP, PROTO_UDP, Parsed, parse_into};
+use hive_flow::{
+    FRAG_LATER, Field, Key, Malformed, PROTO_ICMP, PROTO_ICMPV6, PROTO_TCP, PROTO_UDP, Parsed, parse_into,
+};
 use hive_packet::VnetHeader;
 use hive_packet::offload::GSO_NONE;
 use hive_program::Tunnel;
@@ -174,9 +176,7 @@ impl Work {
         let key = self.key();
         match self.protocol() {
             PROTO_ICMP | PROTO_ICMPV6 => true,
-            PROTO_TCP => {
-                helper || key.get_u64(Field::TpSrc) == FTP_PORT || key.get_u64(Field::TpDst) == FTP_PORT
-            }
+            PROTO_TCP => helper || key.get_u64(Field::TpSrc) == FTP_PORT || key.get_u64(Field::TpDst) == FTP_PORT,
             PROTO_UDP => false,
             _ => false,
         }

@@ -1,11 +1,11 @@
 //! Groups (OFPT_GROUP_MOD).
 
 use crate::flow::{Usage, any_action};
+use arc_swap::ArcSwap;
 use hive_openflow::{
     Action, BUCKET_ALL, BUCKET_FIRST, BUCKET_LAST, Bucket, ErrorCode, GROUP_ALL, GROUP_ANY, GroupCommand, GroupDesc,
     GroupKind, GroupMod,
 };
-use arc_swap::ArcSwap;
 use std::collections::{BTreeMap, BTreeSet};
 use std::sync::atomic::{AtomicU64, Ordering};
 use std::sync::{Arc, OnceLock};

@@ -48,6 +48,16 @@ pub struct Bond {
     loads: Box<[AtomicU64]>,
 }
 
+/// A bond, for `bond/show`.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct BondShown {
+    /// And whether each is enabled.
+    pub members: Vec<(PortNo, bool)>,
+    pub active: Option<PortNo>,
+    /// The member of each bucket, and its load in bytes since the last look at the balance.
+    pub buckets: Vec<(Option<PortNo>, u64)>,
+}
+
 /// What a bond makes of a packet that comes in.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(crate) enum Admission {
@@ -151,12 +161,11 @@ impl Bond {
         }
     }
 
-    /// Members with their state, the active one, and the load of each bucket, for `bond/show`.
-    pub fn show(&self) -> (Vec<(PortNo, bool)>, Option<PortNo>, Vec<(Option<PortNo>, u64)>) {
+    pub fn show(&self) -> BondShown {
         let inner = self.inner.lock().unwrap_or_else(PoisonError::into_inner);
         let members = inner.links.iter().map(|(number, link)| (*number, link.enabled)).collect();
         let loads = self.loads.iter().map(|load| load.load(Ordering::Relaxed));
-        (members, inner.active, inner.buckets.iter().copied().zip(loads).collect())
+        BondShown { members, active: inner.active, buckets: inner.buckets.iter().copied().zip(loads).collect() }
     }
 }
 

@@ -165,7 +165,7 @@ mod tests {
             stack: vec![Pushed { value: 99, bits: 32 }],
             action_set: vec![Action::Output { port: PortNo(4), max_len: 0 }],
             segments: vec![Segment { table: 3, cookie: 5, actions }],
-            conntracked: cut % 2 == 0,
+            conntracked: cut.is_multiple_of(2),
             mirrors: 2,
             paused: true,
         }
@@ -180,7 +180,9 @@ mod tests {
                 whole.action_set.clear();
             }
             let back = decode(&encode(&whole, &context), &context).unwrap();
-            let fields = |frozen: &Frozen| format!("{frozen:?}").replace("340282366920938463463374607431768211455", "4294967295");
+            let fields = |frozen: &Frozen| {
+                format!("{frozen:?}").replace("340282366920938463463374607431768211455", "4294967295")
+            };
             assert_eq!(fields(&back), fields(&whole));
         }
     }

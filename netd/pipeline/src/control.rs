@@ -1,5 +1,6 @@
 //! What a controller and an operator ask: packets out, packets that go on, packets in, traces, MAC tables.
 
+use crate::bond::BondShown;
 use crate::continuation::{self, Damaged};
 use crate::credit::Credits;
 use crate::flow_text::{self, FlowTextError};
@@ -74,7 +75,13 @@ impl Bridge {
 
 impl Switch {
     /// What becomes of a controller's packet.
-    pub fn packet_out(&self, bridge: BridgeId, packet_out: &PacketOut, vlan_limit: usize, now_ms: u64) -> Option<Execution> {
+    pub fn packet_out(
+        &self,
+        bridge: BridgeId,
+        packet_out: &PacketOut,
+        vlan_limit: usize,
+        now_ms: u64,
+    ) -> Option<Execution> {
         let mut template = Key::ZERO;
         for (field, masked) in packet_out.metadata.iter() {
             template.set(field, masked.value);
@@ -119,7 +126,13 @@ impl Switch {
         Ok(self.execution(bridge, key, translation, frame))
     }
 
-    fn execution(&self, bridge: BridgeId, mut key: Key, translation: Translation<Credits>, frame: Vec<u8>) -> Execution {
+    fn execution(
+        &self,
+        bridge: BridgeId,
+        mut key: Key,
+        translation: Translation<Credits>,
+        frame: Vec<u8>,
+    ) -> Execution {
         let number = PortNo(key.get_u64(Field::InPort) as u16);
         let topology = self.topology();
         let port = topology.bridges.get(&bridge).map_or(NO_PORT, |bridge| bridge.port_id(number));
@@ -153,9 +166,8 @@ impl Switch {
                 metadata: waiting.punt.metadata,
                 packet,
                 userdata: said.userdata.clone(),
-                continuation: continuation.map_or_else(Vec::new, |frozen| {
-                    continuation::encode(frozen, &context(bridge))
-                }),
+                continuation: continuation
+                    .map_or_else(Vec::new, |frozen| continuation::encode(frozen, &context(bridge))),
             };
             let mut agent = bridge.agent.lock().unwrap_or_else(PoisonError::into_inner);
             agent.packet_in(&packet_in, said.controller_id);
@@ -169,7 +181,8 @@ impl Switch {
     /// What was asked for cannot be understood.
     pub fn trace(&self, request: &TraceRequest<'_>, now_ms: u64) -> Result<String, TraceError> {
         let topology = self.topology();
-        let bridge = topology.bridge_named(request.bridge).ok_or_else(|| TraceError::Bridge(request.bridge.to_owned()))?;
+        let bridge =
+            topology.bridge_named(request.bridge).ok_or_else(|| TraceError::Bridge(request.bridge.to_owned()))?;
         let named = |name: &str| bridge.ports.values().find(|port| port.name == name).map(|port| port.number);
         let mut key = flow_text::parse(request.flow, named)?;
         if let Some(frame) = request.frame {
@@ -219,13 +232,12 @@ impl Switch {
             for (id, mut key, tracked) in walk.found {
                 let heading = match tracked {
                     Some(zone) => {
-                        let (state, told) = match states.next() {
-                            Some(state) => (state, "state"),
-                            None => (CT_STATE_DEFAULT, "default state"),
-                        };
+                        let given = states.next();
+                        let state = given.unwrap_or(CT_STATE_DEFAULT);
+                        let told = given.map_or("default ct_state=trk|new".to_owned(), state_text);
                         key.set(Field::CtState, state.into());
                         key.set(Field::CtZone, zone.into());
-                        format!("resume conntrack with {told} ct_state={state:#x} (use --ct-next to customize)")
+                        format!("resume conntrack with {told} (use --ct-next to customize)")
                     }
                     None => "resume".to_owned(),
                 };
@@ -268,13 +280,7 @@ impl Switch {
              Current static MAC entries in the table : {}\n  Total number of learned MAC entries     : {}\n  \
              Total number of expired MAC entries     : {}\n  Total number of evicted MAC entries     : {}\n  \
              Total number of port moved MAC entries  : {}\n",
-            stats.entries,
-            stats.entries_max,
-            stats.statics,
-            stats.learned,
-            stats.expired,
-            stats.evicted,
-            stats.moved
+            stats.entries, stats.entries_max, stats.statics, stats.learned, stats.expired, stats.evicted, stats.moved
         ))
     }
 
@@ -319,14 +325,15 @@ impl Switch {
         for bridge in self.topology().bridges.values() {
             let bonds = bridge.bundles.iter().filter(|bundle| wanted.is_none_or(|name| name == bundle.name));
             for (bundle, bond) in bonds.filter_map(|bundle| Some((bundle, bundle.bond.as_ref()?))) {
-                let (members, active, buckets) = bond.show();
+                let BondShown { members, active, buckets } = bond.show();
                 let name = |number: PortNo| bridge.ports.get(&number).map_or("?", |port| &port.name).to_owned();
                 let _ = writeln!(text, "---- {} ----\nbond_mode: {:?}", bundle.name, bond.spec.mode);
                 for (number, enabled) in members {
                     let state = if enabled { "enabled" } else { "disabled" };
                     let is_active = if active == Some(number) { "\n  active member" } else { "" };
                     let _ = writeln!(text, "member {}: {state}{is_active}", name(number));
-                    let loads = buckets.iter().enumerate().filter(|(_, (member, load))| *member == Some(number) && *load != 0);
+                    let loads =
+                        buckets.iter().enumerate().filter(|(_, (member, load))| *member == Some(number) && *load != 0);
                     for (at, (_, load)) in loads {
                         let _ = writeln!(text, "  hash {at}: {} kB load", load / 1024);
                     }
@@ -335,6 +342,12 @@ impl Switch {
         }
         text
     }
+}
+
+fn state_text(state: u32) -> String {
+    let names = hive_flow::CT_STATE_NAMES.iter().enumerate().filter(|(bit, _)| state >> bit & 1 != 0);
+    let names: Vec<_> = names.map(|(_, name)| *name).collect();
+    format!("ct_state={}", names.join("|"))
 }
 
 fn context(bridge: &Bridge) -> Context {

@@ -41,10 +41,20 @@ pub(crate) enum Other {
     /// The source address was seen.
     Mac(Box<MacCredit>),
     Learn(Box<Learning>),
-    Fin { usage: Arc<Usage>, idle_s: u16, hard_s: u16 },
-    Patch { sent: Arc<PortState>, received: Arc<PortState> },
+    Fin {
+        usage: Arc<Usage>,
+        idle_s: u16,
+        hard_s: u16,
+    },
+    Patch {
+        sent: Arc<PortState>,
+        received: Arc<PortState>,
+    },
     Mirror(Arc<Counters>),
-    Bond { bond: Arc<Bond>, bucket: usize },
+    Bond {
+        bond: Arc<Bond>,
+        bucket: usize,
+    },
 }
 
 #[derive(Debug)]

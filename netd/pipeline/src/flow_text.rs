@@ -176,12 +176,21 @@ mod tests {
 
     #[test]
     fn a_flow_is_read() {
-        let key = parse("in_port=p7,tcp,dl_vlan=5,nw_src=10.0.0.1,tp_dst=80,reg0=0x5,ct_state=+trk-new,metadata=7", |name| {
-            (name == "p7").then_some(PortNo(7))
-        })
-        .unwrap();
-        let got = [Field::InPort, Field::EthType, Field::IpProto, Field::VlanTci, Field::Ipv4Src, Field::TpDst, Field::Reg(0)]
-            .map(|field| key.get(field));
+        let key =
+            parse("in_port=p7,tcp,dl_vlan=5,nw_src=10.0.0.1,tp_dst=80,reg0=0x5,ct_state=+trk-new,metadata=7", |name| {
+                (name == "p7").then_some(PortNo(7))
+            })
+            .unwrap();
+        let got = [
+            Field::InPort,
+            Field::EthType,
+            Field::IpProto,
+            Field::VlanTci,
+            Field::Ipv4Src,
+            Field::TpDst,
+            Field::Reg(0),
+        ]
+        .map(|field| key.get(field));
         assert_eq!(got, [7, 0x800, 6, 0x1005, 0x0a00_0001, 80, 5]);
         assert_eq!((key.get(Field::CtState), key.get(Field::Metadata)), (0x20, 7));
         let none = |_: &str| None;

@@ -19,7 +19,8 @@ mod topology;
 mod trace;
 mod xlate;
 
-pub use bond::{BOND_BUCKETS, Bond, BondSpec};
+pub use bond::{BOND_BUCKETS, Bond, BondShown, BondSpec};
+pub use continuation::Damaged;
 pub use control::{Execution, ResumeError, TraceError, TraceRequest};
 pub use credit::Credits;
 pub use flow_text::FlowTextError;
@@ -34,12 +35,5 @@ pub use topology::{
 };
 /// The inside, for fuzzing: it must survive whatever a controller sends back.
 #[doc(hidden)]
-pub mod hostile {
-    /// Reads a continuation.
-    pub fn continuation(bytes: &[u8]) -> bool {
-        let context = hive_openflow::Context::new(hive_openflow::Version::V1_5);
-        crate::continuation::decode(bytes, &context).is_ok()
-    }
-}
-
+pub mod hostile;
 pub use xlate::{DEPTH_MAX, NESTING_MAX, OPS_MAX, RESUBMITS_MAX};

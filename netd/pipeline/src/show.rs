@@ -82,11 +82,8 @@ fn show_op(op: &Op, f: &mut Formatter<'_>) -> fmt::Result {
         Op::Output(port) => write!(f, "{}", port.0),
         Op::Set { field, value, mask } => {
             let (header, name) = attribute(*field);
-            let masked = if *mask == field.full_mask() {
-                String::new()
-            } else {
-                format!("/{}", field_value(*field, *mask))
-            };
+            let masked =
+                if *mask == field.full_mask() { String::new() } else { format!("/{}", field_value(*field, *mask)) };
             let value = field_value(*field, *value);
             let equals = if name.is_empty() { "" } else { "=" };
             write!(f, "set({header}({name}{equals}{value}{masked}))")

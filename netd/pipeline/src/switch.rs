@@ -149,7 +149,8 @@ impl Switch {
         for bridge in topology.bridges.values() {
             stale |= bridge.state.macs.expire(now_ms);
             let mut agent = bridge.agent.lock().unwrap_or_else(PoisonError::into_inner);
-            for (table, counters) in (0u8..=u8::MAX).zip(&bridge.state.tables) {
+            for (table, counters) in bridge.state.tables.iter().enumerate() {
+                let table = u8::try_from(table).unwrap_or(u8::MAX);
                 let (lookups, matches) = (&counters.lookups, &counters.matches);
                 agent.set_lookups(table, lookups.load(Ordering::Relaxed), matches.load(Ordering::Relaxed));
             }

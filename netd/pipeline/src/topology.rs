@@ -92,7 +92,9 @@ pub enum PortKind {
     /// Packets come from a device and go to one; the bridge's own port too.
     Device,
     /// The other end is the patch port of that name, of any bridge.
-    Patch { peer: String },
+    Patch {
+        peer: String,
+    },
     Tunnel(Tunnel),
     /// The local services: packets come and go with a `tun_id`.
     Services,
@@ -456,7 +458,8 @@ fn mirrors(spec: &BridgeSpec, bundles: &mut [Bundle], state: &BridgeState) -> Ve
     }
     for at in 0..mirrors.len() {
         let same = |mirror: &Mirror| mirrors.get(at).is_some_and(|own: &Mirror| own.output == mirror.output);
-        let set = mirrors.iter().enumerate().filter(|(_, mirror)| same(mirror)).fold(0, |set, (other, _)| set | 1 << other);
+        let set =
+            mirrors.iter().enumerate().filter(|(_, mirror)| same(mirror)).fold(0, |set, (other, _)| set | 1 << other);
         if let Some(mirror) = mirrors.get_mut(at) {
             mirror.same_output = set;
         }

@@ -49,5 +49,4 @@ impl Trace {
     pub fn note(&mut self, text: String) {
         self.line(4 * self.depth, format_args!(" -> {text}"));
     }
-
 }

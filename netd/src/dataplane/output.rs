@@ -183,7 +183,11 @@ impl<'p> Outlet<'p> {
             return false;
         };
         let several = port.receiving().count_ones() > 1;
-        self.open = Open::Rx { port, pair, queue: lock(queue), several };
+        let queue = lock(queue);
+        if let Some(queue) = queue.as_ref().filter(|queue| !queue.dirty) {
+            queue.prepare();
+        }
+        self.open = Open::Rx { port, pair, queue, several };
         true
     }
 

@@ -3,10 +3,11 @@
 use super::output::{GuestTail, Outlet, Scratch};
 use super::port::{PortMap, PortShared};
 use crate::mailbox::{Mailbox, lock};
+use crate::port::memory::GuestSlice;
 use crate::port::queue::{Chain, TxQueue};
 use crate::sys::{Epoll, Events};
 use arc_swap::ArcSwap;
-use hive_datapath::{Engine, Packet};
+use hive_datapath::{Counter, Engine, Packet};
 use hive_flow::Key;
 use hive_packet::VnetHeader;
 use hive_program::{Op, Pipeline, PortId};
@@ -96,6 +97,7 @@ pub(super) struct Worker<P: Pipeline> {
     polled: Vec<usize>,
     devices: Vec<DeviceSlot>,
     stored: Stored,
+    storage: Storage,
     scratch: Scratch,
     now_us: u64,
 }
@@ -122,6 +124,7 @@ impl<P: Pipeline> Worker<P> {
             polled: Vec::new(),
             devices: Vec::new(),
             stored: Stored::default(),
+            storage: Storage::default(),
             scratch: Scratch::default(),
             now_us: 0,
         })
@@ -302,32 +305,39 @@ impl<P: Pipeline> Worker<P> {
             return true;
         }
         let count = match slot.queue.ring.available() {
-            Ok(0) => return false,
+            Ok(0) => {
+                self.engine.counters().add(Counter::EmptyPolls, 1);
+                return false;
+            }
             Ok(count) => count.min(self.batch),
             Err(fault) => return self.fail(at, fault),
         };
         let memory = Arc::clone(slot.queue.ring.memory());
-        let mut buffers = Vec::with_capacity(usize::from(count) * 2);
-        let mut chains = Vec::with_capacity(usize::from(count));
+        let offloads = slot.queue.offloads;
+        let mut buffers: Vec<GuestSlice<'_>> = recycle(std::mem::take(&mut self.storage.buffers));
+        let mut chains = std::mem::take(&mut self.storage.chains);
+        chains.clear();
+        slot.queue.prefetch_burst(count);
+        slot.queue.prefetch_frames(count);
         for _ in 0..count {
             let from = buffers.len();
             match slot.queue.ring.take(&memory, &mut buffers) {
                 Ok(head) => chains.push((head, buffers.len() - from)),
                 Err(fault) => return self.fail(at, fault),
             }
-            if let Some(first) = buffers.get(from) {
-                first.prefetch();
-            }
         }
+        slot.queue.ring.prefetch_used(count);
+        // The burst behind it, while this one is treated.
+        slot.queue.prefetch_burst(count);
         let port = Arc::clone(&slot.port);
         let (up, policed) = (port.up.load(Ordering::Relaxed), port.is_policed());
         let (mut bytes, mut dropped, mut errors) = (0, 0, 0);
-        let mut packets = Vec::with_capacity(usize::from(count));
+        let mut packets: Vec<Packet<'_, GuestTail<'_, '_>>> = recycle(std::mem::take(&mut self.storage.packets));
         let mut left = buffers.as_mut_slice();
         for (_, length) in &chains {
             let (chain, rest) = left.split_at_mut(*length);
             left = rest;
-            let Some(chain) = Chain::read(chain).filter(|chain| offload_is_sound(&chain.header, chain)) else {
+            let Some(chain) = Chain::read(chain, offloads).filter(|chain| !offloads || offload_is_sound(chain)) else {
                 errors += 1;
                 continue;
             };
@@ -351,13 +361,17 @@ impl<P: Pipeline> Worker<P> {
         let counters = &port.counters;
         counters.rx_packets.fetch_add(packets.len() as u64, Ordering::Relaxed);
         counters.rx_bytes.fetch_add(bytes, Ordering::Relaxed);
+        self.storage.packets = recycle(packets);
+        self.storage.buffers = recycle(buffers);
         if dropped + errors > 0 {
             counters.rx_dropped.fetch_add(dropped, Ordering::Relaxed);
             counters.rx_errors.fetch_add(errors, Ordering::Relaxed);
         }
         if let Some(slot) = self.queues.get_mut(at).and_then(Option::as_mut) {
-            slot.queue.complete(chains.into_iter().map(|(head, _)| head));
+            slot.queue.complete(chains.iter().map(|(head, _)| *head));
+            slot.queue.prefetch_frames(count);
         }
+        self.storage.chains = chains;
         true
     }
 
@@ -424,6 +438,21 @@ impl<P: Pipeline> Worker<P> {
     }
 }
 
+/// Memory for one burst, used again by the next.
+#[derive(Default)]
+struct Storage {
+    buffers: Vec<GuestSlice<'static>>,
+    chains: Vec<(u16, usize)>,
+    packets: Vec<Packet<'static, GuestTail<'static, 'static>>>,
+}
+
+/// An empty list in the memory of another one, whose elements differ in nothing but how long they live.
+fn recycle<A, B>(mut list: Vec<A>) -> Vec<B> {
+    const { assert!(size_of::<A>() == size_of::<B>() && align_of::<A>() == align_of::<B>()) };
+    list.clear();
+    list.into_iter().map(|_| unreachable!("it was cleared")).collect()
+}
+
 /// Asks the guest for a kick; false when frames came meanwhile.
 fn rest(queue: &mut TxQueue) -> bool {
     queue.ring.arm();
@@ -437,8 +466,8 @@ fn rest(queue: &mut TxQueue) -> bool {
 
 /// What a receiver relies on.
 #[inline]
-fn offload_is_sound(header: &VnetHeader, chain: &Chain<'_, '_>) -> bool {
-    header.check(&chain.head[..chain.frame_bytes.min(chain.head.len())], chain.frame_bytes).is_ok()
+fn offload_is_sound(chain: &Chain<'_, '_>) -> bool {
+    chain.header.check(&chain.head[..chain.frame_bytes.min(chain.head.len())], chain.frame_bytes).is_ok()
 }
 
 impl Stored {

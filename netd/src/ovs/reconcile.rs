@@ -210,7 +210,7 @@ impl Daemon {
     }
 
     fn add_members(&self, bridge: &mut Bridge, snapshot: &Snapshot, patches: &mut u32) {
-        bridge.failed.clear();
+        let before_failed = std::mem::take(&mut bridge.failed);
         for (name, config) in wanted(&bridge.config) {
             if let Some(member) = bridge.members.get_mut(&name) {
                 member.config = config;
@@ -219,7 +219,9 @@ impl Daemon {
             let row = (config.id.0 != bridge.config.id.0).then_some(config.id);
             let before = snapshot.ofports.get(&config.id).copied();
             if let Err(error) = self.add_member(bridge, &config, row, before, patches) {
-                tracing::warn!(bridge = %bridge.config.name, interface = %name, %error, "interface cannot be made");
+                if before_failed.get(&config.id) != Some(&error) {
+                    tracing::warn!(bridge = %bridge.config.name, interface = %name, %error, "interface cannot be made");
+                }
                 bridge.failed.insert(config.id, error);
             }
         }

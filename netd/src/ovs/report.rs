@@ -92,8 +92,13 @@ impl Daemon {
         let now_ms = self.now_ms();
         let mut state = self.lock();
         for bridge in state.bridges.values_mut() {
-            let Bridge { members, agent, server, failed, .. } = bridge;
-            missing |= !failed.is_empty();
+            let Bridge { members, agent, server, failed, config, .. } = bridge;
+            // A device of the host that was not there may have come.
+            missing |= config.ports.iter().flat_map(|port| &port.interfaces).any(|interface| {
+                failed.contains_key(&interface.id)
+                    && interface.kind == InterfaceKind::System
+                    && hive_device::Link::open(&interface.name).is_ok()
+            });
             for member in members.values_mut() {
                 let status = self.link(member);
                 missing |= member.link_handle.is_some() && status.ifindex.is_none();

@@ -14,8 +14,9 @@ pub const MAX_FRAME_BYTES: usize = 65_535 + 40 + 14;
 /// Most buffers of one frame with VIRTIO_NET_F_MRG_RXBUF: a 64 KiB frame in buffers of 1 KiB, rounded up.
 const MAX_MERGED: u16 = 128;
 
-/// How many frames ahead a receive buffer is fetched into the cache: about the time of one miss.
-const PREFETCH_AHEAD: u16 = 4;
+/// How many frames ahead a receive buffer is fetched into the cache: about the time of one miss. Its descriptor before that.
+const BUFFERS_AHEAD: u16 = 6;
+const DESCRIPTORS_AHEAD: u16 = 14;
 
 /// What a guest's driver takes without help.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
@@ -94,9 +95,10 @@ pub struct Chain<'b, 'm> {
 }
 
 impl<'b, 'm> Chain<'b, 'm> {
-    /// None when it holds no header, or a frame that is too long.
+    /// None when it holds no header, or a frame that is too long. Without `offloads` no driver says anything in the header, and it is
+    /// not looked at: its cache line stays where it is.
     #[inline]
-    pub fn read(chain: &'b mut [GuestSlice<'m>]) -> Option<Self> {
+    pub fn read(chain: &'b mut [GuestSlice<'m>], offloads: bool) -> Option<Self> {
         let total: u64 = chain.iter().map(|buffer| u64::from(buffer.len())).sum();
         let frame_bytes = usize::try_from(total).ok()?.checked_sub(VNET_HEADER_BYTES)?;
         if frame_bytes > MAX_FRAME_BYTES {
@@ -104,18 +106,20 @@ impl<'b, 'm> Chain<'b, 'm> {
         }
         // The usual layout: header and start of the frame in one buffer.
         if let Some(first) = chain.first_mut()
-            && let Some(header) = first.read_array::<VNET_HEADER_BYTES>()
             && let Some(head) = first.skip(VNET_HEADER_BYTES as u32).read_array::<HEAD_BYTES>()
         {
+            let header = if offloads { first.read_array() } else { None };
             *first = first.skip((VNET_HEADER_BYTES + HEAD_BYTES) as u32);
             let rest: &[GuestSlice<'m>] = if first.len() == 0 { &chain[1..] } else { chain };
-            return Some(Self { header: VnetHeader::from_bytes(&header), head, rest, frame_bytes });
+            let header = header.map_or(VnetHeader::default(), |header| VnetHeader::from_bytes(&header));
+            return Some(Self { header, head, rest, frame_bytes });
         }
         let mut header = [0; VNET_HEADER_BYTES];
         let mut head = [0; HEAD_BYTES];
         pull(chain, &mut header);
         pull(chain, &mut head);
-        Some(Self { header: VnetHeader::from_bytes(&header), head, rest: chain, frame_bytes })
+        let header = if offloads { VnetHeader::from_bytes(&header) } else { VnetHeader::default() };
+        Some(Self { header, head, rest: chain, frame_bytes })
     }
 }
 
@@ -133,7 +137,7 @@ impl<'b, 'm> Inbound<'b, 'm> {
     /// Reads the virtio-net header and the frame's start from a sender's chain. None when it holds no header, or a frame that is too long.
     #[inline]
     pub fn read(chain: &'b mut [GuestSlice<'m>]) -> Option<Self> {
-        let Chain { header, head, rest, frame_bytes } = Chain::read(chain)?;
+        let Chain { header, head, rest, frame_bytes } = Chain::read(chain, true)?;
         Some(Self { header, head, head_bytes: frame_bytes.min(HEAD_BYTES), rest, frame_bytes })
     }
 
@@ -171,11 +175,31 @@ fn pull(chain: &mut [GuestSlice<'_>], out: &mut [u8]) -> usize {
 #[derive(Debug)]
 pub struct TxQueue {
     pub ring: SplitRing,
+    /// The driver may leave checksums or segmentation to us.
+    pub offloads: bool,
     pub kick: File,
     pub call: Option<File>,
 }
 
 impl TxQueue {
+    /// Fetches what the next burst of `count` chains begins with, as far as it is there already.
+    pub fn prefetch_burst(&self, count: u16) {
+        for ahead in 0..count {
+            self.ring.prefetch_descriptor(ahead);
+        }
+    }
+
+    /// Fetches the frames of the next burst; their descriptors were fetched.
+    pub fn prefetch_frames(&self, count: u16) {
+        for ahead in 0..count {
+            let Some(buffer) = self.ring.buffer_ahead(ahead) else { return };
+            if self.offloads {
+                buffer.prefetch_at(0);
+            }
+            buffer.prefetch_at(VNET_HEADER_BYTES as u32);
+        }
+    }
+
     /// Gives the chains back, visibly, with one interrupt at most.
     pub fn complete(&mut self, heads: impl Iterator<Item = u16>) {
         for head in heads {
@@ -222,6 +246,14 @@ pub enum Delivery {
 }
 
 impl RxQueue {
+    /// Fetches what the first frames of a burst need.
+    pub fn prepare(&self) {
+        for ahead in 0..DESCRIPTORS_AHEAD {
+            self.ring.prefetch_descriptor(ahead);
+        }
+        self.ring.prefetch_used(2 * DESCRIPTORS_AHEAD);
+    }
+
     /// Copies a frame from its sender's memory into this guest's buffers.
     #[inline]
     pub fn deliver(&mut self, frame: &Inbound<'_, '_>) -> Result<Delivery, RingFault> {
@@ -246,11 +278,20 @@ impl RxQueue {
             return Ok(Delivery::NoBuffers);
         }
         let needed = VNET_HEADER_BYTES + head.len() + frame.rest_bytes;
-        self.ring.prefetch_ahead(PREFETCH_AHEAD);
+        self.ring.prefetch_descriptor(DESCRIPTORS_AHEAD);
+        if let Some(buffer) = self.ring.buffer_ahead(BUFFERS_AHEAD) {
+            // The header is mostly there already, see below.
+            buffer.prefetch_at(0);
+            buffer.prefetch_to_write_at(VNET_HEADER_BYTES as u32);
+        }
         if let Some((id, buffer)) = self.ring.peek_single()?
             && buffer.len() as usize >= needed
         {
-            buffer.write_array(&header.to_bytes(1));
+            // The header is the one of before as a rule. Not written, its cache line stays with both processors.
+            let header = header.to_bytes(1);
+            if buffer.read_array() != Some(header) {
+                buffer.write_array(&header);
+            }
             let to = buffer.skip(VNET_HEADER_BYTES as u32);
             match head.first_chunk::<HEAD_BYTES>() {
                 Some(line) if head.len() == HEAD_BYTES => {

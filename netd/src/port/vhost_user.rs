@@ -186,7 +186,10 @@ impl Device {
         let clone = |file: &File| file.try_clone().map_err(|error| failed(&error));
         let call = ring.call.as_ref().map(clone).transpose()?;
         let queue = match direction {
-            Direction::FromGuest => Queue::Tx(TxQueue { ring: split, kick: clone(kick)?, call }),
+            Direction::FromGuest => {
+                let offloads = has(feature::CSUM) || has(feature::HOST_TSO4) || has(feature::HOST_TSO6);
+                Queue::Tx(TxQueue { ring: split, offloads, kick: clone(kick)?, call })
+            }
             Direction::ToGuest => {
                 let accepts = Accepts {
                     mergeable: has(feature::MRG_RXBUF),

@@ -70,8 +70,7 @@ impl Translator<'_> {
             }
             Action::GotoTable(table) => {
                 let (in_port, table) = (self.in_port(), *table);
-                let search =
-                    Search { in_port, table, may_packet_in: true, original_tuple: false, last };
+                let search = Search { in_port, table, may_packet_in: true, original_tuple: false, last };
                 self.search(search);
             }
             Action::Group(group) => self.group(*group, last),
@@ -221,6 +220,10 @@ impl Translator<'_> {
 
     /// `clone`. An `exit` in it ends the whole list, as in Open vSwitch.
     fn clone_actions(&mut self, actions: &[Action], last: bool, bucket: bool) {
+        if !self.check_resources() {
+            return;
+        }
+        self.nested += 1;
         let mut exit = false;
         self.on_a_copy(last, |this| {
             this.actions(actions, last, bucket);
@@ -228,18 +231,16 @@ impl Translator<'_> {
             this.run_action_set();
         });
         self.exit |= exit;
+        self.nested -= 1;
     }
 
     /// What comes behind is carried out twice: for larger packets, and for others.
     #[inline(never)]
-    fn check_larger(
-        &mut self,
-        length_bytes: u16,
-        destination: Subfield,
-        behind: &[Action],
-        last: bool,
-        bucket: bool,
-    ) {
+    fn check_larger(&mut self, length_bytes: u16, destination: Subfield, behind: &[Action], last: bool, bucket: bool) {
+        if !self.check_resources() {
+            return;
+        }
+        self.nested += 1;
         self.commit();
         let base = Box::new(self.base);
         let before = std::mem::take(&mut self.ops);
@@ -266,6 +267,7 @@ impl Translator<'_> {
         };
         let then = branch(self, true);
         let otherwise = branch(self, false);
+        self.nested -= 1;
         self.ops = before;
         // The packet came out of both as it went in, as far as those behind see.
         if self.error.is_none() && !(then.is_empty() && otherwise.is_empty()) {

@@ -18,8 +18,7 @@ const IPV4_FIELDS: [Field; 5] = [Field::Ipv4Src, Field::Ipv4Dst, Field::IpDscp, 
 const IPV6_FIELDS: [Field; 6] =
     [Field::Ipv6Src, Field::Ipv6Dst, Field::Ipv6Label, Field::IpDscp, Field::IpEcn, Field::IpTtl];
 const ARP_FIELDS: [Field; 5] = [Field::ArpOp, Field::ArpSpa, Field::ArpTpa, Field::ArpSha, Field::ArpTha];
-const ND_FIELDS: [Field; 5] =
-    [Field::NdReserved, Field::NdTarget, Field::NdOptionsType, Field::NdSll, Field::NdTll];
+const ND_FIELDS: [Field; 5] = [Field::NdReserved, Field::NdTarget, Field::NdOptionsType, Field::NdSll, Field::NdTll];
 
 /// What the stack says of itself; as many as keys hold if its bottom is not among them.
 pub(super) fn labels(key: &Key) -> usize {
@@ -97,7 +96,8 @@ impl Translator<'_> {
 
     fn commit_network(&mut self) {
         let kind = eth_type(&self.flow);
-        if kind != eth_type(&self.base) {
+        // Behind labels that were popped the key has nothing, and nothing was set.
+        if kind != eth_type(&self.base) || self.was_mpls {
             return;
         }
         match kind {
@@ -133,15 +133,19 @@ impl Translator<'_> {
         if (old, eth_type(&self.base)) == (new, eth_type(&self.flow)) && shown(&self.base) == shown(&self.flow) {
             return;
         }
-        // What is compared, and what is pushed, must be known.
-        for part in LSES.into_iter().take(labels(self.original)) {
-            self.mask.add_inner(part);
+        // What is compared, and what is pushed, must be known: of stacks of one height it is what differs, and that was written.
+        let written = |part: Inner| (self.base.inner(part) ^ self.flow.inner(part)) & !self.mask.inner(part) == 0;
+        if new != 0 && (old != new || !LSES.into_iter().all(written)) {
+            for part in LSES.into_iter().take(labels(self.original)) {
+                self.mask.add_inner(part);
+            }
         }
         let mut common = common_labels(&self.flow, new, &self.base, old);
         while old > common {
             if old - 1 == common && new > common {
                 let (was, is) = (lse(&self.base, 0), lse(&self.flow, new - old));
-                for (field, shift, bits) in [(Field::MplsLabel, 12, 20), (Field::MplsTc, 9, 3), (Field::MplsTtl, 0, 8)] {
+                for (field, shift, bits) in [(Field::MplsLabel, 12, 20), (Field::MplsTc, 9, 3), (Field::MplsTtl, 0, 8)]
+                {
                     let part = |entry: u32| u128::from(entry >> shift & ((1 << bits) - 1));
                     if part(was) != part(is) {
                         self.ops.push(Op::Set { field, value: part(is), mask: field.full_mask() });
@@ -199,9 +203,7 @@ impl Translator<'_> {
             let (tci, tpid) = new[at];
             self.ops.push(Op::PushVlan { tpid, tci });
         }
-        for field in [Field::VlanTci] {
-            self.base.set(field, self.flow.get(field));
-        }
+        self.base.set(Field::VlanTci, self.flow.get(Field::VlanTci));
         for part in [Inner::VlanTpid, Inner::Vlan1Tci, Inner::Vlan1Tpid] {
             self.base.set_inner(part, self.flow.inner(part));
         }

@@ -34,7 +34,7 @@ impl Translator<'_> {
             return self.note(|| "ct of a packet that is not of IP".to_owned());
         }
         self.commit();
-        let (mark, label, nat) = self.connection_changes(&action.actions);
+        let changes = self.connection_changes(&action.actions);
         let zone = match action.zone {
             ConntrackZone::Number(zone) => zone,
             ConntrackZone::Field(field) => self.read(field) as u16,
@@ -43,10 +43,8 @@ impl Translator<'_> {
             zone,
             commit: action.commit,
             force: action.force,
-            mark,
-            label,
-            nat,
             helper: (action.helper == PORT_FTP).then_some(Helper::Ftp),
+            ..changes
         };
         self.ops.push(Op::Conntrack(Arc::new(request)));
         if let Some(table) = action.table {
@@ -61,10 +59,7 @@ impl Translator<'_> {
     }
 
     /// What `exec` sets of the connection, and how it is translated.
-    fn connection_changes(
-        &mut self,
-        actions: &[Action],
-    ) -> (Option<(u32, u32)>, Option<(u128, u128)>, Option<Nat>) {
+    fn connection_changes(&mut self, actions: &[Action]) -> Request {
         let fields = [Field::CtMark, Field::CtLabel];
         let old = fields.map(|field| (self.flow.get(field), self.mask.get(field)));
         for field in fields {
@@ -76,11 +71,9 @@ impl Translator<'_> {
             match action {
                 Action::Nat(action) => translation = Some(nat(action)),
                 Action::SetField { field, value, mask, .. } => self.write_field(*field, *value, *mask),
-                Action::Move { source, destination, .. } => {
-                    if self.has(source.field) {
-                        let value = self.read(*source);
-                        self.write(*destination, value, u128::MAX);
-                    }
+                Action::Move { source, destination, .. } if self.has(source.field) => {
+                    let value = self.read(*source);
+                    self.write(*destination, value, u128::MAX);
                 }
                 _ => {}
             }
@@ -91,6 +84,6 @@ impl Translator<'_> {
             self.mask.set(field, mask);
         }
         let mark = (mark.1 != 0).then_some((mark.0 as u32, mark.1 as u32));
-        (mark, (label.1 != 0).then_some(label), translation)
+        Request { mark, label: (label.1 != 0).then_some(label), nat: translation, ..Request::default() }
     }
 }

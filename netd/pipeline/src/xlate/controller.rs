@@ -71,8 +71,11 @@ impl Translator<'_> {
         let mut metadata = Match::default();
         let recirculated = self.original.get(Field::RecircId) != 0;
         let in_port = PortNo(self.original.get_u64(Field::InPort) as u16);
-        let from_device =
-            self.bridge.ports.get(&in_port).is_none_or(|port| matches!(port.kind, PortKind::Device | PortKind::Patch { .. }));
+        let from_device = self
+            .bridge
+            .ports
+            .get(&in_port)
+            .is_none_or(|port| matches!(port.kind, PortKind::Device | PortKind::Patch { .. }));
         let options = (0..KEY_TUNNEL_OPTIONS).map(Field::TunMetadata);
         for field in TUNNEL_FIELDS.into_iter().chain(options) {
             self.put_metadata(&mut metadata, field, !recirculated && !from_device);

@@ -4,9 +4,7 @@ use super::Translator;
 use super::hash;
 use hive_flow::Field;
 use hive_ofproto::{Group, Groups};
-use hive_openflow::{
-    Action, Bucket, GROUP_ANY, GroupKind, PortNo, Selection, SelectionMethod, Subfield,
-};
+use hive_openflow::{Action, Bucket, GROUP_ANY, GroupKind, PortNo, Selection, SelectionMethod, Subfield};
 use hive_program::HashOf;
 use std::sync::Arc;
 
@@ -52,11 +50,11 @@ pub(super) fn ordered(set: &[Action]) -> Vec<Action> {
     };
     let mut actions = Vec::with_capacity(set.len());
     for wanted in 0..=7 {
-        let same = set.iter().filter(|action| rank(action) == Some(wanted));
+        let mut same = set.iter().filter(|action| rank(action) == Some(wanted));
         if wanted == SET {
             actions.extend(same.cloned());
         } else {
-            actions.extend(same.last().cloned());
+            actions.extend(same.next_back().cloned());
         }
     }
     actions.push(end.clone());
@@ -105,11 +103,14 @@ impl Translator<'_> {
         self.note(|| format!("bucket {}", bucket.id));
         let actions = ordered(&bucket.actions);
         self.depth += 1;
-        // The action set is not a bucket's: it is carried out once, in the end.
+        // Action set and stack are not a bucket's own, as in Open vSwitch: the set is carried out once, in the end.
+        let mut kept = (Vec::new(), Vec::new(), false);
         self.on_a_copy(last, |this| {
             this.actions(&actions, last, true);
             this.finish_freezing();
+            kept = (std::mem::take(&mut this.stack), std::mem::take(&mut this.action_set), this.action_set_has_group);
         });
+        (self.stack, self.action_set, self.action_set_has_group) = kept;
         self.depth -= 1;
     }
 
@@ -191,9 +192,8 @@ impl Translator<'_> {
     /// The live bucket with the greatest weighted score.
     fn best_bucket(&self, groups: &Groups, group: &Group, hash: u32) -> Option<usize> {
         let live = group.desc.buckets.iter().enumerate().filter(|(_, bucket)| self.is_alive(groups, bucket, 0));
-        let score = |bucket: &Bucket| {
-            u64::from(hash::of(&[bucket.id.into()], hash) & 0xffff) * u64::from(bucket.weight)
-        };
+        let score =
+            |bucket: &Bucket| u64::from(hash::of(&[bucket.id.into()], hash) & 0xffff) * u64::from(bucket.weight);
         live.map(|(at, bucket)| (score(bucket), at)).max_by_key(|(score, _)| *score).map(|(_, at)| at)
     }
 
@@ -242,8 +242,7 @@ mod tests {
     #[test]
     fn an_action_set_has_its_own_order() {
         let resubmit = Action::Resubmit(Resubmit { port: PortNo::IN_PORT, table: 1, conntrack: false, first: false });
-        let set =
-            [output(1), Action::SetQueue(1), Action::DecTtl(None), Action::PopVlan, output(2), resubmit.clone()];
+        let set = [output(1), Action::SetQueue(1), Action::DecTtl(None), Action::PopVlan, output(2), resubmit.clone()];
         assert_eq!(ordered(&set), [Action::PopVlan, Action::DecTtl(None), Action::SetQueue(1), output(2)]);
         assert_eq!(ordered(&[Action::PopVlan]), []);
         assert_eq!(ordered(&[Action::Group(1), output(1)]), [Action::Group(1)]);
@@ -252,13 +251,8 @@ mod tests {
 
     #[test]
     fn weights_decide_how_many_values_are_needed() {
-        let bucket = |weight| Bucket {
-            id: 0,
-            weight,
-            watch_port: PortNo::NONE,
-            watch_group: GROUP_ANY,
-            actions: Vec::new(),
-        };
+        let bucket =
+            |weight| Bucket { id: 0, weight, watch_port: PortNo::NONE, watch_group: GROUP_ANY, actions: Vec::new() };
         assert_eq!(hash_values(&[bucket(1), bucket(1)]), Some(16));
         assert_eq!(hash_values(&[bucket(1), bucket(100)]), Some(128));
         assert_eq!(hash_values(&[bucket(1), bucket(1000)]), None);

@@ -107,7 +107,7 @@ impl Translator<'_> {
         let links = u32::from(multipath.max_link) + 1;
         let link = match multipath.algorithm {
             MODULO => hash % links,
-            HASH_THRESHOLD if links > 1 => (u64::from(hash) * u64::from(links) >> 32) as u32,
+            HASH_THRESHOLD if links > 1 => ((u64::from(hash) * u64::from(links)) >> 32) as u32,
             HASH_THRESHOLD => 0,
             ITERATIVE => iterate(hash, links, multipath.argument),
             _ if links <= HRW_LINKS_MAX => highest(hash, 0..links).unwrap_or(0),

@@ -3,8 +3,8 @@
 use super::Translator;
 use super::fields::ones;
 use crate::credit::Other;
-use hive_flow::Match;
 use hive_classifier::Versions;
+use hive_flow::Match;
 use hive_ofproto::{Bridge as Agent, Flow};
 use hive_openflow::{
     Action, CookieMask, FlowCommand, FlowFlags, FlowMod, GROUP_ANY, Learn, LearnDestination, LearnSource, NO_BUFFER,

@@ -36,6 +36,8 @@ pub const DEPTH_MAX: u32 = 64;
 /// Searches within each other, whatever their order: what a thread's stack of 2 MiB has room for, with a half to spare. A pipeline that
 /// only goes forward through all tables, four bridges long, is within it.
 pub const NESTING_MAX: u32 = 1024;
+/// What a way through a patch port counts as of [`NESTING_MAX`]: it takes that much more room than a search.
+const PATCH_NESTING: u32 = 8;
 /// Operations of one translation; Open vSwitch's limit is 64 KiB of attributes, some thousand operations.
 pub const OPS_MAX: usize = 4096;
 /// Values on the stack; Open vSwitch's limit is 64 KiB.
@@ -56,6 +58,8 @@ pub(crate) struct Translator<'a> {
     pub(crate) switch: &'a Switch,
     pub(crate) topology: &'a Topology,
     pub(crate) bridge: &'a Arc<Bridge>,
+    /// Where the packet came in; behind a patch port it is in another.
+    bridge_of_origin: &'a Arc<Bridge>,
     tables: Arc<Tables<Flow>>,
     /// The key as it came, but for the port's number.
     pub(crate) original: &'a Key,

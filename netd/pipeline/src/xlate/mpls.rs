@@ -25,10 +25,9 @@ pub(super) fn needs_inner(action: &Action) -> bool {
         | Action::SetVlanPcp { .. }
         | Action::SetQueue(_)
         | Action::Group(_) => false,
-        Action::SetHeader { field, .. } => !matches!(
-            field,
-            HeaderField::EthSrc | HeaderField::EthDst | HeaderField::Tunnel32 | HeaderField::Tunnel64
-        ),
+        Action::SetHeader { field, .. } => {
+            !matches!(field, HeaderField::EthSrc | HeaderField::EthDst | HeaderField::Tunnel32 | HeaderField::Tunnel64)
+        }
         Action::SetField { field, .. } => matches!(
             field,
             OxmField::Ipv4Src

@@ -40,8 +40,9 @@ impl Bundle {
     fn trunks(&self, vid: u16) -> bool {
         match &self.vlan {
             Vlan::Trunk { trunks } => carries(trunks, vid),
+            // Untagged packets are of the native VLAN, so none are of VLAN 0, unless that is the native one.
             Vlan::NativeTagged { tag, trunks } | Vlan::NativeUntagged { tag, trunks } => {
-                vid == *tag || carries(trunks, vid)
+                vid == *tag || carries(trunks, vid) && vid != 0
             }
             Vlan::Access { .. } | Vlan::Dot1qTunnel { .. } => false,
         }
@@ -88,11 +89,8 @@ impl Bundle {
     fn outgoing(&self, tags: &Tags) -> Tags {
         let popped = [tags[1], Tag::default()];
         match &self.vlan {
-            // The priority stays, for ports that tag by it.
-            Vlan::Access { .. } => [Tag { vid: 0, ..tags[0] }, Tag::default()],
-            Vlan::NativeUntagged { tag, .. } if tags[0].vid == *tag => {
-                if tags[1] == Tag::default() { [Tag { vid: 0, ..tags[0] }, tags[1]] } else { popped }
-            }
+            Vlan::Access { .. } => [Tag::default(); 2],
+            Vlan::NativeUntagged { tag, .. } if tags[0].vid == *tag => popped,
             Vlan::Trunk { .. } | Vlan::NativeTagged { .. } | Vlan::NativeUntagged { .. } => *tags,
             Vlan::Dot1qTunnel { .. } => popped,
         }
@@ -110,19 +108,23 @@ impl Translator<'_> {
     }
 
     fn put_tags(&mut self, tags: &Tags, priority_tags: PriorityTags) {
-        let wants = |tag: &Tag| {
-            tag.vid != 0
-                || match priority_tags {
-                    PriorityTags::Never => false,
-                    PriorityTags::IfNonzero => tag.pcp != 0,
-                    PriorityTags::Always => true,
-                }
-        };
-        let [outer, inner] = tags.map(|tag| {
+        let mut tags = *tags;
+        if has_vlan(&self.flow) && tags[0].vid == 0 && super::fields::vlan_tci(&self.flow) & VID == 0 {
+            // Whether the tag stays.
+            self.mask.add(Field::VlanTci, PCP.into());
+        }
+        if priority_tags != PriorityTags::Never {
+            self.mask.add(Field::VlanTci, PCP.into());
+            tags[0].pcp = super::fields::vlan_tci(&self.flow) & PCP;
+        }
+        let entry = |tag: Tag, always: bool| {
             let tpid = if tag.tpid == 0 { ETH_TYPE_VLAN } else { tag.tpid };
-            if wants(&tag) { (u32::from(tag.vid | tag.pcp | VLAN_PRESENT), u32::from(tpid)) } else { (0, 0) }
-        });
-        let inner = if tags[1] == Tag::default() { (0, 0) } else { inner };
+            // A tag with neither VLAN nor priority says nothing.
+            let there = tag.vid | tag.pcp != 0 || always;
+            if there { (u32::from(tag.vid | tag.pcp | VLAN_PRESENT), u32::from(tpid)) } else { (0, 0) }
+        };
+        let outer = entry(tags[0], priority_tags == PriorityTags::Always);
+        let inner = entry(tags[1], false);
         self.flow.set(Field::VlanTci, outer.0.into());
         self.flow.set_inner(Inner::VlanTpid, outer.1);
         self.flow.set_inner(Inner::Vlan1Tci, inner.0);

@@ -18,8 +18,7 @@ impl Translator<'_> {
             PortNo::IN_PORT => self.send(self.in_port(), true, last, None),
             PortNo::TABLE => {
                 let in_port = self.in_port();
-                let search =
-                    Search { in_port, table: 0, may_packet_in: true, original_tuple: false, last };
+                let search = Search { in_port, table: 0, may_packet_in: true, original_tuple: false, last };
                 self.search(search);
             }
             PortNo::NORMAL => self.normal(),
@@ -145,7 +144,9 @@ impl Translator<'_> {
         let Some(there) = self.topology.bridges.get(&peer.0) else { return };
         let Some(arrival) = there.ports.get(&peer.1) else { return };
         if !self.check_resources() {
-            self.error = Some(DropReason::Loop);
+            // What went out before stays.
+            self.error = None;
+            self.reason = DropReason::Loop;
             return;
         }
         let (bridge, tables) = (self.bridge, std::mem::replace(&mut self.tables, there.flows.load()));
@@ -158,7 +159,7 @@ impl Translator<'_> {
         let snaplen = self.snaplen.take();
         let packet_out = std::mem::take(&mut self.in_packet_out);
         let in_action_set = std::mem::take(&mut self.in_action_set);
-        self.depth += 1;
+        self.nested += super::PATCH_NESTING;
         self.on_a_copy(last, |this| {
             this.stack.clear();
             this.action_set.clear();
@@ -166,7 +167,7 @@ impl Translator<'_> {
             this.exit = false;
             this.arrive(arrival);
         });
-        self.depth -= 1;
+        self.nested -= super::PATCH_NESTING;
         self.in_action_set = in_action_set;
         self.in_packet_out = packet_out;
         self.snaplen = snaplen;
@@ -176,10 +177,8 @@ impl Translator<'_> {
         self.table = old_table;
         self.bridge = bridge;
         self.tables = tables;
-        // What goes wrong there does not end the packet's way here, but for what has no end.
-        if self.error != Some(DropReason::TooComplex) {
-            self.error = None;
-        }
+        // What goes wrong there does not end the packet's way here.
+        self.error = None;
     }
 
     fn arrive(&mut self, port: &Port) {
@@ -202,8 +201,7 @@ impl Translator<'_> {
             self.normal();
         } else {
             let (in_port, table) = (port.number, 0);
-            let search =
-                Search { in_port, table, may_packet_in: true, original_tuple: false, last: false };
+            let search = Search { in_port, table, may_packet_in: true, original_tuple: false, last: false };
             self.search(search);
         }
         self.run_action_set();

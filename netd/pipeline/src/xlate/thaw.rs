@@ -5,11 +5,11 @@ use super::{Freeze, Translator};
 use crate::credit::Credits;
 use crate::frozen::{Frozen, Segment};
 use crate::switch::Switch;
-use crate::topology::{Bridge, Topology};
+use crate::topology::{Bridge, PortKind, Topology};
 use crate::trace::Trace;
 use hive_flow::{
-    ETH_TYPE_ARP, ETH_TYPE_IPV4, ETH_TYPE_IPV6, ETH_TYPE_RARP, FRAG_ANY, FRAG_LATER, Field, Inner, KEY_TUNNEL_OPTIONS, Key, Mask, REGISTERS,
-    VLAN_PRESENT,
+    ETH_TYPE_ARP, ETH_TYPE_IPV4, ETH_TYPE_IPV6, ETH_TYPE_RARP, FRAG_ANY, FRAG_LATER, Field, Inner, KEY_TUNNEL_OPTIONS,
+    Key, Mask, REGISTERS, VLAN_PRESENT,
 };
 use hive_openflow::{Action, PacketInReason, PortConfig, PortNo};
 use hive_program::{DropReason, HashOf, Op, RecircId, Translation};
@@ -75,6 +75,7 @@ impl<'a> Translator<'a> {
             switch,
             topology,
             bridge,
+            bridge_of_origin: bridge,
             tables: bridge.flows.load(),
             original: key,
             flow,
@@ -164,8 +165,7 @@ impl<'a> Translator<'a> {
             self.normal();
         } else {
             let table = 0;
-            let search =
-                Search { in_port, table, may_packet_in: true, original_tuple: false, last: true };
+            let search = Search { in_port, table, may_packet_in: true, original_tuple: false, last: true };
             self.search_first(search);
         }
         self.end();
@@ -183,8 +183,8 @@ impl<'a> Translator<'a> {
         }
         const STP: u128 = 0x0180_c200_0000;
         self.mask.add_all(Field::EthDst);
-        let is_stp = self.flow.get(Field::EthDst) == STP
-            && super::fields::eth_type(&self.flow) == hive_flow::ETH_TYPE_NONE;
+        let is_stp =
+            self.flow.get(Field::EthDst) == STP && super::fields::eth_type(&self.flow) == hive_flow::ETH_TYPE_NONE;
         !port.has(if is_stp { PortConfig::NO_RECEIVE_STP } else { PortConfig::NO_RECEIVE })
     }
 
@@ -371,8 +371,18 @@ impl<'a> Translator<'a> {
     fn finish_mask(&mut self) {
         let (mask, original) = (&mut self.mask, self.original);
         // Of what the pipeline remembers by itself.
-        for field in [Field::Metadata, Field::ActsetOutput, Field::ConjId].into_iter().chain((0..REGISTERS).map(Field::Reg)) {
+        for field in
+            [Field::Metadata, Field::ActsetOutput, Field::ConjId].into_iter().chain((0..REGISTERS).map(Field::Reg))
+        {
             mask.set(field, 0);
+        }
+        // A packet that no tunnel brought has none; of one that was thawed, the pipeline knows it.
+        let port = self.bridge_of_origin.ports.get(&PortNo(original.get_u64(Field::InPort) as u16));
+        let tunneled = port.is_some_and(|port| matches!(port.kind, PortKind::Tunnel(_) | PortKind::Services));
+        if original.get(Field::RecircId) != 0 || !tunneled {
+            for field in TUNNEL_FIELDS.into_iter().chain((0..KEY_TUNNEL_OPTIONS).map(Field::TunMetadata)) {
+                mask.set(field, 0);
+            }
         }
         let kind = super::fields::eth_type(original);
         if !super::fields::is_mpls(original) {
@@ -393,7 +403,8 @@ impl<'a> Translator<'a> {
             mask.set(Field::Ipv4Dst, 0);
         }
         if kind != ETH_TYPE_IPV6 {
-            for field in [Field::Ipv6Src, Field::Ipv6Dst, Field::Ipv6Label, Field::NdTarget, Field::NdSll, Field::NdTll] {
+            for field in [Field::Ipv6Src, Field::Ipv6Dst, Field::Ipv6Label, Field::NdTarget, Field::NdSll, Field::NdTll]
+            {
                 mask.set(field, 0);
             }
         }
@@ -404,10 +415,13 @@ impl<'a> Translator<'a> {
         }
         let ip = matches!(kind, ETH_TYPE_IPV4 | ETH_TYPE_IPV6);
         if !ip {
-            for field in [Field::IpProto, Field::IpDscp, Field::IpEcn, Field::IpTtl, Field::IpFrag]
-                .into_iter()
-                .chain([Field::TpSrc, Field::TpDst, Field::TcpFlags, Field::IcmpType, Field::IcmpCode])
-            {
+            for field in [Field::IpProto, Field::IpDscp, Field::IpEcn, Field::IpTtl, Field::IpFrag].into_iter().chain([
+                Field::TpSrc,
+                Field::TpDst,
+                Field::TcpFlags,
+                Field::IcmpType,
+                Field::IcmpCode,
+            ]) {
                 mask.set(field, 0);
             }
         }

@@ -78,7 +78,9 @@ pub fn matching(random: &mut Random, traits: Traits) -> (Kind, String) {
         add(format!("{}={mac}{mask}", random.pick(&["dl_dst", "dl_src"])));
     }
     if traits.vlans && random.one_in(3) {
-        add(random.pick(&["dl_vlan=10", "dl_vlan=20", "vlan_tci=0x1000/0x1000", "vlan_tci=0", "dl_vlan_pcp=3"]).to_owned());
+        add(random
+            .pick(&["dl_vlan=10", "dl_vlan=20", "vlan_tci=0x1000/0x1000", "vlan_tci=0", "dl_vlan_pcp=3"])
+            .to_owned());
     }
     if random.one_in(4) {
         let value = random.below(4);
@@ -88,7 +90,8 @@ pub fn matching(random: &mut Random, traits: Traits) -> (Kind, String) {
         add(format!("metadata={}", random.below(3)));
     }
     if kind.is_v4() && random.one_in(2) {
-        let address = random.pick(&["10.0.0.1", "10.0.1.2", "10.0.0.0/24", "10.0.0.0/8", "10.1.0.0/16", "0.0.0.1/0.0.0.3"]);
+        let address =
+            random.pick(&["10.0.0.1", "10.0.1.2", "10.0.0.0/24", "10.0.0.0/8", "10.1.0.0/16", "0.0.0.1/0.0.0.3"]);
         add(format!("{}={address}", random.pick(&["nw_src", "nw_dst"])));
     }
     if kind.is_v6() && random.one_in(2) {
@@ -112,10 +115,14 @@ pub fn matching(random: &mut Random, traits: Traits) -> (Kind, String) {
         add(random.pick(&["icmp_type=8", "icmp_type=0", "icmp_type=8,icmp_code=0"]).to_owned());
     }
     if kind == Kind::Icmp6 && random.one_in(2) {
-        add(random.pick(&["icmp_type=128", "icmp_type=135,icmp_code=0", "icmp_type=135,icmp_code=0,nd_target=fd00::1"]).to_owned());
+        add(random
+            .pick(&["icmp_type=128", "icmp_type=135,icmp_code=0", "icmp_type=135,icmp_code=0,nd_target=fd00::1"])
+            .to_owned());
     }
     if kind == Kind::Arp && random.one_in(2) {
-        add(random.pick(&["arp_op=1", "arp_spa=10.0.0.1", "arp_tpa=10.0.0.0/24", "arp_sha=02:00:00:00:00:01"]).to_owned());
+        add(random
+            .pick(&["arp_op=1", "arp_spa=10.0.0.1", "arp_tpa=10.0.0.0/24", "arp_sha=02:00:00:00:00:01"])
+            .to_owned());
     }
     if kind == Kind::Mpls {
         add(random.pick(&["mpls_bos=1", "mpls_bos=0"]).to_owned());
@@ -124,13 +131,25 @@ pub fn matching(random: &mut Random, traits: Traits) -> (Kind, String) {
         }
     }
     if traits.conntrack && random.one_in(4) {
-        add(random.pick(&["ct_state=+trk+new", "ct_state=-trk", "ct_state=+est", "ct_zone=5", "ct_mark=0x1/0x1"]).to_owned());
+        add(random
+            .pick(&["ct_state=+trk+new", "ct_state=-trk", "ct_state=+est", "ct_zone=5", "ct_mark=0x1/0x1"])
+            .to_owned());
     }
     (kind, text)
 }
 
-fn plain_action(random: &mut Random, kind: Kind, tagged: bool, bottom: bool, nested: bool, traits: Traits, table: usize) -> String {
-    let output = |random: &mut Random| random.pick(&["output:1", "output:2", "output:3", "in_port", "output:LOCAL", "output:9"]).to_owned();
+fn plain_action(
+    random: &mut Random,
+    kind: Kind,
+    tagged: bool,
+    bottom: bool,
+    nested: bool,
+    traits: Traits,
+    table: usize,
+) -> String {
+    let output = |random: &mut Random| {
+        random.pick(&["output:1", "output:2", "output:3", "in_port", "output:LOCAL", "output:9"]).to_owned()
+    };
     let set = |random: &mut Random| {
         let general = [
             "set_field:02:00:00:00:00:02->eth_dst",
@@ -164,7 +183,12 @@ fn plain_action(random: &mut Random, kind: Kind, tagged: bool, bottom: bool, nes
             "move:NXM_OF_IP_DST[0..7]->NXM_OF_IP_SRC[0..7]",
             "push:NXM_OF_IP_SRC[]",
         ];
-        let v6 = ["set_field:fd00::9->ipv6_dst", "set_field:5->ipv6_label", "dec_ttl", "move:NXM_NX_IPV6_SRC[0..31]->NXM_NX_REG0[]"];
+        let v6 = [
+            "set_field:fd00::9->ipv6_dst",
+            "set_field:5->ipv6_label",
+            "dec_ttl",
+            "move:NXM_NX_IPV6_SRC[0..31]->NXM_NX_REG0[]",
+        ];
         let tcp = ["set_field:80->tcp_dst", "mod_tp_src:81", "move:NXM_OF_TCP_SRC[]->NXM_NX_REG1[0..15]"];
         let arp = ["set_field:2->arp_op", "set_field:10.0.0.7->arp_spa", "move:NXM_NX_ARP_SHA[]->NXM_NX_ARP_THA[]"];
         match kind {
@@ -172,7 +196,9 @@ fn plain_action(random: &mut Random, kind: Kind, tagged: bool, bottom: bool, nes
             kind if kind.is_v6() && random.one_in(2) => random.pick(&v6),
             Kind::Tcp | Kind::Tcp6 if random.one_in(2) => random.pick(&tcp),
             Kind::Arp if random.one_in(2) => random.pick(&arp),
-            Kind::Mpls if random.one_in(2) => random.pick(&["set_mpls_label:17", "set_mpls_tc:1", "set_mpls_ttl:3", "dec_mpls_ttl"]),
+            Kind::Mpls if random.one_in(2) => {
+                random.pick(&["set_mpls_label:17", "set_mpls_tc:1", "set_mpls_ttl:3", "dec_mpls_ttl"])
+            }
             Kind::Icmp if random.one_in(3) => random.pick(&["set_field:0->icmp_type", "set_field:1->icmp_code"]),
             _ => random.pick(&general),
         }
@@ -185,11 +211,18 @@ fn plain_action(random: &mut Random, kind: Kind, tagged: bool, bottom: bool, nes
             let port = if random.one_in(5) { "1" } else { "" };
             format!("resubmit({port},{})", table + 1 + random.below(TABLES - table - 1))
         }
-        13 if traits.vlans && tagged => random.pick(&["mod_vlan_vid:20", "mod_vlan_pcp:5", "move:NXM_NX_REG0[0..2]->OXM_OF_VLAN_VID[0..2]"]).to_owned(),
-        13 if traits.vlans && !nested => random
-            .pick(&["push_vlan:0x8100,set_field:4116->vlan_vid", "push_vlan:0x8100,mod_vlan_pcp:3,pop_vlan", "push_vlan:0x8100,mod_vlan_vid:10"])
+        13 if traits.vlans && tagged => random
+            .pick(&["mod_vlan_vid:20", "mod_vlan_pcp:5", "move:NXM_NX_REG0[0..2]->OXM_OF_VLAN_VID[0..2]"])
             .to_owned(),
-        14 if traits.conntrack && (kind.is_v4() || kind.is_v6()) => {
+        13 if traits.vlans && !nested => random
+            .pick(&[
+                "push_vlan:0x8100,set_field:4116->vlan_vid",
+                "push_vlan:0x8100,mod_vlan_pcp:3,pop_vlan",
+                "push_vlan:0x8100,mod_vlan_vid:10",
+            ])
+            .to_owned(),
+        // Not too often: each doubles the ways that a packet goes.
+        14 if traits.conntrack && random.one_in(2) && (kind.is_v4() || kind.is_v6()) => {
             let next = (table + 1).min(TABLES - 1);
             random
                 .pick(&[
@@ -206,9 +239,25 @@ fn plain_action(random: &mut Random, kind: Kind, tagged: bool, bottom: bool, nes
         15 if traits.groups => format!("group:{}", 1 + random.below(4)),
         16 if traits.mpls && kind == Kind::Mpls => format!("pop_mpls:{}", if bottom { "0x0800" } else { "0x8847" }),
         16 if traits.mpls && kind.is_v4() => "push_mpls:0x8847".to_owned(),
-        17 => random.pick(&["controller", "controller(userdata=01.02,max_len=64)", "set_queue:3", "pop_queue", "note:01", "enqueue:2:7", "output(port=2,max_len=100)"]).to_owned(),
+        17 => random
+            .pick(&[
+                "controller",
+                "controller(userdata=01.02,max_len=64)",
+                "set_queue:3",
+                "pop_queue",
+                "note:01",
+                "enqueue:2:7",
+                "output(port=2,max_len=100)",
+            ])
+            .to_owned(),
         18 if traits.normal => random.pick(&["normal", "flood", "all"]).to_owned(),
-        19 if random.one_in(3) => random.pick(&["exit", "multipath(eth_src,50,modulo_n,1,0,NXM_NX_REG3[])", "bundle(eth_src,0,active_backup,ofport,members:2,3)"]).to_owned(),
+        19 if random.one_in(3) => random
+            .pick(&[
+                "exit",
+                "multipath(eth_src,50,modulo_n,1,0,NXM_NX_REG3[])",
+                "bundle(eth_src,0,active_backup,ofport,members:2,3)",
+            ])
+            .to_owned(),
         _ => output(random),
     }
 }
@@ -220,7 +269,9 @@ pub fn actions(random: &mut Random, kind: Kind, tagged: bool, bottom: bool, trai
     let mut pushed = false;
     for _ in 0..random.below(5) {
         if random.one_in(10) {
-            let nested: Vec<_> = (0..1 + random.below(3)).map(|_| plain_action(random, Kind::Any, false, false, true, traits, table)).collect();
+            let nested: Vec<_> = (0..1 + random.below(3))
+                .map(|_| plain_action(random, Kind::Any, false, false, true, traits, table))
+                .collect();
             list.push(format!("clone({})", nested.join(",")));
             continue;
         }
@@ -240,10 +291,16 @@ pub fn actions(random: &mut Random, kind: Kind, tagged: bool, bottom: bool, trai
         list.push(action);
     }
     if random.one_in(8) {
-        list.push(format!("write_actions({})", random.pick(&["output:2", "output:3,set_field:02:00:00:00:00:05->eth_dst", "output:1,set_queue:2"])));
+        list.push(format!(
+            "write_actions({})",
+            random.pick(&["output:2", "output:3,set_field:02:00:00:00:00:05->eth_dst", "output:1,set_queue:2"])
+        ));
     }
     if random.one_in(12) {
-        list.insert(list.iter().position(|action| action.starts_with("write_")).unwrap_or(list.len()), "clear_actions".to_owned());
+        list.insert(
+            list.iter().position(|action| action.starts_with("write_")).unwrap_or(list.len()),
+            "clear_actions".to_owned(),
+        );
     }
     if random.one_in(10) {
         list.push("write_metadata:0x2/0x3".to_owned());
@@ -266,7 +323,8 @@ pub fn random_flows(random: &mut Random, traits: Traits, count: usize) -> String
             let comma = if matching.is_empty() { "" } else { "," };
             writeln!(flows, "table={table},priority={priority}{comma}{matching},actions={actions}").unwrap();
         }
-        let fallback = if table + 1 < TABLES { format!("output:1,resubmit(,{})", table + 1) } else { "output:2".to_owned() };
+        let fallback =
+            if table + 1 < TABLES { format!("output:1,resubmit(,{})", table + 1) } else { "output:2".to_owned() };
         writeln!(flows, "table={table},priority=0,actions={fallback}").unwrap();
     }
     flows
@@ -283,7 +341,13 @@ fn run(seeds: std::ops::Range<u64>, traits: Traits, frames_each: usize) {
     twin.ofctl("add-groups", "br0", GROUPS);
     for seed in seeds {
         let mut random = Random::new(seed);
-        let flows = random_flows(&mut random, traits, 7);
+        let mut flows = random_flows(&mut random, traits, 7);
+        if traits.conntrack {
+            flows.push_str("table=0,priority=60,ip,in_port=1,actions=ct(table=1,zone=NXM_NX_REG0[0..15]),output:2\n");
+            flows.push_str(
+                "table=1,priority=60,ipv6,in_port=2,ct_state=-trk,actions=set_field:9->reg1,ct(table=2,zone=4)\n",
+            );
+        }
         println!("seed {seed}\n{flows}");
         twin.ofctl("replace-flows", "br0", &flows);
         for _ in 0..frames_each {
@@ -292,8 +356,8 @@ fn run(seeds: std::ops::Range<u64>, traits: Traits, frames_each: usize) {
             twin.compare(port, &format!("in_port={port}"), &Key::ZERO, &frame);
         }
     }
-    println!("compared {} translations, {} after recirculation; wider: {:?}", twin.compared, twin.recirculated, twin.narrower);
-    assert!(twin.narrower.is_empty(), "our masks have more bits: {:?}", twin.narrower);
+    twin.assert_masks();
+    assert!(twin.compared > 100 && (!traits.conntrack || twin.recirculated > 50));
 }
 
 const PLAIN: Traits = Traits { vlans: false, mpls: false, conntrack: false, groups: false, sets: false, normal: false };
@@ -310,7 +374,7 @@ fn sets_vlans_and_groups() {
 
 #[test]
 fn connections() {
-    run(200..220, Traits { sets: true, conntrack: true, groups: true, ..PLAIN }, 60);
+    run(230..250, Traits { sets: true, conntrack: true, groups: true, ..PLAIN }, 60);
 }
 
 #[test]

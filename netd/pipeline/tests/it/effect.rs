@@ -8,15 +8,31 @@ use std::net::{Ipv4Addr, Ipv6Addr};
 /// What somebody outside sees.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub enum Event {
-    Output { port: u32, key: Key, bytes: Option<u32>, tunnel: Option<String> },
-    Conntrack { text: String, key: Key },
+    Output {
+        port: u32,
+        key: Key,
+        bytes: Option<u32>,
+        tunnel: Option<String>,
+    },
+    Conntrack {
+        text: String,
+        key: Key,
+    },
     CtClear,
-    Recirculate { key: Key },
-    Controller { key: Key },
+    Recirculate {
+        key: Key,
+    },
+    Controller {
+        key: Key,
+    },
     Meter(u32),
     Hash,
     /// By the frame's length.
-    Larger { bytes: u16, then: Vec<Event>, otherwise: Vec<Event> },
+    Larger {
+        bytes: u16,
+        then: Vec<Event>,
+        otherwise: Vec<Event>,
+    },
 }
 
 /// The packet under way.
@@ -79,7 +95,8 @@ impl Packet {
                 self.key.words[range].fill(0);
             }
         }
-        for (part, value) in LSES.into_iter().zip([entry, if mpls { old[0] } else { 0 }, if mpls { old[1] } else { 0 }]) {
+        for (part, value) in LSES.into_iter().zip([entry, if mpls { old[0] } else { 0 }, if mpls { old[1] } else { 0 }])
+        {
             self.key.set_inner(part, value);
         }
         self.key.set(Field::EthType, kind.into());
@@ -88,7 +105,8 @@ impl Packet {
     fn pop_mpls(&mut self, kind: u16) {
         let old = LSES.map(|part| self.key.inner(part));
         let bottom = old[0] & 0x100 != 0;
-        for (part, value) in LSES.into_iter().zip([if bottom { 0 } else { old[1] }, if bottom { 0 } else { old[2] }, 0]) {
+        for (part, value) in LSES.into_iter().zip([if bottom { 0 } else { old[1] }, if bottom { 0 } else { old[2] }, 0])
+        {
             self.key.set_inner(part, value);
         }
         self.key.set(Field::EthType, kind.into());
@@ -138,7 +156,7 @@ impl Packet {
                 Op::Hash { .. } => self.events.push(Event::Hash),
                 Op::Recirculate(id) => {
                     self.events.push(Event::Recirculate { key: self.key });
-                    self.recirculations.push((id.0, self.key, self.last_request.clone()));
+                    self.recirculations.push((id.0, self.key, self.last_request.take()));
                 }
                 Op::Meter(meter) => self.events.push(Event::Meter(meter.meter)),
                 Op::Punt(_) => self.events.push(Event::Controller { key: self.key }),
@@ -194,7 +212,7 @@ impl Packet {
                 "recirc" => {
                     self.events.push(Event::Recirculate { key: self.key });
                     let id = number(body) as u32;
-                    self.recirculations.push((id, self.key, self.last_request.clone()));
+                    self.recirculations.push((id, self.key, self.last_request.take()));
                 }
                 "meter" => self.events.push(Event::Meter(body.parse().unwrap())),
                 "userspace" => self.events.push(Event::Controller { key: self.key }),

@@ -15,7 +15,13 @@ fn checksum(bytes: &[u8]) -> u16 {
 
 pub fn mac(random: &mut Random) -> [u8; 6] {
     let last = random.pick(&[1, 2, 3, 4]);
-    random.pick(&[[2, 0, 0, 0, 0, last], [2, 0, 0, 0, 0, last], [2, 0, 0, 0, 0, last], [0xff; 6], [1, 0, 0x5e, 0, 0, last]])
+    random.pick(&[
+        [2, 0, 0, 0, 0, last],
+        [2, 0, 0, 0, 0, last],
+        [2, 0, 0, 0, 0, last],
+        [0xff; 6],
+        [1, 0, 0x5e, 0, 0, last],
+    ])
 }
 
 fn transport(random: &mut Random, protocol: u8, v6: bool) -> Vec<u8> {
@@ -55,7 +61,9 @@ fn transport(random: &mut Random, protocol: u8, v6: bool) -> Vec<u8> {
 fn ipv4(random: &mut Random) -> Vec<u8> {
     let protocol = random.pick(&[6u8, 6, 17, 17, 1, 132, 47]);
     let payload = transport(random, protocol, false);
-    let fragment: u16 = random.pick(&[0, 0, 0, 0, 0, 0, 0x2000, 0x0010]);
+    // Of later fragments of ICMP, Open vSwitch sets what they do not have.
+    let later = if protocol == 1 { 0x2000 } else { 0x0010 };
+    let fragment: u16 = random.pick(&[0, 0, 0, 0, 0, 0, 0x2000, later]);
     let mut bytes = vec![0x45, random.pick(&[0, 0x10, 0x11, 0xb8, 3])];
     bytes.extend((20 + payload.len() as u16).to_be_bytes());
     bytes.extend([0, 1]);

@@ -79,9 +79,11 @@ fn keys_that_agree_where_it_counts_come_out_alike() {
         let mut flows = random_flows(&mut random, ALL, 8);
         flows.push_str("table=3,priority=90,tcp,tp_dst=80,actions=group:5\n");
         flows.push_str("table=3,priority=91,udp,tp_dst=80,actions=group:6\n");
-        flows.push_str("table=3,priority=92,icmp,actions=multipath(symmetric_l4,50,hrw,7,0,NXM_NX_REG0[0..3]),resubmit(,4)\n");
+        flows.push_str(
+            "table=3,priority=92,icmp,actions=multipath(symmetric_l4,50,hrw,7,0,NXM_NX_REG0[0..3]),resubmit(,4)\n",
+        );
         flows.push_str("table=2,priority=93,ip,ct_state=-trk,actions=ct(table=3)\n");
-        flows.push_str("table=4,priority=93,ip,ct_state=+trk,ct_nw_src=10.0.0.1,actions=resubmit(,5,ct)\n");
+        flows.push_str("table=4,priority=93,ip,ct_state=+trk+est,actions=resubmit(,5,ct)\n");
         ours.ofctl("replace-flows", "br0", &flows);
         for _ in 0..120 {
             let port = random.pick(&[1u32, 2, 3]);
@@ -99,7 +101,8 @@ fn keys_that_agree_where_it_counts_come_out_alike() {
                 let mut other = key;
                 let word = random.pick(&[1, 2, 3, 4, 5, 8, 9, 10, 11, 13, 14, 15]);
                 let bits = have.words[word] & 1 << random.below(64);
-                let layers = [Field::EthType, Field::IpProto, Field::IpFrag, Field::VlanTci, Field::IcmpType, Field::IcmpCode];
+                let layers =
+                    [Field::EthType, Field::IpProto, Field::IpFrag, Field::VlanTci, Field::IcmpType, Field::IcmpCode];
                 other.words[word] ^= bits;
                 if layers.iter().all(|field| other.get(*field) == key.get(*field)) {
                     others.push(other);

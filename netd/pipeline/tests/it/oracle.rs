@@ -161,7 +161,9 @@ pub fn mask_of(text: &str) -> Mask {
             "nd_options_type" => put(Field::NdOptionsType),
             // Not of our keys, or of nothing.
             "packet_type" | "tun_tos" | "tun_ttl" | "tun_flags" | "tun_ipv6_dst" | "tun_ipv6_src" | "" => {}
-            other if other.starts_with("tun_metadata") => {}
+            // Known by the number of the recirculation.
+            "metadata" => {}
+            other if other.starts_with("tun_metadata") || other.trim_start_matches(['x', 'r']).starts_with("eg") => {}
             other => panic!("unknown field {other} in {text}"),
         }
     }

@@ -1,0 +1,7 @@
+//! The engine against itself without caches, known frames, and Open vSwitch.
+
+mod caches;
+mod cost;
+mod executor;
+mod packets;
+mod rules;
