@@ -3,7 +3,7 @@
 use crate::fixture::{Host, PEER, VNI, region};
 use crate::packet::{ACK, SYN, tcp, udp};
 use crate::packet::{Ethernet, Ip};
-use crate::switch::{OpenVswitch, PATIENCE, Switch, UPLINK, Way, hex};
+use crate::switch::{PATIENCE, Switch, UPLINK, Way, hex, under_test};
 use hive_vpc::{Compiled, Network, Node, Programmer, Report, compile};
 
 pub const INTERNET: Way = Way::Port(UPLINK);
@@ -31,14 +31,14 @@ impl From<Host> for Way {
 impl Bench {
     pub fn new() -> Self {
         let (network, node) = region();
-        Self::on(Box::new(OpenVswitch::start()), network, node)
+        Self::on(under_test(), network, node)
     }
 
     /// With a region that is a little different.
     pub fn with(change: impl FnOnce(&mut Network, &mut Node)) -> Self {
         let (mut network, mut node) = region();
         change(&mut network, &mut node);
-        Self::on(Box::new(OpenVswitch::start()), network, node)
+        Self::on(under_test(), network, node)
     }
 
     pub fn on(switch: Box<dyn Switch>, network: Network, node: Node) -> Self {

@@ -4,7 +4,7 @@ use crate::bench::Bench;
 use crate::fixture::*;
 use crate::packet::{Ethernet, Ip, SYN, icmp, other, tcp, udp};
 use crate::random::Random;
-use crate::switch::{OpenVswitch, Switch, Way};
+use crate::switch::{Way, under_test};
 use hive_vpc::model::{GroupId, IcmpKind, Peer, PortRange, SecurityGroup, SecurityGroupRule, Traffic};
 use hive_vpc::{LocalNumber, Network};
 use std::collections::BTreeSet;
@@ -206,7 +206,7 @@ fn random_packet(random: &mut Random, number: u16) -> Packet {
 #[test]
 fn the_switch_decides_as_aws_says() {
     let (network, node) = region();
-    let mut bench = Bench::on(Box::new(OpenVswitch::start()), network, node);
+    let mut bench = Bench::on(under_test(), network, node);
     let (mut cases, mut passed) = (0, 0);
     for seed in 1..=12 {
         let mut random = Random::new(seed * 0x9e37_79b9);

@@ -3,7 +3,7 @@
 use crate::bench::{Bench, INTERNET};
 use crate::fixture::*;
 use crate::packet::{Arp, Ethernet, Ip, SYN, arp, icmp, tcp, udp};
-use crate::switch::{Switch, Way};
+use crate::switch::Way;
 use hive_vpc::model::{MacAddress, NetworkAcl, SecurityGroup};
 use std::net::Ipv4Addr;
 
@@ -196,7 +196,7 @@ fn two_vpcs_with_the_same_addresses_do_not_meet() {
 /// A dead daemon comes back with nothing, somebody else's flows are removed, and a new programmer finds its way into what is there.
 #[test]
 fn tables_are_put_right() {
-    let mut switch = crate::switch::OpenVswitch::start();
+    let mut switch = crate::switch::under_test();
     let (network, node) = region();
     let wanted = hive_vpc::compile(&network, &node).unwrap().flows;
     let programmer = || hive_vpc::Programmer::new(switch.management(), crate::switch::PATIENCE);

@@ -11,6 +11,7 @@ mod internet;
 mod ipv6;
 mod link;
 mod logs;
+mod netd;
 mod packet;
 mod properties;
 mod random;

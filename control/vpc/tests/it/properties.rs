@@ -2,7 +2,7 @@
 
 use crate::fixture::*;
 use crate::random::Random;
-use crate::switch::{OpenVswitch, PATIENCE, Switch};
+use crate::switch::{PATIENCE, under_test};
 use hive_openflow::{Context, Message, Version, decode};
 use hive_vpc::model::Traffic;
 use hive_vpc::{Compiled, FlowSet, Programmer, Table, apply, compile, difference};
@@ -52,7 +52,7 @@ proptest! {
 /// Whatever the network, a real switch takes its flows, and tells the same ones.
 #[test]
 fn a_real_switch_takes_every_network() {
-    let switch = OpenVswitch::start();
+    let switch = under_test();
     let mut programmer = Programmer::new(switch.management(), PATIENCE);
     let mut total = 0;
     for seed in 0..60 {

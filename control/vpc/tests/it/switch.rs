@@ -41,6 +41,23 @@ pub trait Switch {
     fn explain(&mut self, way: Way, frame: &[u8]) -> String;
     /// The daemon dies and comes back with empty tables.
     fn restart(&mut self);
+
+    /// `ovs-ofctl`'s words about the bridge, which is called BR.
+    fn ofctl(&self, words: &str) -> String {
+        let bridge = format!("unix:{}", self.management().display());
+        let mut command = Command::new("ovs-ofctl");
+        command.args(["--timeout=60", "-OOpenFlow15"]).args(words.split(' ').map(|word| word.replace("BR", &bridge)));
+        let output = command.stderr(Stdio::null()).output().unwrap();
+        String::from_utf8(output.stdout).unwrap()
+    }
+}
+
+/// The switch that scenarios run on: Open vSwitch, or the netd that `HIVE_VPC_SWITCH` names.
+pub fn under_test() -> Box<dyn Switch> {
+    match std::env::var_os("HIVE_VPC_SWITCH") {
+        Some(program) => Box::new(crate::netd::Netd::start(program.into())),
+        None => Box::new(OpenVswitch::start()),
+    }
 }
 
 /// A real `ovs-vswitchd` with the userspace datapath and ports that are sockets of its own: no kernel module, no privileges. What
@@ -56,15 +73,15 @@ pub struct OpenVswitch {
     received: BTreeMap<u16, u64>,
 }
 
-const HERE: Ipv4Addr = Ipv4Addr::new(100, 127, 77, 1);
+pub const HERE: Ipv4Addr = Ipv4Addr::new(100, 127, 77, 1);
 // A network that the machine itself is hardly in: the daemon believes its routes first.
 /// The services port is a tunnel too, to this address.
-const SERVICES_AT: Ipv4Addr = Ipv4Addr::new(100, 127, 77, 250);
-const UNDERLAY_MAC: [u8; 6] = [0xaa, 0x55, 0xaa, 0x55, 0, 0];
-const PEER_MAC: [u8; 6] = [0xaa, 0x55, 0xaa, 0x55, 0, 9];
-const GENEVE: u16 = 6081;
+pub const SERVICES_AT: Ipv4Addr = Ipv4Addr::new(100, 127, 77, 250);
+pub const UNDERLAY_MAC: [u8; 6] = [0xaa, 0x55, 0xaa, 0x55, 0, 0];
+pub const PEER_MAC: [u8; 6] = [0xaa, 0x55, 0xaa, 0x55, 0, 9];
+pub const GENEVE: u16 = 6081;
 /// The number that stands for `p0` here.
-const PHY: u16 = 50;
+pub const PHY: u16 = 50;
 /// A dummy port queues 100 frames.
 const BATCH: usize = 50;
 
@@ -77,7 +94,7 @@ impl Drop for OpenVswitch {
     }
 }
 
-fn name(port: u16) -> String {
+pub fn name(port: u16) -> String {
     if port == PHY { "p0".to_owned() } else { format!("p{port}") }
 }
 
@@ -170,15 +187,6 @@ impl OpenVswitch {
         let mut command = Command::new("ovs-vsctl");
         command.args(["--timeout=60", "--retry"]).arg(format!("--db=unix:{}", self.path("db.sock").display()));
         run(&self.folder, command.args(words.split_whitespace()));
-    }
-
-    /// `ovs-ofctl`'s words about the bridge.
-    pub fn ofctl(&self, words: &str) -> String {
-        let mut command = Command::new("ovs-ofctl");
-        command.args(["--timeout=60", "-OOpenFlow15"]);
-        command.args(words.split(' ').map(|word| word.replace("BR", &self.target("br0"))));
-        let output = environment(&self.folder, &mut command).stdout(Stdio::piped()).output().unwrap();
-        String::from_utf8(output.stdout).unwrap()
     }
 
     /// A command of `ovs-appctl`.
@@ -301,7 +309,7 @@ impl Switch for OpenVswitch {
 }
 
 /// Frames received, by port: of `dpctl/show -s`.
-fn counts(text: &str) -> BTreeMap<String, u64> {
+pub fn counts(text: &str) -> BTreeMap<String, u64> {
     let (mut all, mut port) = (BTreeMap::new(), String::new());
     for line in text.lines().map(str::trim) {
         if let Some(rest) = line.strip_prefix("port ") {
@@ -319,7 +327,7 @@ pub fn hex(bytes: &[u8]) -> String {
 }
 
 /// RFC 8926, without options.
-fn encapsulated(from: Ipv4Addr, vni: u32, frame: &[u8]) -> Vec<u8> {
+pub fn encapsulated(from: Ipv4Addr, vni: u32, frame: &[u8]) -> Vec<u8> {
     let [_, a, b, c] = vni.to_be_bytes();
     let payload = [&[0, 0, 0x65, 0x58, a, b, c, 0], frame].concat();
     let ip = Ip { source: from.into(), destination: HERE.into(), ttl: 64 };
@@ -330,7 +338,7 @@ fn encapsulated(from: Ipv4Addr, vni: u32, frame: &[u8]) -> Vec<u8> {
     outer
 }
 
-fn decapsulated(outer: &[u8]) -> (Way, Vec<u8>) {
+pub fn decapsulated(outer: &[u8]) -> (Way, Vec<u8>) {
     assert_eq!(&outer[12..14], &[8, 0], "an outer frame of {}", hex(outer));
     assert_eq!(u16::from_be_bytes([outer[36], outer[37]]), GENEVE);
     let peer = Ipv4Addr::new(outer[30], outer[31], outer[32], outer[33]);
@@ -351,16 +359,16 @@ fn read_pcap(path: &Path) -> Vec<Vec<u8>> {
     frames
 }
 
-fn environment<'a>(folder: &tempfile::TempDir, command: &'a mut Command) -> &'a mut Command {
+pub fn environment<'a>(folder: &tempfile::TempDir, command: &'a mut Command) -> &'a mut Command {
     command.env("OVS_RUNDIR", folder.path()).env("OVS_LOGDIR", folder.path()).env("OVS_DBDIR", folder.path());
     command.stdin(Stdio::null()).stdout(Stdio::null()).stderr(Stdio::null())
 }
 
-fn run(folder: &tempfile::TempDir, command: &mut Command) {
+pub fn run(folder: &tempfile::TempDir, command: &mut Command) {
     let output = environment(folder, command).stderr(Stdio::piped()).output().expect("Open vSwitch is installed");
     assert!(output.status.success(), "{command:?}: {}", String::from_utf8_lossy(&output.stderr));
 }
 
-fn spawn(folder: &tempfile::TempDir, command: &mut Command) -> Child {
+pub fn spawn(folder: &tempfile::TempDir, command: &mut Command) -> Child {
     environment(folder, command).spawn().expect("Open vSwitch is installed")
 }

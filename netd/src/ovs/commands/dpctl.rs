@@ -12,7 +12,9 @@ use std::sync::Mutex;
 type Limits = std::sync::Arc<Mutex<std::collections::BTreeMap<u16, u32>>>;
 
 pub(super) fn add(adder: &mut Adder<'_>) {
-    adder.add("dpctl/show", "[-s] [dp...]", 0..=8, |daemon, _| Ok(show(daemon)));
+    adder.add("dpctl/show", "[-s] [dp...]", 0..=8, |daemon, arguments| {
+        Ok(show(daemon, arguments.iter().any(|argument| argument == "-s")))
+    });
     adder.add("dpctl/dump-dps", "", 0..=0, |daemon, _| {
         Ok(dpif::types(&daemon.lock()).iter().map(|kind| format!("{kind}@ovs-{kind}\n")).collect())
     });
@@ -143,7 +145,7 @@ fn tuple(text: &str, protocol: &mut u8) -> Result<CtTuple, String> {
     Ok(tuple)
 }
 
-fn show(daemon: &Daemon) -> String {
+fn show(daemon: &Daemon, with_statistics: bool) -> String {
     let state = daemon.lock();
     let (hit, missed) = dpif::hits(daemon);
     let flows = daemon.dataplane.stats().flows;
@@ -154,12 +156,28 @@ fn show(daemon: &Daemon) -> String {
         let mut ports: Vec<_> = bridges
             .flat_map(|bridge| &bridge.members)
             .filter(|(_, member)| member.has_device)
-            .map(|(name, member)| (member.port, name, &member.config))
+            .map(|(name, member)| (member.port, name, member))
             .collect();
         ports.sort_by_key(|(port, ..)| *port);
-        for (port, name, config) in ports {
-            let shown = dpif::described(&config.kind, &config.options, &kind);
+        for (port, name, member) in ports {
+            let shown = dpif::described(&member.config.kind, &member.config.options, &kind);
             let _ = writeln!(text, "  port {}: {name} ({shown})", port.0);
+            if with_statistics {
+                let counters = daemon.counters(member);
+                let _ = write!(
+                    text,
+                    "    RX packets:{} errors:{} dropped:{} overruns:? frame:?\n    \
+                     TX packets:{} errors:{} dropped:{} aborted:? carrier:?\n    collisions:?\n    RX bytes:{}  TX bytes:{}\n",
+                    counters.rx_packets,
+                    counters.rx_errors,
+                    counters.rx_dropped,
+                    counters.tx_packets,
+                    counters.tx_errors,
+                    counters.tx_dropped,
+                    counters.rx_bytes,
+                    counters.tx_bytes
+                );
+            }
         }
     }
     text

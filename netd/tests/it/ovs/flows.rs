@@ -34,7 +34,10 @@ fn connections_are_tracked_and_translated() {
     inside.stream(&outside, "10.1.0.2", 1 << 20);
     assert!(!reaches(&outside, "10.1.0.1"));
     let connections = lab.appctl("dpctl/dump-conntrack");
-    assert!(connections.contains("src=10.1.0.1,dst=10.1.0.2") && connections.contains("dst=10.1.0.77"), "{connections}");
+    assert!(
+        connections.contains("src=10.1.0.1,dst=10.1.0.2") && connections.contains("dst=10.1.0.77"),
+        "{connections}"
+    );
     assert!(lab.appctl("dpctl/ct-get-nconns").trim().parse::<u32>().unwrap() >= 2);
     assert!(lab.appctl("dpctl/dump-conntrack zone=6").is_empty());
     lab.appctl("dpctl/flush-conntrack zone=5 ct_nw_src=10.1.0.1,ct_nw_proto=1");
@@ -65,7 +68,9 @@ fn flows_learn_flows_and_groups_choose() {
     lab.flow("in_port=3,actions=group:2");
     one.ping("10.1.0.2");
     one.ping("10.1.0.3");
-    wait("groups count", || !lab.ofctl("-O OpenFlow13 dump-group-stats br0").contains("group_id=1,ref_count=1,packet_count=0"));
+    wait("groups count", || {
+        !lab.ofctl("-O OpenFlow13 dump-group-stats br0").contains("group_id=1,ref_count=1,packet_count=0")
+    });
 }
 
 #[test]
@@ -134,7 +139,8 @@ fn meters_police() {
         ping
     };
     let output = super::lab::text(&ping.output().unwrap());
-    let received: u32 = output.split(" received").next().and_then(|text| text.rsplit(' ').next()?.parse().ok()).unwrap();
+    let received: u32 =
+        output.split(" received").next().and_then(|text| text.rsplit(' ').next()?.parse().ok()).unwrap();
     assert!((1..=5).contains(&received), "{output}");
     lab.ofctl("-O OpenFlow13 del-meters br0");
     lab.flow("priority=9,icmp,in_port=1,actions=output:2");

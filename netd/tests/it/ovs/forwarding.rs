@@ -21,7 +21,8 @@ fn hosts_and_the_bridge_itself_reach_each_other() {
     assert!(learned.lines().count() >= 4 && learned.contains("LOCAL"), "{learned}");
     // All that came in is counted by the flow, and by the ports.
     wait("packets are counted", || {
-        let packets = |text: &str| text.split("n_packets=").nth(1).and_then(|rest| rest.split(',').next()?.parse::<u64>().ok());
+        let packets =
+            |text: &str| text.split("n_packets=").nth(1).and_then(|rest| rest.split(',').next()?.parse::<u64>().ok());
         packets(&lab.ofctl("dump-flows br0")).unwrap() > 20
     });
     wait("statistics are reported", || !lab.vsctl("get interface p1 statistics:rx_packets").starts_with('0'));
