@@ -99,11 +99,26 @@ impl VnetHeader {
             GSO_TCPV6 => ethertype::IPV6,
             _ => return Err(OffloadError::GsoType),
         };
-        if self.gso_size == 0 || !self.needs_checksum() || be16(head, 12) != Some(carried) {
+        if self.gso_size == 0 || !self.needs_checksum() || network(head).is_none_or(|(_, found)| found != carried) {
             return Err(OffloadError::Gso);
         }
         Ok(())
     }
+}
+
+/// Where the network header begins, behind at most two VLAN tags, and its EtherType.
+#[inline]
+pub fn network(frame: &[u8]) -> Option<(usize, u16)> {
+    const TAG_BYTES: usize = 4;
+    let mut at = ETHERNET_HEADER_BYTES;
+    for _ in 0..2 {
+        let ether_type = be16(frame, at - 2)?;
+        if !ethertype::VLAN.contains(&ether_type) {
+            return Some((at, ether_type));
+        }
+        at += TAG_BYTES;
+    }
+    Some((at, be16(frame, at - 2)?))
 }
 
 /// Completes the checksum that a sender left to the receiver, over `frame` from `csum_start` to its end. False when it lies outside.

@@ -1,8 +1,8 @@
 //! Software segmentation of large TCP frames, for receivers that did not negotiate it.
 
 use crate::checksum;
-use crate::offload::{GSO_TCPV4, VnetHeader};
-use crate::{ETHERNET_HEADER_BYTES, be32, ipv4, protocol, put};
+use crate::offload::{GSO_TCPV4, VnetHeader, network};
+use crate::{be32, ipv4, protocol, put};
 
 const TCP_FIN: u8 = 0x01;
 const TCP_PSH: u8 = 0x08;
@@ -14,6 +14,7 @@ const IPV6_HEADER_BYTES: usize = 40;
 pub struct Segmenter<'a> {
     frame: &'a [u8],
     ip_v4: bool,
+    ip_at: usize,
     tcp_at: usize,
     payload_at: usize,
     segment_bytes: usize,
@@ -22,7 +23,8 @@ pub struct Segmenter<'a> {
 impl<'a> Segmenter<'a> {
     /// None when the frame is not TCP directly in IPv4 or IPv6 as its header says, or is malformed.
     pub fn new(header: &VnetHeader, frame: &'a [u8]) -> Option<Self> {
-        let packet = frame.get(ETHERNET_HEADER_BYTES..)?;
+        let (ip_at, _) = network(frame)?;
+        let packet = frame.get(ip_at..)?;
         let ip_v4 = header.gso_type == GSO_TCPV4;
         let (ip_bytes, transport) = if ip_v4 {
             let parsed = ipv4::Ipv4Header::parse(packet, packet.len()).filter(|ip| ip.whole)?;
@@ -30,13 +32,13 @@ impl<'a> Segmenter<'a> {
         } else {
             (IPV6_HEADER_BYTES, *packet.get(6).filter(|_| packet[0] >> 4 == 6)?)
         };
-        let tcp_at = ETHERNET_HEADER_BYTES + ip_bytes;
+        let tcp_at = ip_at + ip_bytes;
         let tcp_bytes = usize::from(*frame.get(tcp_at + 12)? >> 4) * 4;
         let payload_at = tcp_at + tcp_bytes;
         if transport != protocol::TCP || tcp_bytes < 20 || payload_at > frame.len() || header.gso_size == 0 {
             return None;
         }
-        Some(Self { frame, ip_v4, tcp_at, payload_at, segment_bytes: usize::from(header.gso_size) })
+        Some(Self { frame, ip_v4, ip_at, tcp_at, payload_at, segment_bytes: usize::from(header.gso_size) })
     }
 
     /// Number of frames that this one becomes; at least one.
@@ -56,7 +58,7 @@ impl<'a> Segmenter<'a> {
 
         // Frames are shorter than 64 KiB, so lengths and offsets fit their fields.
         let tcp_length = out.len() - self.tcp_at;
-        let ip = &mut out[ETHERNET_HEADER_BYTES..];
+        let ip = &mut out[self.ip_at..];
         let pseudo = if self.ip_v4 {
             let total = ip.len() as u16;
             let identification = u16::from_be_bytes([ip[4], ip[5]]).wrapping_add(index as u16);
@@ -100,11 +102,16 @@ mod tests {
             let packet = build::tcp(Ipv4Addr::new(10, 0, 0, 1), Ipv4Addr::new(10, 0, 0, 2), 80, 8080, 0x99, &payload);
             let frame = build::ethernet(MacAddr([2; 6]), MacAddr([4; 6]), &packet);
             let header = VnetHeader { flags: NEEDS_CSUM, gso_type: GSO_TCPV4, gso_size: mss, csum_start: 34, csum_offset: 16, header_bytes: 54 };
+            let tagged = [&frame[..12], &[0x81, 0, 0, 9], &frame[12..]].concat();
+            prop_assert!(header.check(&tagged, tagged.len()).is_ok());
+            let of_tagged = Segmenter::new(&header, &tagged).unwrap();
             let segmenter = Segmenter::new(&header, &frame).unwrap();
             let mut joined = Vec::new();
-            let mut out = Vec::new();
+            let (mut out, mut with_tag) = (Vec::new(), Vec::new());
             for index in 0..segmenter.count() {
                 segmenter.write(index, &mut out);
+                of_tagged.write(index, &mut with_tag);
+                prop_assert_eq!(&with_tag[16..], &out[12..]);
                 let ip = Ipv4Header::parse(&out[14..], out.len() - 14).unwrap();
                 prop_assert!(header_checksum_holds(&out[14..], &ip) && transport_checksum_holds(&out[14..], &ip));
                 prop_assert_eq!(be32(&out, 38).unwrap() as usize, 1 + joined.len());
