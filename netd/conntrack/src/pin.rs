@@ -20,6 +20,7 @@ pub struct Pin {
     pub zone: u16,
     reply: bool,
     plain: Option<Plain>,
+    translated: bool,
 }
 
 /// FIN, SYN and RST: a segment with one of these changes its connection's state.
@@ -74,9 +75,11 @@ pub fn is_plain(ip: &[u8], total_bytes: usize, checksum: Checksum, tail_sum: imp
 }
 
 impl Pin {
-    /// Whether a packet that goes on with both would change one connection twice. Of UDP that is the same as once.
+    /// Whether a packet must not go on with both: TCP would change twice by one segment; and a translated packet is of its connection
+    /// for the second time only as long as no other connection has the tuple that it was translated to.
     pub fn collides(&self, other: &Self) -> bool {
-        (self.index, self.zone) == (other.index, other.zone) && self.plain.is_none()
+        (self.index, self.zone) == (other.index, other.zone)
+            && (self.plain.is_none() || self.translated || other.translated)
     }
 }
 
@@ -105,6 +108,7 @@ impl Conntrack {
             zone: verdict.zone,
             reply: verdict.state & state::REPLY != 0,
             plain,
+            translated: verdict.state & (state::SNAT | state::DNAT) != 0,
         })
     }
 

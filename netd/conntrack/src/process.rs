@@ -52,7 +52,7 @@ impl Conntrack {
         let id = packet.is_first_fragment().then(|| datagram(packet, request.zone)).flatten();
         let (verdict, translated) = self.track(now_ms, packet, &extracted, request, carried);
         let Some((id, piece)) = id else { return verdict };
-        match self.fragments.first(id, piece, verdict.clone(), translated, now_ms) {
+        match self.fragments.first(id, piece, verdict.clone(), translated, request.commit || request.force, now_ms) {
             Ok(()) => verdict,
             Err(refused) => self.refuse_fragment(refused, request.zone),
         }
@@ -75,7 +75,7 @@ impl Conntrack {
 
     fn later_fragment(&mut self, now_ms: u64, packet: &mut Packet<'_>, request: &Request) -> Verdict {
         let Some((id, piece)) = datagram(packet, request.zone) else { return self.invalid(request.zone, None) };
-        match self.fragments.later(&id, piece, now_ms) {
+        match self.fragments.later(&id, piece, request.commit || request.force, now_ms) {
             Ok((verdict, translated)) => {
                 let verdict = Verdict { splice: None, ..verdict.clone() };
                 if let Some((to, what)) = translated {

@@ -80,12 +80,14 @@ impl Work {
                 self.replace(at, &(both as u16).to_be_bytes(), Covered::Transport);
                 return true;
             }
-            Field::NdTarget | Field::NdSll | Field::NdTll => {
+            Field::NdReserved | Field::NdOptionsType | Field::NdTarget | Field::NdSll | Field::NdTll => {
                 let Some(at) = l4.filter(|_| v6 && protocol == PROTO_ICMPV6) else { return true };
                 if self.key().get(Field::NdTarget) == 0 {
                     return true;
                 }
                 match field {
+                    Field::NdReserved => self.replace(at + 4, last(4), Covered::Transport),
+                    Field::NdOptionsType => self.set_nd_option_type(at, new as u8),
                     Field::NdTarget => self.replace(at + 8, &bytes, Covered::Transport),
                     _ => self.set_nd_option(at, if field == Field::NdSll { 1 } else { 2 }, last(6)),
                 }
@@ -106,6 +108,17 @@ impl Work {
             self.replace(l3, &[first & 0xf0 | tos >> 4, second & 0xf | tos << 4], Covered::None);
         } else {
             self.replace(l3, &[first, tos], Covered::Ip);
+        }
+    }
+
+    /// The type of the first option, if it holds a link-layer address and is to hold the other one: a solicitation becomes its answer.
+    fn set_nd_option_type(&mut self, l4: usize, kind: u8) {
+        let is_address = |kind: u8| matches!(kind, 1 | 2);
+        if let Some(&[found, 1]) = self.head().get(l4 + 24..l4 + 26)
+            && is_address(found)
+            && is_address(kind)
+        {
+            self.replace(l4 + 24, &[kind, 1], Covered::Transport);
         }
     }
 

@@ -99,6 +99,9 @@ impl Compiler<'_> {
             self.add(rules, PIECE, piece, Source::Table(rules), vec![commit(zone, 0, next)]);
         }
         self.add(rules, NO_RULE, Pattern::new(), Source::NoRule(direction), Vec::new());
+        // What could not be committed: a fragment without its first, or the zone is full.
+        let invalid = Pattern::new().ct_state(ct::TRACKED | ct::INVALID, ct::TRACKED | ct::INVALID);
+        self.add(next, INVALID, invalid, Source::Invalid(direction), Vec::new());
     }
 
     fn rules_of<'a>(network: &'a crate::Network, groups: &Groups, direction: Direction) -> Vec<SetRule<'a>> {

@@ -5,3 +5,5 @@ mod cost;
 mod executor;
 mod packets;
 mod rules;
+#[path = "../../../conntrack/tests/it/switch.rs"]
+mod switch;
