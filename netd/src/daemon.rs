@@ -7,12 +7,12 @@ use crate::error::{DaemonError, RequestError, reply_of};
 use crate::mailbox::lock;
 use crate::model::{Port, Segment};
 use crate::port::PortShared;
-use crate::port::vhost_user::Server;
+use crate::port::vhost_user::{Server, Socket};
 use crate::services::names::Names;
 use crate::services::{self, RunningServices};
 use crate::state::{State, Store};
 use crate::uplink::Uplink;
-use crate::worker::command::{Command, WorkerHandle};
+use crate::worker::command::{Command, WorkerHandle, WorkerPort};
 use crate::worker::{self, RunningWorker};
 use hive_netd_api as api;
 use std::collections::BTreeMap;
@@ -265,7 +265,8 @@ impl Daemon {
         lock(&self.names).put(&port);
         let shared = Arc::new(PortShared::new(key, socket.clone(), port));
         worker.send(Command::PutPort { port: shared.clone(), config: shared.config() });
-        let server = Server::start(shared.clone(), worker.clone())?;
+        let owner = Arc::new(WorkerPort { port: shared.clone(), worker: worker.clone() });
+        let server = Server::start(Socket::Server(socket.clone()), owner)?;
         inner.ports.insert(id, ServedPort { shared, worker, _server: server });
         Ok(socket)
     }

@@ -4,10 +4,12 @@
 //! | module | job |
 //! |---|---|
 //! | [`port`] | moves bytes: guest memory, rings, the vhost-user protocol |
+//! | [`dataplane`] | workers and ports of a switch that a pipeline of tables programs |
 //! | [`worker`] | forwards: bursts from rings to rings, run to completion |
 //! | [`switch`] | admission of frames, learned addresses |
 //! | [`services`] | ARP, ICMP, DHCP, DNS and the instance metadata service |
 //! | [`uplink`] | TAP and address translation |
+//! | [`ovs`] | the same in ovs-vswitchd's place: what the database asks for, and what ovs-appctl asks |
 //! | [`daemon`], [`control`], [`state`] | what was asked for, by whom, and that it stays |
 
 #![deny(unsafe_code)]
@@ -16,9 +18,11 @@ pub mod config;
 pub mod control;
 pub mod counters;
 pub mod daemon;
+pub mod dataplane;
 pub mod error;
 mod mailbox;
 pub mod model;
+pub mod ovs;
 pub mod port;
 pub mod services;
 pub mod state;

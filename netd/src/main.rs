@@ -5,23 +5,37 @@
 use anyhow::Context;
 use clap::Parser;
 use hive_netd::config::Config;
+use hive_netd::ovs::{self, OvsOptions};
 use std::io::IsTerminal;
 use std::path::PathBuf;
 use tracing_subscriber::EnvFilter;
 
-/// Userspace switch: a layer-2 network for guests over vhost-user-net, with DHCP, DNS and instance metadata.
+/// Userspace switch. With --config: a layer-2 network for guests over vhost-user-net, with DHCP, DNS and instance metadata. With
+/// --db: in the place of ovs-vswitchd, managed by ovs-vsctl, ovs-ofctl and ovs-appctl.
 #[derive(Parser)]
 #[command(version, after_long_help = EXAMPLE)]
 struct Arguments {
     /// Configuration file (TOML).
-    #[arg(long, value_name = "FILE")]
-    config: PathBuf,
+    #[arg(long, value_name = "FILE", required_unless_present = "db", conflicts_with = "db")]
+    config: Option<PathBuf>,
     /// Check the configuration and exit.
-    #[arg(long)]
+    #[arg(long, requires = "config")]
     check_config: bool,
     /// Print the configuration with all defaults and exit.
-    #[arg(long)]
+    #[arg(long, requires = "config")]
     print_config: bool,
+    /// The Open_vSwitch database of an ovsdb-server: unix:PATH.
+    #[arg(long, value_name = "DATABASE")]
+    db: Option<String>,
+    /// Run directory, for sockets (OVS_RUNDIR, else /var/run/openvswitch).
+    #[arg(long, value_name = "DIR", requires = "db")]
+    rundir: Option<PathBuf>,
+    /// In place of <rundir>/netd.pid.
+    #[arg(long, value_name = "FILE", requires = "db")]
+    pidfile: Option<PathBuf>,
+    /// Socket for ovs-appctl, in place of <rundir>/netd.<pid>.ctl.
+    #[arg(long, value_name = "FILE", requires = "db")]
+    unixctl: Option<PathBuf>,
 }
 
 const EXAMPLE: &str = r#"A first network:
@@ -43,22 +57,32 @@ const EXAMPLE: &str = r#"A first network:
   {"method":"metrics"}
   END
 
-Each answer is one line; put-port answers with the vhost-user socket that the virtual machine connects to.
+Beside a stock ovsdb-server:
+
+  netd --db unix:/var/run/openvswitch/db.sock &
+  ovs-vsctl add-br br0 -- add-port br0 eth1
+  ovs-appctl -t netd fdb/show br0
+
+Each answer of the control socket is one line; put-port answers with the vhost-user socket that the virtual machine connects to.
 Log level: RUST_LOG=debug (default info)."#;
 
 fn main() -> anyhow::Result<()> {
-    let arguments = Arguments::parse();
+    let Arguments { config, check_config, print_config, db, rundir, pidfile, unixctl } = Arguments::parse();
+    if let Some(database) = db {
+        let logs = ovs::start_logging();
+        return Ok(ovs::run(&OvsOptions { database, rundir, pidfile, unixctl }, logs)?);
+    }
     let filter = EnvFilter::try_from_default_env().unwrap_or_else(|_| EnvFilter::new("info"));
     tracing_subscriber::fmt()
         .with_env_filter(filter)
         .with_writer(std::io::stderr)
         .with_ansi(std::io::stderr().is_terminal())
         .init();
-    let config = Config::load(&arguments.config)?;
-    if arguments.print_config {
+    let config = Config::load(&config.context("no configuration file")?)?;
+    if print_config {
         print!("{}", toml::to_string(&config).context("cannot print the configuration")?);
     }
-    if !arguments.check_config && !arguments.print_config {
+    if !check_config && !print_config {
         hive_netd::run(&config)?;
     }
     Ok(())

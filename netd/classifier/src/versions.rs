@@ -2,7 +2,8 @@
 
 use crate::Table;
 use arc_swap::{ArcSwap, Cache};
-use std::sync::Arc;
+use std::sync::atomic::{AtomicU64, Ordering};
+use std::sync::{Arc, OnceLock};
 
 /// Tables of a bridge; OpenFlow has no more (`OFPTT_MAX` and `OFPTT_ALL` are above).
 pub const TABLES: usize = 255;
@@ -48,11 +49,12 @@ impl<T> Tables<T> {
 #[derive(Debug)]
 pub struct Versions<T> {
     current: Arc<ArcSwap<Tables<T>>>,
+    counter: Arc<OnceLock<Arc<AtomicU64>>>,
 }
 
 impl<T> Clone for Versions<T> {
     fn clone(&self) -> Self {
-        Self { current: self.current.clone() }
+        Self { current: self.current.clone(), counter: self.counter.clone() }
     }
 }
 
@@ -61,8 +63,14 @@ impl<T> Versions<T> {
     pub fn new() -> (Self, Writer<T>) {
         let first = Tables::default();
         let current = Arc::new(ArcSwap::from_pointee(first.clone()));
-        let writer = Writer { current: current.clone(), draft: first, retired: Vec::new() };
-        (Self { current }, writer)
+        let counter = Arc::new(OnceLock::new());
+        let writer = Writer { current: current.clone(), counter: counter.clone(), draft: first, retired: Vec::new() };
+        (Self { current, counter }, writer)
+    }
+
+    /// From now on the counter goes up after each publication. One counter for ever: false if another was given before.
+    pub fn count_publications(&self, counter: &Arc<AtomicU64>) -> bool {
+        Arc::ptr_eq(self.counter.get_or_init(|| counter.clone()), counter)
     }
 
     /// The version in force, which stays whole as long as it is held.
@@ -93,6 +101,7 @@ impl<T> Reader<T> {
 #[derive(Debug)]
 pub struct Writer<T> {
     current: Arc<ArcSwap<Tables<T>>>,
+    counter: Arc<OnceLock<Arc<AtomicU64>>>,
     draft: Tables<T>,
     /// Versions that readers may hold yet. Kept so that no reader is the last holder, and has to free a version.
     retired: Vec<Arc<Tables<T>>>,
@@ -108,6 +117,9 @@ impl<T> Writer<T> {
     pub fn publish(&mut self) {
         self.draft.version += 1;
         let old = self.current.swap(Arc::new(self.draft.clone()));
+        if let Some(counter) = self.counter.get() {
+            counter.fetch_add(1, Ordering::Release);
+        }
         self.retired.push(old);
         self.retired.retain(|version| Arc::strong_count(version) > 1);
     }

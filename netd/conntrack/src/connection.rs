@@ -67,26 +67,30 @@ pub(crate) struct Extra {
     pub skew: Skew,
 }
 
+/// Three cache lines, of which the first is what a packet of a known connection needs.
 #[derive(Debug)]
+#[repr(C, align(64))]
 pub(crate) struct Connection {
-    pub original: Tuple,
-    /// Of answers, as they come in: translated already.
-    pub reply: Tuple,
     pub state: State,
+    pub mark: u32,
     /// Milliseconds of the caller's clock.
     pub expires_ms: u64,
-    pub label: u128,
-    pub mark: u32,
     pub generation: u32,
-    /// Neighbours in the timer wheel's list.
-    pub timer_next: u32,
-    pub timer_previous: u32,
-    pub timer_slot: u16,
+    /// Another one when mark or label change.
+    pub version: u32,
     /// Of the timeout policy.
     pub policy: u16,
     pub timer: Timer,
     pub translation: Translation,
     pub extra: Option<Box<Extra>>,
+    pub original: Tuple,
+    /// Of answers, as they come in: translated already.
+    pub reply: Tuple,
+    pub label: u128,
+    /// Neighbours in the timer wheel's list.
+    pub timer_next: u32,
+    pub timer_previous: u32,
+    pub timer_slot: u16,
 }
 
 impl Connection {

@@ -2,6 +2,7 @@
 
 use crate::Verdict;
 use crate::connection::Translated;
+use crate::verdict::state;
 use hashbrown::HashMap;
 use std::collections::VecDeque;
 
@@ -34,6 +35,8 @@ struct Datagram {
     verdict: Verdict,
     translated: Translated,
     pieces: Vec<Piece>,
+    /// The first fragment's connection is kept.
+    committed: bool,
     /// Two fragments overlap (RFC 5722: then none counts).
     refused: bool,
     born_ms: u64,
@@ -82,6 +85,7 @@ impl Fragments {
         piece: Piece,
         verdict: Verdict,
         translated: Translated,
+        commit: bool,
         now_ms: u64,
     ) -> Result<(), Refused> {
         self.expire(now_ms);
@@ -93,21 +97,35 @@ impl Fragments {
                 datagram.refused = true;
                 return Err(Refused::Overlap);
             }
+            datagram.committed |= commit && verdict.refusal.is_none();
             (datagram.verdict, datagram.translated) = (verdict, translated);
             return Ok(());
         }
         if self.datagrams.len() >= DATAGRAMS_MAX || self.order.len() >= 2 * DATAGRAMS_MAX {
             return Err(Refused::Full);
         }
-        let datagram = Datagram { verdict, translated, pieces: vec![piece], refused: false, born_ms: now_ms };
+        let committed = commit && verdict.refusal.is_none();
+        let pieces = vec![piece];
+        let datagram = Datagram { verdict, translated, pieces, committed, refused: false, born_ms: now_ms };
         self.datagrams.insert(id, datagram);
         self.order.push_back((now_ms, id));
         Ok(())
     }
 
-    pub fn later(&mut self, id: &DatagramId, piece: Piece, now_ms: u64) -> Result<(&Verdict, Translated), Refused> {
+    /// A later fragment, which is what the first one was. `commit`: it is to keep the connection, which is for the first one, with its ports,
+    /// to decide. (Open vSwitch holds all fragments back until the whole datagram may be judged.)
+    pub fn later(
+        &mut self,
+        id: &DatagramId,
+        piece: Piece,
+        commit: bool,
+        now_ms: u64,
+    ) -> Result<(&Verdict, Translated), Refused> {
         self.expire(now_ms);
         let datagram = self.datagrams.get_mut(id).ok_or(Refused::Unknown)?;
+        if commit && !datagram.committed && datagram.verdict.state & state::NEW != 0 {
+            return Err(Refused::Unknown);
+        }
         let known = |held: &Piece| (held.start, held.end) == (piece.start, piece.end);
         let overlaps = |held: &Piece| held.start < piece.end && piece.start < held.end;
         if !datagram.pieces.iter().any(known) {

@@ -27,6 +27,9 @@ pub struct Packet<'a> {
     pub(crate) protocol: u8,
     pub(crate) fragment: u8,
     pub(crate) checksum: Checksum,
+    /// Bytes of the packet behind `frame`, and their sum.
+    pub(crate) tail_bytes: usize,
+    tail_sum: u64,
 }
 
 /// The packet that an ICMP error is about.
@@ -77,11 +80,26 @@ pub(crate) const ICMP_HEADER: usize = 8;
 impl<'a> Packet<'a> {
     /// None if it is no IP packet, or is malformed before its transport header. `frame` is the whole frame, and what `parsed` is of.
     pub fn new(frame: &'a mut [u8], parsed: &Parsed, checksum: Checksum) -> Option<Self> {
+        let frame_bytes = frame.len();
+        Self::cut(frame, frame_bytes, parsed, checksum, 0)
+    }
+
+    /// As [`Self::new`], of a frame of `frame_bytes` of which only the beginning is at hand. It has the whole transport header, of ICMP
+    /// and where a helper is at work the whole packet. `tail_sum` is the sum of what is behind (without padding), as 16-bit words
+    /// from there; it counts only if the checksum is unknown.
+    pub fn cut(
+        head: &'a mut [u8],
+        frame_bytes: usize,
+        parsed: &Parsed,
+        checksum: Checksum,
+        tail_sum: u64,
+    ) -> Option<Self> {
         let (l3, l4) = (usize::from(parsed.l3_offset?), usize::from(parsed.l4_offset?));
-        let end = frame.len().checked_sub(usize::from(parsed.padding_bytes))?;
         // Padding is nobody's.
-        let frame = frame.get_mut(..end)?;
-        if l3 > l4 || l4 > end {
+        let end = frame_bytes.checked_sub(usize::from(parsed.padding_bytes))?;
+        let held = head.len().min(end);
+        let frame = head.get_mut(..held)?;
+        if l3 > l4 || l4 > held {
             return None;
         }
         Some(Self {
@@ -92,7 +110,23 @@ impl<'a> Packet<'a> {
             protocol: parsed.key.get_u64(Field::IpProto) as u8,
             fragment: parsed.key.get_u64(Field::IpFrag) as u8,
             checksum,
+            tail_bytes: end - held,
+            tail_sum,
         })
+    }
+
+    /// Bytes of the transport header and what it carries.
+    pub(crate) fn transport_bytes(&self) -> usize {
+        self.frame.len() - self.l4 + self.tail_bytes
+    }
+
+    /// The sum of what is not at hand, as part of the transport's.
+    pub(crate) fn tail_sum(&self) -> u64 {
+        match (self.frame.len() - self.l4) % 2 {
+            0 => self.tail_sum,
+            // The words begin at odd offsets (RFC 1071, 2B).
+            _ => fold(self.tail_sum).swap_bytes().into(),
+        }
     }
 
     pub(crate) fn is_first_fragment(&self) -> bool {
@@ -126,7 +160,7 @@ impl<'a> Packet<'a> {
             }
             (PROTO_UDP, _) => {
                 let length = usize::from(be16(transport, 4)?);
-                if length < 8 || length > transport.len() && !self.is_first_fragment() {
+                if length < 8 || length > self.transport_bytes() && !self.is_first_fragment() {
                     return None;
                 }
                 ports(transport)?
@@ -169,9 +203,9 @@ impl<'a> Packet<'a> {
                 let pseudo = if of_icmp {
                     Some(0)
                 } else {
-                    pseudo_header(self.network(), self.v6, self.protocol, transport.len())
+                    pseudo_header(self.network(), self.v6, self.protocol, self.transport_bytes())
                 };
-                pseudo.is_some_and(|pseudo| fold(pseudo + sum(transport)) == 0xffff)
+                pseudo.is_some_and(|pseudo| fold(pseudo + sum(transport) + self.tail_sum()) == 0xffff)
             }
         }
     }
@@ -238,7 +272,7 @@ impl<'a> Packet<'a> {
             seq: be32(tcp, 4)?,
             ack: be32(tcp, 8)?,
             window: be16(tcp, 14)?,
-            payload_bytes: u32::try_from(tcp.len().checked_sub(header_bytes)?).ok()?,
+            payload_bytes: u32::try_from(self.transport_bytes().checked_sub(header_bytes)?).ok()?,
             scale,
         })
     }

@@ -52,7 +52,7 @@ impl Conntrack {
         let id = packet.is_first_fragment().then(|| datagram(packet, request.zone)).flatten();
         let (verdict, translated) = self.track(now_ms, packet, &extracted, request, carried);
         let Some((id, piece)) = id else { return verdict };
-        match self.fragments.first(id, piece, verdict.clone(), translated, now_ms) {
+        match self.fragments.first(id, piece, verdict.clone(), translated, request.commit || request.force, now_ms) {
             Ok(()) => verdict,
             Err(refused) => self.refuse_fragment(refused, request.zone),
         }
@@ -75,7 +75,7 @@ impl Conntrack {
 
     fn later_fragment(&mut self, now_ms: u64, packet: &mut Packet<'_>, request: &Request) -> Verdict {
         let Some((id, piece)) = datagram(packet, request.zone) else { return self.invalid(request.zone, None) };
-        match self.fragments.later(&id, piece, now_ms) {
+        match self.fragments.later(&id, piece, request.commit || request.force, now_ms) {
             Ok((verdict, translated)) => {
                 let verdict = Verdict { splice: None, ..verdict.clone() };
                 if let Some((to, what)) = translated {
@@ -263,6 +263,7 @@ impl Conntrack {
             label: verdict.label,
             mark: verdict.mark,
             generation: 0,
+            version: 0,
             timer_next: NONE,
             timer_previous: NONE,
             timer_slot: 0,
@@ -417,11 +418,15 @@ impl Connection {
         if self.master().is_some() {
             return;
         }
+        let before = (self.mark, self.label);
         if let Some((value, mask)) = request.mark {
             self.mark = self.mark & !mask | value & mask;
         }
         if let Some((value, mask)) = request.label {
             self.label = self.label & !mask | value & mask;
+        }
+        if before != (self.mark, self.label) {
+            self.version = self.version.wrapping_add(1);
         }
     }
 }
@@ -438,7 +443,7 @@ fn datagram(packet: &Packet<'_>, zone: u16) -> Option<(DatagramId, Piece)> {
         let start = u32::from(be16(ip, 6)? & 0x1fff) * 8;
         (u32::from(be16(ip, 4)?), *ip.get(9)?, start, packet.l4 - packet.l3)
     };
-    let length = u32::try_from(ip.len().checked_sub(body)?).ok()?;
+    let length = u32::try_from((ip.len() + packet.tail_bytes).checked_sub(body)?).ok()?;
     let piece = Piece { start, end: start.checked_add(length)? };
     Some((DatagramId { source, destination, identification, protocol, zone, v6: packet.v6 }, piece))
 }

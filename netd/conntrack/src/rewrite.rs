@@ -4,7 +4,7 @@ use crate::connection::Translation;
 use crate::packet::{Checksum, ICMP_HEADER, Packet, Quoted, pseudo_header};
 use crate::tuple::Tuple;
 use hive_flow::{FRAG_LATER, PROTO_ICMP, PROTO_ICMPV6, PROTO_TCP, PROTO_UDP};
-use hive_packet::checksum::{checksum, fold, sum, update};
+use hive_packet::checksum::{fold, sum, update};
 
 /// Where an IP packet lies, and what its transport checksum is.
 #[derive(Clone, Copy)]
@@ -135,7 +135,8 @@ impl Packet<'_> {
     /// What an error quotes has changed, checksums and all.
     fn sum_up_icmp(&mut self) -> Option<()> {
         let of_v4 = self.protocol == PROTO_ICMP;
-        let length = self.frame.len() - self.l4;
+        let length = self.transport_bytes();
+        let tail = self.tail_sum();
         let pseudo = if of_v4 { 0 } else { pseudo_header(self.frame.get(self.l3..)?, self.v6, self.protocol, length)? };
         let message = self.frame.get_mut(self.l4..).filter(|message| message.len() >= ICMP_HEADER)?;
         if self.checksum == Checksum::Partial {
@@ -144,7 +145,7 @@ impl Packet<'_> {
             return Some(());
         }
         message[2..4].fill(0);
-        let value = if of_v4 { checksum(message) } else { !fold(pseudo + sum(message)) };
+        let value = !fold(pseudo + sum(message) + tail);
         message[2..4].copy_from_slice(&value.to_be_bytes());
         Some(())
     }

@@ -2,6 +2,26 @@
 //!
 //! A device moves frames in and out of private memory. Frames carry a virtio-net header, so that checksums and segmentation can be
 //! left to whoever gets them; a device that cannot pass that on completes them itself.
+//!
+//! | port | device |
+//! |---|---|
+//! | `tap`, `internal` | [`Tap`]: made with the port |
+//! | `system` | [`PacketDevice`]: a packet socket on what is there |
+//! | `geneve`, `vxlan` | [`tunnel::TunnelPort`]: UDP sockets of the host |
+#![deny(unsafe_code)]
+
+mod control;
+mod intake;
+mod link;
+mod mmsg;
+mod packet;
+mod sys;
+mod tap;
+pub mod tunnel;
+
+pub use link::Link;
+pub use packet::PacketDevice;
+pub use tap::Tap;
 
 use hive_flow::Key;
 use hive_packet::VnetHeader;

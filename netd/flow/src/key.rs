@@ -207,6 +207,18 @@ impl Mask {
         write(&mut self.words, part.place(), u128::MAX);
     }
 
+    /// These bits of the part count too.
+    #[inline]
+    pub fn add_inner_bits(&mut self, part: Inner, mask: u32) {
+        let mask = self.inner(part) | mask;
+        write(&mut self.words, part.place(), u128::from(mask));
+    }
+
+    #[inline]
+    pub fn clear_inner(&mut self, part: Inner) {
+        write(&mut self.words, part.place(), 0);
+    }
+
     /// Whether every bit of `other` counts here too.
     #[inline]
     pub fn covers(&self, other: &Self) -> bool {

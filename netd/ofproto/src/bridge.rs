@@ -3,7 +3,7 @@
 use crate::connection::{Closed, Connection, ConnectionId, ConnectionKind};
 use crate::flow::{Flow, any_action};
 use crate::flow_mod::FlowTables;
-use crate::group::{GroupTable, Groups, groups_exist};
+use crate::group::{GroupReader, GroupTable, Groups, groups_exist};
 use crate::meter::{Meter, Meters};
 use crate::port::Port;
 use crate::stats::{ACTIONS_1_0, default_table_config};
@@ -99,6 +99,32 @@ impl Bridge {
         self.groups.current().clone()
     }
 
+    /// Groups in force, for those who look without the bridge's lock.
+    pub fn group_reader(&self) -> &GroupReader {
+        self.groups.reader()
+    }
+
+    /// Changes flows on the switch's own account (`learn`, the flow of a bridge without controllers); actions are not checked.
+    ///
+    /// # Errors
+    /// Why nothing was changed.
+    pub fn change_flows(&mut self, flow_mod: &FlowMod, now_ms: u64) -> Result<(), ErrorCode> {
+        let result = self.tables.apply(flow_mod, now_ms);
+        if result.is_err() {
+            self.abandon();
+        }
+        self.commit(None, now_ms);
+        result
+    }
+
+    /// Whether a controller wants packets that no flow is for: those that speak a version in which it is so unless a flow says otherwise.
+    pub fn wants_misses(&self) -> bool {
+        let mut connections = self.connections.values();
+        connections.any(|connection| {
+            connection.context.version == Version::V1_0 && connection.wants(hive_openflow::AsyncKind::PacketIn, 0)
+        })
+    }
+
     /// What is to be done since this was asked last, in order.
     pub fn take_commands(&mut self) -> Vec<Command> {
         std::mem::take(&mut self.commands)
@@ -155,6 +181,21 @@ impl Bridge {
     /// What waits to be sent: the caller takes it off from the front as it goes.
     pub fn output(&mut self, id: ConnectionId) -> Option<&mut Vec<u8>> {
         self.connections.get_mut(&id).map(|connection| &mut connection.output)
+    }
+
+    /// Asks the peer for a sign of life.
+    pub fn probe(&mut self, id: ConnectionId) {
+        self.send(id, 0, &Message::EchoRequest(Vec::new()));
+    }
+
+    /// Whether the peer and the bridge have agreed upon a version.
+    pub fn is_greeted(&self, id: ConnectionId) -> bool {
+        self.connections.get(&id).is_some_and(|connection| connection.greeted)
+    }
+
+    /// Another name for the bridge; controllers that are connected are not told.
+    pub fn set_datapath_id(&mut self, datapath_id: u64) {
+        self.config.datapath_id = datapath_id;
     }
 
     /// Whether the connection could not keep up with what it asked to be told, and must be closed.

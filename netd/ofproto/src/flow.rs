@@ -6,7 +6,7 @@ use hive_openflow::{
     outputs_to_port,
 };
 use std::sync::Arc;
-use std::sync::atomic::{AtomicU64, Ordering};
+use std::sync::atomic::{AtomicU16, AtomicU64, Ordering};
 
 /// A flow as it is in one version of the tables: a modification makes another one, with the same [`Usage`].
 #[derive(Debug)]
@@ -34,11 +34,31 @@ pub struct Usage {
     packets: AtomicU64,
     bytes: AtomicU64,
     used_ms: AtomicU64,
+    /// When `learn` made the same flow again.
+    refreshed_ms: AtomicU64,
+    /// What `fin_timeout` left of the timeouts, in seconds; 0: all.
+    idle_max_s: AtomicU16,
+    hard_max_s: AtomicU16,
 }
 
 impl Usage {
     pub(crate) fn new(packets: u64, bytes: u64, used_ms: u64) -> Self {
-        Self { packets: packets.into(), bytes: bytes.into(), used_ms: used_ms.into() }
+        Self { packets: packets.into(), bytes: bytes.into(), used_ms: used_ms.into(), ..Self::default() }
+    }
+
+    /// The flow was learned again: its hard timeout begins anew.
+    pub fn refresh(&self, now_ms: u64) {
+        self.refreshed_ms.fetch_max(now_ms, Ordering::Relaxed);
+    }
+
+    /// From now on timeouts are no longer than this, in seconds; 0: as they were.
+    pub fn limit_timeouts(&self, idle_s: u16, hard_s: u16) {
+        for (limit, new) in [(&self.idle_max_s, idle_s), (&self.hard_max_s, hard_s)] {
+            if new != 0 {
+                let shorter = |old: u16| (old == 0 || new < old).then_some(new);
+                let _ = limit.fetch_update(Ordering::Relaxed, Ordering::Relaxed, shorter);
+            }
+        }
     }
 
     /// Packets met the flow, the last of them at `now_ms` of the bridge's clock.
@@ -71,9 +91,30 @@ impl Flow {
     /// When a timeout ends it: 0 for none, and whether it was the idle one.
     pub(crate) fn expiry(&self) -> Option<(u64, bool)> {
         let end = |timeout_s: u16, from_ms: u64| (timeout_s != 0).then(|| from_ms + 1000 * u64::from(timeout_s));
-        let hard = end(self.hard_timeout_s, self.modified_ms).map(|end_ms| (end_ms, false));
-        let idle = end(self.idle_timeout_s, self.usage.used_ms()).map(|end_ms| (end_ms, true));
+        let (idle_s, hard_s) = self.timeouts_s();
+        let hard = end(hard_s, self.modified_ms()).map(|end_ms| (end_ms, false));
+        let idle = end(idle_s, self.usage.used_ms()).map(|end_ms| (end_ms, true));
         hard.into_iter().chain(idle).min()
+    }
+
+    /// Idle and hard timeout as `fin_timeout` left them; 0: none.
+    pub fn timeouts_s(&self) -> (u16, u16) {
+        let left = |own: u16, limit: &AtomicU16| match limit.load(Ordering::Relaxed) {
+            0 => own,
+            limit if own == 0 => limit,
+            limit => own.min(limit),
+        };
+        (left(self.idle_timeout_s, &self.usage.idle_max_s), left(self.hard_timeout_s, &self.usage.hard_max_s))
+    }
+
+    /// When it was made, changed, or learned again.
+    fn modified_ms(&self) -> u64 {
+        self.modified_ms.max(self.usage.refreshed_ms.load(Ordering::Relaxed))
+    }
+
+    /// Whether it may have timeouts one day.
+    pub(crate) fn may_expire(&self) -> bool {
+        self.expiry().is_some() || any_action(&self.actions, &|action| matches!(action, Action::FinTimeout { .. }))
     }
 
     pub(crate) fn counters(&self, now_ms: u64) -> FlowCounters {
@@ -88,14 +129,15 @@ impl Flow {
     }
 
     pub(crate) fn stats(&self, now_ms: u64) -> FlowStats {
-        let hard_age_s = duration(self.modified_ms, now_ms).0;
+        let hard_age_s = duration(self.modified_ms(), now_ms).0;
+        let (idle_timeout_s, hard_timeout_s) = self.timeouts_s();
         FlowStats {
             table: self.table,
             flow: self.matching.clone(),
             priority: self.priority,
             cookie: self.cookie,
-            idle_timeout_s: self.idle_timeout_s,
-            hard_timeout_s: self.hard_timeout_s,
+            idle_timeout_s,
+            hard_timeout_s,
             importance: self.importance,
             flags: self.flags,
             counters: self.counters(now_ms),

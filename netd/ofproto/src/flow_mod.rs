@@ -1,6 +1,6 @@
 //! Flow tables, and changes of them (OFPT_FLOW_MOD) as Open vSwitch makes them.
 
-use crate::flow::{Criteria, Flow, Usage};
+use crate::flow::{Criteria, Flow, Usage, any_action};
 use hive_classifier::{Conjunction, TABLES, Tables, Versions, Writer};
 use hive_openflow::{Action, ErrorCode, FlowCommand, FlowMod, RemovedReason, TABLE_ALL};
 use std::collections::BTreeMap;
@@ -37,6 +37,8 @@ pub(crate) struct FlowTables {
     changes: Vec<Change>,
     /// Flows in force that have timeouts.
     timed: BTreeMap<u64, Arc<Flow>>,
+    /// How many flows in force want the flows of this cookie and table to go when they go (`learn(delete_learned)`).
+    learners: BTreeMap<(u64, u8), usize>,
     limits: [u32; TABLES],
     next_id: u64,
 }
@@ -45,7 +47,15 @@ impl FlowTables {
     pub fn new() -> Self {
         let (versions, writer) = Versions::new();
         let limits = [FLOWS_MAX; TABLES];
-        Self { versions, writer, changes: Vec::new(), timed: BTreeMap::new(), limits, next_id: 0 }
+        Self {
+            versions,
+            writer,
+            changes: Vec::new(),
+            timed: BTreeMap::new(),
+            learners: BTreeMap::new(),
+            limits,
+            next_id: 0,
+        }
     }
 
     pub fn versions(&self) -> &Versions<Flow> {
@@ -194,15 +204,53 @@ impl FlowTables {
 
     /// Puts the draft into force; tells what is different.
     pub fn commit(&mut self) -> Vec<Change> {
-        if self.changes.is_empty() {
-            return Vec::new();
+        let mut all = Vec::new();
+        // What is deleted because its learner went may have been a learner itself.
+        while !self.changes.is_empty() {
+            self.writer.publish();
+            let changes = std::mem::take(&mut self.changes);
+            self.follow_timeouts(&changes);
+            for (cookie, table) in self.follow_learners(&changes) {
+                let rules = self.writer.draft().table(table).into_iter().flat_map(|table| table.iter());
+                let learned: Vec<_> =
+                    rules.map(|rule| rule.value()).filter(|flow| flow.cookie == cookie).cloned().collect();
+                learned.into_iter().for_each(|flow| self.remove(flow, RemovedReason::Delete));
+            }
+            all.extend(changes);
         }
-        self.writer.publish();
-        let changes = std::mem::take(&mut self.changes);
-        for change in &changes {
+        all
+    }
+
+    /// Counts learners; those cookies and tables that lost their last one.
+    fn follow_learners(&mut self, changes: &[Change]) -> Vec<(u64, u8)> {
+        let mut lost = Vec::new();
+        for change in changes {
+            let (old, new) = match change {
+                Change::Added(new) => (None, Some(new)),
+                Change::Replaced { old, new } | Change::Modified { old, new } => (Some(old), Some(new)),
+                Change::Removed { flow, .. } => (Some(flow), None),
+            };
+            for learned in new.map(|flow| learned_by(flow)).into_iter().flatten() {
+                *self.learners.entry(learned).or_default() += 1;
+            }
+            for learned in old.map(|flow| learned_by(flow)).into_iter().flatten() {
+                let Some(count) = self.learners.get_mut(&learned) else { continue };
+                *count = count.saturating_sub(1);
+                if *count == 0 {
+                    self.learners.remove(&learned);
+                    lost.push(learned);
+                }
+            }
+        }
+        lost.retain(|learned| !self.learners.contains_key(learned));
+        lost
+    }
+
+    fn follow_timeouts(&mut self, changes: &[Change]) {
+        for change in changes {
             match change {
                 Change::Added(flow) | Change::Replaced { new: flow, .. } | Change::Modified { new: flow, .. }
-                    if flow.expiry().is_some() =>
+                    if flow.may_expire() =>
                 {
                     self.timed.insert(flow.id, flow.clone());
                 }
@@ -214,7 +262,6 @@ impl FlowTables {
                 }
             }
         }
-        changes
     }
 
     pub fn abandon(&mut self) {
@@ -223,6 +270,20 @@ impl FlowTables {
             self.changes.clear();
         }
     }
+}
+
+/// Cookies and tables of flows that a flow's `learn(delete_learned)` makes.
+fn learned_by(flow: &Flow) -> Vec<(u64, u8)> {
+    let found = std::cell::RefCell::new(Vec::new());
+    any_action(&flow.actions, &|action| {
+        if let Action::Learn(learn) = action
+            && learn.flags.delete_learned
+        {
+            found.borrow_mut().push((learn.cookie, learn.table));
+        }
+        false
+    });
+    found.into_inner()
 }
 
 fn conjunction(action: &Action) -> Option<Conjunction> {

@@ -1,12 +1,14 @@
 //! Groups (OFPT_GROUP_MOD).
 
-use crate::flow::any_action;
+use crate::flow::{Usage, any_action};
+use arc_swap::ArcSwap;
 use hive_openflow::{
     Action, BUCKET_ALL, BUCKET_FIRST, BUCKET_LAST, Bucket, ErrorCode, GROUP_ALL, GROUP_ANY, GroupCommand, GroupDesc,
     GroupKind, GroupMod,
 };
 use std::collections::{BTreeMap, BTreeSet};
-use std::sync::Arc;
+use std::sync::atomic::{AtomicU64, Ordering};
+use std::sync::{Arc, OnceLock};
 
 /// Groups of a bridge; a bound of memory. Open vSwitch announces more than four thousand million and has no bound but memory.
 const GROUPS_MAX: usize = 1 << 16;
@@ -16,14 +18,43 @@ const GROUPS_MAX: usize = 1 << 16;
 pub struct Group {
     pub desc: GroupDesc,
     pub created_ms: u64,
+    /// Of the group, and of each bucket; written by whoever moves packets.
+    pub usage: Arc<Usage>,
+    pub bucket_usage: Vec<Arc<Usage>>,
 }
 
 /// Groups by number, as they are at one time.
 pub type Groups = Arc<BTreeMap<u32, Arc<Group>>>;
 
+/// The groups in force, for those who look without the bridge's lock.
+#[derive(Clone, Debug, Default)]
+pub struct GroupReader {
+    current: Arc<ArcSwap<BTreeMap<u32, Arc<Group>>>>,
+    counter: Arc<OnceLock<Arc<AtomicU64>>>,
+}
+
+impl GroupReader {
+    pub fn load(&self) -> Groups {
+        self.current.load_full()
+    }
+
+    /// From now on the counter goes up after each change. One counter for ever: false if another was given before.
+    pub fn count_publications(&self, counter: &Arc<AtomicU64>) -> bool {
+        Arc::ptr_eq(self.counter.get_or_init(|| counter.clone()), counter)
+    }
+
+    fn publish(&self, groups: &Groups) {
+        self.current.store(groups.clone());
+        if let Some(counter) = self.counter.get() {
+            counter.fetch_add(1, Ordering::Release);
+        }
+    }
+}
+
 /// Groups in force, and a draft of the next.
 #[derive(Debug)]
 pub(crate) struct GroupTable {
+    reader: GroupReader,
     current: Groups,
     draft: Groups,
     /// Whose flows must go with them.
@@ -33,7 +64,11 @@ pub(crate) struct GroupTable {
 impl GroupTable {
     pub fn new() -> Self {
         let none = Groups::default();
-        Self { current: none.clone(), draft: none, removed: Vec::new() }
+        Self { reader: GroupReader::default(), current: none.clone(), draft: none, removed: Vec::new() }
+    }
+
+    pub fn reader(&self) -> &GroupReader {
+        &self.reader
     }
 
     pub fn current(&self) -> &Groups {
@@ -53,6 +88,9 @@ impl GroupTable {
     pub fn commit(&mut self) -> bool {
         let changed = !Arc::ptr_eq(&self.current, &self.draft);
         self.current = self.draft.clone();
+        if changed {
+            self.reader.publish(&self.current);
+        }
         changed
     }
 
@@ -105,8 +143,22 @@ impl GroupTable {
         if self.leads_back(&desc) {
             return Err(ErrorCode::GroupModLoop);
         }
-        let created_ms = self.draft.get(&desc.group).map_or(now_ms, |old| old.created_ms);
-        Arc::make_mut(&mut self.draft).insert(desc.group, Arc::new(Group { desc, created_ms }));
+        let old = self.draft.get(&desc.group);
+        let created_ms = old.map_or(now_ms, |old| old.created_ms);
+        // A modification counts from 0, as a bucket of Open vSwitch does; only what is inserted or removed leaves the others' counts.
+        let counted = |id: u32| {
+            let old = old?;
+            let at = old.desc.buckets.iter().position(|bucket| bucket.id == id)?;
+            old.desc.buckets.get(at).zip(old.bucket_usage.get(at))
+        };
+        let bucket_usage = desc.buckets.iter().map(|bucket| match counted(bucket.id) {
+            Some((same, usage)) if same == bucket => usage.clone(),
+            _ => Arc::default(),
+        });
+        let bucket_usage = bucket_usage.collect();
+        let usage = old.map_or_else(Arc::default, |old| old.usage.clone());
+        let group = Group { desc, created_ms, usage, bucket_usage };
+        Arc::make_mut(&mut self.draft).insert(group.desc.group, Arc::new(group));
         Ok(())
     }
 

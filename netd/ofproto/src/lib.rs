@@ -15,6 +15,7 @@ mod group;
 mod meter;
 mod port;
 mod server;
+mod session;
 mod stats;
 
 pub use bridge::{Bridge, BridgeConfig, Command, TABLES_VISIBLE};
@@ -22,7 +23,8 @@ pub use bundle::{BUNDLE_BYTES_MAX, BUNDLES_MAX};
 pub use connection::{Closed, ConnectionId, ConnectionKind};
 pub use flow::{Flow, Usage};
 pub use flow_mod::FLOWS_MAX;
-pub use group::{Group, Groups};
+pub use group::{Group, GroupReader, Groups};
 pub use meter::{BANDS_MAX, METERS_MAX, Meter};
 pub use port::Port;
-pub use server::{Running, Server, ServerError};
+pub use server::{Adopter, Running, Server, ServerError};
+pub use session::{Session, SessionState, Stream};

@@ -3,6 +3,7 @@
 
 use crate::bridge::{Bridge, Command};
 use crate::connection::{ConnectionId, ConnectionKind};
+use crate::session::{Session, SessionState, Stream};
 use hive_openflow::{Framer, Hello, MESSAGE_BYTES_MAX, Message, Version};
 use rustix::event::{EventfdFlags, PollFd, PollFlags, Timespec};
 use rustix::io::Errno;
@@ -20,6 +21,8 @@ use std::time::{Duration, Instant};
 
 /// Clients of one socket at a time; one more is turned away.
 const CLIENTS_MAX: usize = 64;
+/// Clients and controllers together.
+const ADOPTED_MAX: usize = 2 * CLIENTS_MAX;
 /// A client that has so much to take is not read from until it has taken some: its next answer may be as large again.
 const UNSENT_BYTES_MAX: usize = 1 << 20;
 /// What a listener on the snoop socket may be behind; beyond, messages are left out for it.
@@ -122,6 +125,7 @@ impl Server {
         let bell = rustix::event::eventfd(0, EventfdFlags::CLOEXEC | EventfdFlags::NONBLOCK);
         let bell = Arc::new(bell.map_err(|error| failed(error.into()))?);
         let stop = Arc::new(AtomicBool::new(false));
+        let adopted = Arc::new(Mutex::new(Vec::new()));
         let mut worker = Worker {
             server: self,
             bridge,
@@ -129,13 +133,40 @@ impl Server {
             act: Box::new(act),
             bell: bell.clone(),
             stop: stop.clone(),
+            adopted: adopted.clone(),
             clients: Vec::new(),
             listeners: Vec::new(),
             expired: Instant::now(),
             accept_after: None,
         };
         let thread = std::thread::Builder::new().name("ofproto".to_owned()).spawn(move || worker.run());
-        Ok(Running { bell, stop, thread: Some(thread.map_err(failed)?) })
+        Ok(Running { bell, stop, adopted, thread: Some(thread.map_err(failed)?) })
+    }
+}
+
+/// Sessions that wait to be carried on.
+type Adopted = Arc<Mutex<Vec<(Session, Arc<SessionState>)>>>;
+
+/// Hands sessions to a server, from any thread.
+#[derive(Clone, Debug)]
+pub struct Adopter {
+    bell: Arc<OwnedFd>,
+    adopted: Adopted,
+}
+
+impl Adopter {
+    /// Carries the session on from here. If the server has stopped, it ends.
+    pub fn adopt(&self, session: Session) -> Arc<SessionState> {
+        let state = Arc::new(SessionState::default());
+        self.adopted.lock().unwrap_or_else(PoisonError::into_inner).push((session, state.clone()));
+        self.ring();
+        state
+    }
+
+    /// A session is to be closed.
+    pub fn ring(&self) {
+        // Non-blocking; a counter that is full has already woken the thread.
+        let _ = rustix::io::write(&self.bell, &1u64.to_ne_bytes());
     }
 }
 
@@ -144,10 +175,15 @@ impl Server {
 pub struct Running {
     bell: Arc<OwnedFd>,
     stop: Arc<AtomicBool>,
+    adopted: Adopted,
     thread: Option<JoinHandle<()>>,
 }
 
 impl Running {
+    pub fn adopter(&self) -> Adopter {
+        Adopter { bell: self.bell.clone(), adopted: self.adopted.clone() }
+    }
+
     /// The bridge has something to say, or to have done, that did not come from a client.
     pub fn ring(&self) {
         // Non-blocking; a counter that is full has already woken the thread.
@@ -165,9 +201,13 @@ impl Drop for Running {
     }
 }
 
-/// A controller at the management socket.
+/// A controller, at the management socket or elsewhere.
 struct Client {
-    stream: UnixStream,
+    stream: Stream,
+    probe: Option<Duration>,
+    heard: Instant,
+    probed: bool,
+    state: Option<Arc<SessionState>>,
     framer: Framer,
     id: ConnectionId,
     /// Bytes taken over from the bridge, and how many of them are sent.
@@ -192,6 +232,7 @@ struct Worker {
     act: Box<dyn FnMut(Command) + Send>,
     bell: Arc<OwnedFd>,
     stop: Arc<AtomicBool>,
+    adopted: Adopted,
     clients: Vec<Client>,
     listeners: Vec<Snooper>,
     expired: Instant,
@@ -203,8 +244,25 @@ impl Worker {
         while !self.stop.load(Ordering::SeqCst) {
             if let Err(error) = self.turn() {
                 tracing::error!(%error, "management socket is given up");
-                return;
+                break;
             }
+        }
+        let waiting = std::mem::take(&mut *self.adopted.lock().unwrap_or_else(PoisonError::into_inner));
+        let adopted = waiting.into_iter().map(|(_, state)| state);
+        adopted.chain(self.clients.drain(..).filter_map(|client| client.state)).for_each(|state| state.end());
+    }
+
+    /// Takes over sessions that others have set up.
+    fn adopt(&mut self, bridge: &mut Bridge) {
+        let adopted = std::mem::take(&mut *self.adopted.lock().unwrap_or_else(PoisonError::into_inner));
+        for (session, state) in adopted {
+            if self.clients.len() >= ADOPTED_MAX || session.stream.set_nonblocking().is_err() {
+                state.end();
+                continue;
+            }
+            let id = bridge.connect(session.kind);
+            let client = Client::new(session.stream, id);
+            self.clients.push(Client { probe: session.probe, state: Some(state), ..client });
         }
     }
 
@@ -232,10 +290,13 @@ impl Worker {
         if ready.management {
             self.accept_client(&mut bridge);
         }
+        self.adopt(&mut bridge);
         for client in &mut self.clients {
+            client.look_after(&mut bridge);
             client.write(&mut bridge, &mut heard);
             if client.gone {
                 bridge.disconnect(client.id);
+                client.state.iter().for_each(|state| state.end());
             }
         }
         self.clients.retain(|client| !client.gone);
@@ -277,8 +338,7 @@ impl Worker {
         match self.server.management.accept() {
             Ok(Some(stream)) if self.clients.len() < CLIENTS_MAX => {
                 let id = bridge.connect(ConnectionKind::Service);
-                let (framer, unsent) = (Framer::default(), Vec::new());
-                self.clients.push(Client { stream, framer, id, unsent, sent: 0, ended: false, gone: false });
+                self.clients.push(Client::new(Stream::Unix(stream), id));
             }
             Ok(_) => {}
             Err(error) => self.pause(&error),
@@ -328,6 +388,31 @@ struct Ready {
 }
 
 impl Client {
+    fn new(stream: Stream, id: ConnectionId) -> Self {
+        let (framer, unsent) = (Framer::default(), Vec::new());
+        let (probe, state, heard) = (None, None, Instant::now());
+        Self { stream, probe, heard, probed: false, state, framer, id, unsent, sent: 0, ended: false, gone: false }
+    }
+
+    /// Whether the peer lives, and whoever set the session up wants it yet.
+    fn look_after(&mut self, bridge: &mut Bridge) {
+        if let Some(state) = &self.state {
+            self.gone |= state.is_closing();
+            if bridge.is_greeted(self.id) {
+                state.greet();
+            }
+        }
+        let Some(probe) = self.probe else { return };
+        let silent = self.heard.elapsed();
+        if silent >= 2 * probe {
+            tracing::debug!("a controller was silent for too long");
+            self.gone = true;
+        } else if silent >= probe && !self.probed {
+            self.probed = true;
+            bridge.probe(self.id);
+        }
+    }
+
     fn interest(&self) -> PollFlags {
         let unsent = self.unsent.len() - self.sent;
         let out = if unsent > 0 { PollFlags::OUT } else { PollFlags::empty() };
@@ -342,7 +427,11 @@ impl Client {
                     self.ended = true;
                     return;
                 }
-                Ok(length) => self.framer.push(piece.get(..length).unwrap_or_default()),
+                Ok(length) => {
+                    self.heard = Instant::now();
+                    self.probed = false;
+                    self.framer.push(piece.get(..length).unwrap_or_default());
+                }
                 Err(error) if matches!(error.kind(), ErrorKind::WouldBlock | ErrorKind::Interrupted) => return,
                 Err(_) => {
                     self.gone = true;

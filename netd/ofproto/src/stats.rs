@@ -195,11 +195,11 @@ impl Bridge {
         GroupStats {
             group: number,
             references: self.count_flows(|flow| outputs_to_group(&flow.actions, number)),
-            packets: 0,
-            bytes: 0,
+            packets: group.usage.packets(),
+            bytes: group.usage.bytes(),
             duration_s,
             duration_ns,
-            buckets: vec![(0, 0); group.desc.buckets.len()],
+            buckets: group.bucket_usage.iter().map(|usage| (usage.packets(), usage.bytes())).collect(),
         }
     }
 

@@ -6,9 +6,13 @@ use std::net::Ipv4Addr;
 /// even length may be added before folding. 2^48 words fit without overflow.
 #[inline]
 pub fn sum(bytes: &[u8]) -> u64 {
-    let (words, rest) = bytes.as_chunks::<2>();
-    let total: u64 = words.iter().map(|word| u64::from(u16::from_be_bytes(*word))).sum();
-    total + rest.first().map_or(0, |last| u64::from(*last) << 8)
+    // The order of bytes does not matter to it (RFC 1071, 2B): four at once, as they lie.
+    let (words, rest) = bytes.as_chunks::<4>();
+    let mut total: u64 = words.iter().map(|word| u64::from(u32::from_ne_bytes(*word))).sum();
+    let mut last = [0; 4];
+    last[..rest.len()].copy_from_slice(rest);
+    total += u64::from(u32::from_ne_bytes(last));
+    u16::from_be(fold(total)).into()
 }
 
 /// Folds a sum to 16 bits, not complemented.

@@ -36,6 +36,24 @@ pub mod protocol {
     pub const UDP: u8 = 17;
 }
 
+/// VLAN tags that offloads are looked for behind.
+const VLAN_TAGS_MAX: usize = 2;
+
+/// The EtherType behind VLAN tags, and where what it names begins.
+#[inline]
+pub fn network_layer(frame: &[u8]) -> Option<(u16, usize)> {
+    let mut at = ETHERNET_HEADER_BYTES;
+    let mut kind = be16(frame, at - 2)?;
+    for _ in 0..VLAN_TAGS_MAX {
+        if !ethertype::VLAN.contains(&kind) {
+            break;
+        }
+        at += 4;
+        kind = be16(frame, at - 2)?;
+    }
+    Some((kind, at))
+}
+
 /// Big-endian 16-bit field at `offset`, if the slice holds it.
 #[inline]
 pub fn be16(bytes: &[u8], offset: usize) -> Option<u16> {

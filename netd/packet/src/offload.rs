@@ -1,7 +1,7 @@
 //! The virtio-net header (virtio 1.2, 5.1.6) and checksums left to the receiver.
 
 use crate::checksum;
-use crate::{ETHERNET_HEADER_BYTES, be16, ethertype, put};
+use crate::{ETHERNET_HEADER_BYTES, ethertype, network_layer, put};
 use std::fmt;
 
 /// Length of the header with VIRTIO_F_VERSION_1, in bytes.
@@ -14,6 +14,10 @@ pub const DATA_VALID: u8 = 2;
 pub const GSO_NONE: u8 = 0;
 pub const GSO_TCPV4: u8 = 1;
 pub const GSO_TCPV6: u8 = 4;
+/// UDP datagrams of one size that follow each other. Guests are not offered it; the kernel hands it to us.
+pub const GSO_UDP_L4: u8 = 5;
+/// Of `gso_type`: the first segment alone carries CWR.
+pub const GSO_ECN: u8 = 0x80;
 
 /// What a sender asks for a frame, without `num_buffers`.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
@@ -99,7 +103,7 @@ impl VnetHeader {
             GSO_TCPV6 => ethertype::IPV6,
             _ => return Err(OffloadError::GsoType),
         };
-        if self.gso_size == 0 || !self.needs_checksum() || be16(head, 12) != Some(carried) {
+        if self.gso_size == 0 || !self.needs_checksum() || network_layer(head).map(|layer| layer.0) != Some(carried) {
             return Err(OffloadError::Gso);
         }
         Ok(())

@@ -14,8 +14,9 @@ pub const MAX_FRAME_BYTES: usize = 65_535 + 40 + 14;
 /// Most buffers of one frame with VIRTIO_NET_F_MRG_RXBUF: a 64 KiB frame in buffers of 1 KiB, rounded up.
 const MAX_MERGED: u16 = 128;
 
-/// How many frames ahead a receive buffer is fetched into the cache: about the time of one miss.
-const PREFETCH_AHEAD: u16 = 4;
+/// How many frames ahead a receive buffer is fetched into the cache: about the time of one miss. Its descriptor before that.
+const BUFFERS_AHEAD: u16 = 6;
+const DESCRIPTORS_AHEAD: u16 = 14;
 
 /// What a guest's driver takes without help.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
@@ -38,6 +39,90 @@ impl Accepts {
     }
 }
 
+/// Where the bytes behind a frame's private start are.
+pub trait Source {
+    /// Copies from an offset on, as much as there is and fits.
+    fn copy_to(&self, from: usize, to: GuestSlice<'_>) -> usize;
+}
+
+impl Source for &[GuestSlice<'_>] {
+    #[inline]
+    fn copy_to(&self, from: usize, mut to: GuestSlice<'_>) -> usize {
+        let (mut skip, mut copied) = (from, 0);
+        for slice in *self {
+            let length = slice.len() as usize;
+            if skip >= length {
+                skip -= length;
+                continue;
+            }
+            // Less than the slice's length, which has 32 bits.
+            let count = slice.skip(skip as u32).copy_to(to);
+            skip = 0;
+            copied += count as usize;
+            to = to.skip(count);
+            if to.len() == 0 {
+                break;
+            }
+        }
+        copied
+    }
+}
+
+impl Source for &[u8] {
+    #[inline]
+    fn copy_to(&self, from: usize, to: GuestSlice<'_>) -> usize {
+        to.write(self.get(from..).unwrap_or(&[]))
+    }
+}
+
+/// A frame to be delivered: its start, and part of a source behind it.
+#[derive(Debug)]
+pub struct Outbound<'a, S> {
+    pub header: VnetHeader,
+    pub head: &'a [u8],
+    pub rest: S,
+    pub rest_from: usize,
+    pub rest_bytes: usize,
+}
+
+/// A chain of a sender, with its virtio-net header and the start of its frame taken out.
+#[derive(Debug)]
+pub struct Chain<'b, 'm> {
+    pub header: VnetHeader,
+    pub head: [u8; HEAD_BYTES],
+    pub rest: &'b [GuestSlice<'m>],
+    pub frame_bytes: usize,
+}
+
+impl<'b, 'm> Chain<'b, 'm> {
+    /// None when it holds no header, or a frame that is too long. Without `offloads` no driver says anything in the header, and it is
+    /// not looked at: its cache line stays where it is.
+    #[inline]
+    pub fn read(chain: &'b mut [GuestSlice<'m>], offloads: bool) -> Option<Self> {
+        let total: u64 = chain.iter().map(|buffer| u64::from(buffer.len())).sum();
+        let frame_bytes = usize::try_from(total).ok()?.checked_sub(VNET_HEADER_BYTES)?;
+        if frame_bytes > MAX_FRAME_BYTES {
+            return None;
+        }
+        // The usual layout: header and start of the frame in one buffer.
+        if let Some(first) = chain.first_mut()
+            && let Some(head) = first.skip(VNET_HEADER_BYTES as u32).read_array::<HEAD_BYTES>()
+        {
+            let header = if offloads { first.read_array() } else { None };
+            *first = first.skip((VNET_HEADER_BYTES + HEAD_BYTES) as u32);
+            let rest: &[GuestSlice<'m>] = if first.len() == 0 { &chain[1..] } else { chain };
+            let header = header.map_or(VnetHeader::default(), |header| VnetHeader::from_bytes(&header));
+            return Some(Self { header, head, rest, frame_bytes });
+        }
+        let mut header = [0; VNET_HEADER_BYTES];
+        let mut head = [0; HEAD_BYTES];
+        pull(chain, &mut header);
+        pull(chain, &mut head);
+        let header = if offloads { VnetHeader::from_bytes(&header) } else { VnetHeader::default() };
+        Some(Self { header, head, rest: chain, frame_bytes })
+    }
+}
+
 /// A frame on its way: a private copy of its start and, behind it, what is still in its sender's memory.
 #[derive(Debug)]
 pub struct Inbound<'b, 'm> {
@@ -52,26 +137,8 @@ impl<'b, 'm> Inbound<'b, 'm> {
     /// Reads the virtio-net header and the frame's start from a sender's chain. None when it holds no header, or a frame that is too long.
     #[inline]
     pub fn read(chain: &'b mut [GuestSlice<'m>]) -> Option<Self> {
-        let total: u64 = chain.iter().map(|buffer| u64::from(buffer.len())).sum();
-        let frame_bytes = usize::try_from(total).ok()?.checked_sub(VNET_HEADER_BYTES)?;
-        if frame_bytes > MAX_FRAME_BYTES {
-            return None;
-        }
-        // The usual layout: header and start of the frame in one buffer.
-        if let Some(first) = chain.first_mut()
-            && let Some(header) = first.read_array::<VNET_HEADER_BYTES>()
-            && let Some(head) = first.skip(VNET_HEADER_BYTES as u32).read_array::<HEAD_BYTES>()
-        {
-            *first = first.skip((VNET_HEADER_BYTES + HEAD_BYTES) as u32);
-            let rest: &[GuestSlice<'m>] = if first.len() == 0 { &chain[1..] } else { chain };
-            let header = VnetHeader::from_bytes(&header);
-            return Some(Self { header, head, head_bytes: HEAD_BYTES, rest, frame_bytes });
-        }
-        let mut header = [0; VNET_HEADER_BYTES];
-        let mut head = [0; HEAD_BYTES];
-        pull(chain, &mut header);
-        let head_bytes = pull(chain, &mut head);
-        Some(Self { header: VnetHeader::from_bytes(&header), head, head_bytes, rest: chain, frame_bytes })
+        let Chain { header, head, rest, frame_bytes } = Chain::read(chain, true)?;
+        Some(Self { header, head, head_bytes: frame_bytes.min(HEAD_BYTES), rest, frame_bytes })
     }
 
     /// The private copy of the frame's start: the whole frame when it is short.
@@ -108,11 +175,31 @@ fn pull(chain: &mut [GuestSlice<'_>], out: &mut [u8]) -> usize {
 #[derive(Debug)]
 pub struct TxQueue {
     pub ring: SplitRing,
+    /// The driver may leave checksums or segmentation to us.
+    pub offloads: bool,
     pub kick: File,
     pub call: Option<File>,
 }
 
 impl TxQueue {
+    /// Fetches what the next burst of `count` chains begins with, as far as it is there already.
+    pub fn prefetch_burst(&self, count: u16) {
+        for ahead in 0..count {
+            self.ring.prefetch_descriptor(ahead);
+        }
+    }
+
+    /// Fetches the frames of the next burst; their descriptors were fetched.
+    pub fn prefetch_frames(&self, count: u16) {
+        for ahead in 0..count {
+            let Some(buffer) = self.ring.buffer_ahead(ahead) else { return };
+            if self.offloads {
+                buffer.prefetch_at(0);
+            }
+            buffer.prefetch_at(VNET_HEADER_BYTES as u32);
+        }
+    }
+
     /// Gives the chains back, visibly, with one interrupt at most.
     pub fn complete(&mut self, heads: impl Iterator<Item = u16>) {
         for head in heads {
@@ -141,6 +228,13 @@ pub struct RxQueue {
     pub dirty: bool,
 }
 
+/// One queue of a pair.
+#[derive(Debug)]
+pub enum Queue {
+    Rx(RxQueue),
+    Tx(TxQueue),
+}
+
 /// What became of a frame for a receiver.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Delivery {
@@ -152,38 +246,53 @@ pub enum Delivery {
 }
 
 impl RxQueue {
+    /// Fetches what the first frames of a burst need.
+    pub fn prepare(&self) {
+        for ahead in 0..DESCRIPTORS_AHEAD {
+            self.ring.prefetch_descriptor(ahead);
+        }
+        self.ring.prefetch_used(2 * DESCRIPTORS_AHEAD);
+    }
+
     /// Copies a frame from its sender's memory into this guest's buffers.
     #[inline]
     pub fn deliver(&mut self, frame: &Inbound<'_, '_>) -> Result<Delivery, RingFault> {
-        if !self.accepts.frame(&frame.header) {
-            return Ok(Delivery::NeedsSoftware);
-        }
-        self.write(frame.header, frame.head(), frame.rest, frame.frame_bytes)
+        let rest_bytes = frame.frame_bytes - frame.head_bytes;
+        self.put(&Outbound { header: frame.header, head: frame.head(), rest: frame.rest, rest_from: 0, rest_bytes })
     }
 
     /// Copies a complete frame of this process into the guest's buffers.
     pub fn deliver_plain(&mut self, frame: &[u8]) -> Result<Delivery, RingFault> {
-        self.write(VnetHeader::default(), frame, &[], frame.len())
+        let none: &[u8] = &[];
+        self.put(&Outbound { header: VnetHeader::default(), head: frame, rest: none, rest_from: 0, rest_bytes: 0 })
     }
 
+    /// Copies a frame into this guest's buffers.
     #[inline]
-    fn write(
-        &mut self,
-        header: VnetHeader,
-        head: &[u8],
-        rest: &[GuestSlice<'_>],
-        frame_bytes: usize,
-    ) -> Result<Delivery, RingFault> {
+    pub fn put<S: Source>(&mut self, frame: &Outbound<'_, S>) -> Result<Delivery, RingFault> {
+        let Outbound { header, head, .. } = frame;
+        if !self.accepts.frame(header) {
+            return Ok(Delivery::NeedsSoftware);
+        }
         if self.ring.available()? == 0 {
             return Ok(Delivery::NoBuffers);
         }
-        let needed = VNET_HEADER_BYTES + frame_bytes;
-        self.ring.prefetch_ahead(PREFETCH_AHEAD);
+        let needed = VNET_HEADER_BYTES + head.len() + frame.rest_bytes;
+        self.ring.prefetch_descriptor(DESCRIPTORS_AHEAD);
+        if let Some(buffer) = self.ring.buffer_ahead(BUFFERS_AHEAD) {
+            // The header is mostly there already, see below.
+            buffer.prefetch_at(0);
+            buffer.prefetch_to_write_at(VNET_HEADER_BYTES as u32);
+        }
         if let Some((id, buffer)) = self.ring.peek_single()?
             && buffer.len() as usize >= needed
         {
-            buffer.write_array(&header.to_bytes(1));
-            let mut to = buffer.skip(VNET_HEADER_BYTES as u32);
+            // The header is the one of before as a rule. Not written, its cache line stays with both processors.
+            let header = header.to_bytes(1);
+            if buffer.read_array() != Some(header) {
+                buffer.write_array(&header);
+            }
+            let to = buffer.skip(VNET_HEADER_BYTES as u32);
             match head.first_chunk::<HEAD_BYTES>() {
                 Some(line) if head.len() == HEAD_BYTES => {
                     to.write_array(line);
@@ -192,26 +301,19 @@ impl RxQueue {
                     to.write(head);
                 }
             }
-            to = to.skip(head.len() as u32);
-            for from in rest {
-                to = to.skip(from.copy_to(to));
+            if frame.rest_bytes > 0 {
+                frame.rest.copy_to(frame.rest_from, to.skip(head.len() as u32).first(frame.rest_bytes as u32));
             }
             self.ring.advance();
             self.ring.give_back(id, needed as u32);
             self.dirty = true;
             return Ok(Delivery::Done);
         }
-        self.write_scattered(header, head, rest, needed)
+        self.put_scattered(frame, needed)
     }
 
     /// The general form: several descriptors a chain and, when negotiated, several chains a frame.
-    fn write_scattered(
-        &mut self,
-        header: VnetHeader,
-        head: &[u8],
-        rest: &[GuestSlice<'_>],
-        needed: usize,
-    ) -> Result<Delivery, RingFault> {
+    fn put_scattered<S: Source>(&mut self, frame: &Outbound<'_, S>, needed: usize) -> Result<Delivery, RingFault> {
         let memory = self.ring.memory().clone();
         let most = if self.accepts.mergeable { self.ring.available()?.min(MAX_MERGED) } else { 1 };
         let mut buffers = Vec::new();
@@ -228,13 +330,11 @@ impl RxQueue {
             chains.push((id, room.min(needed - capacity)));
             capacity += room;
         }
-        let header = header.to_bytes(chains.len() as u16);
+        let header = frame.header.to_bytes(chains.len() as u16);
         let mut to = Cursor { buffers: &mut buffers };
         to.write(&header);
-        to.write(head);
-        for from in rest {
-            to.copy(*from);
-        }
+        to.write(frame.head);
+        to.copy(&frame.rest, frame.rest_from, frame.rest_bytes);
         for (id, written) in chains {
             self.ring.give_back(id, written as u32);
         }
@@ -266,14 +366,22 @@ impl Cursor<'_, '_> {
         }
     }
 
-    fn copy(&mut self, mut from: GuestSlice<'_>) {
+    fn copy(&mut self, source: &impl Source, mut from: usize, mut count: usize) {
         for buffer in &mut *self.buffers {
-            let copied = from.copy_to(*buffer);
-            *buffer = buffer.skip(copied);
-            from = from.skip(copied);
-            if from.len() == 0 {
+            if count == 0 {
                 return;
             }
+            let room = buffer.first(u32::try_from(count).unwrap_or(u32::MAX));
+            if room.len() == 0 {
+                continue;
+            }
+            let copied = source.copy_to(from, room);
+            if copied == 0 {
+                return;
+            }
+            *buffer = buffer.skip(copied as u32);
+            from += copied;
+            count -= copied;
         }
     }
 }

@@ -4,7 +4,7 @@
 //! contradiction is a [`RingFault`], after which the owner stops the port.
 #![allow(unsafe_code)]
 
-use super::memory::{GuestMemory, GuestSlice};
+use super::memory::{GuestMemory, GuestSlice, prefetch, prefetch_to_write};
 use std::fmt;
 use std::ptr::NonNull;
 use std::sync::Arc;
@@ -224,18 +224,40 @@ impl SplitRing {
         Ok((slice.len() == descriptor.len).then_some((head, slice)))
     }
 
-    /// Asks the processor to fetch the buffer of the chain `ahead` of the next one, if it is available already. What the guest wrote
-    /// there is checked when it is taken.
+    /// The descriptor index of the chain `ahead` of the next one, if it is known to be available.
     #[inline]
-    pub fn prefetch_ahead(&self, ahead: u16) {
-        if ahead < self.seen_avail.wrapping_sub(self.next_avail) {
-            let slot = self.slot(self.next_avail.wrapping_add(ahead));
-            let head = u16::from_le(self.avail_field(4 + 2 * slot).load(Ordering::Relaxed));
-            if let Ok(descriptor) = self.descriptor(head)
-                && let Some(slice) = self.memory.slice(descriptor.addr, 1)
-            {
-                slice.prefetch();
-            }
+    fn head_ahead(&self, ahead: u16) -> Option<u16> {
+        if ahead >= self.seen_avail.wrapping_sub(self.next_avail) {
+            return None;
+        }
+        let slot = self.slot(self.next_avail.wrapping_add(ahead));
+        let head = u16::from_le(self.avail_field(4 + 2 * slot).load(Ordering::Relaxed));
+        (head < self.layout.size).then_some(head)
+    }
+
+    /// Asks the processor to fetch the descriptor of the chain `ahead` of the next one. What the guest wrote there is checked when it
+    /// is taken.
+    #[inline]
+    pub fn prefetch_descriptor(&self, ahead: u16) {
+        if let Some(head) = self.head_ahead(ahead) {
+            prefetch(self.desc.as_ptr().wrapping_add(usize::from(head) * DESCRIPTOR_BYTES as usize));
+        }
+    }
+
+    /// The buffer of the chain `ahead` of the next one, to be prefetched.
+    #[inline]
+    pub fn buffer_ahead(&self, ahead: u16) -> Option<GuestSlice<'_>> {
+        let descriptor = self.descriptor(self.head_ahead(ahead)?).ok()?;
+        self.memory.slice(descriptor.addr, 1)
+    }
+
+    /// Asks the processor for the part of the used ring that the next `count` chains are given back in.
+    #[inline]
+    pub fn prefetch_used(&self, count: u16) {
+        const PER_LINE: u16 = 8;
+        for ahead in (0..=count).step_by(PER_LINE.into()) {
+            let at = 4 + 8 * self.slot(self.next_used.wrapping_add(ahead));
+            prefetch_to_write(self.used.as_ptr().wrapping_add(at));
         }
     }
 

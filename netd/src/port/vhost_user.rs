@@ -1,20 +1,19 @@
-//! The vhost-user protocol of one port: a listening socket, one frontend at a time, and rings handed to the worker when complete.
+//! The vhost-user protocol of one port: a socket that is listened on or connected to, one frontend at a time, and rings handed to who
+//! moves packets when they are complete.
 //!
-//! This thread never touches packets. A ring belongs either to it (as its settings) or to the worker (as a [`SplitRing`]);
+//! This thread never touches packets. A ring belongs either to it (as its settings) or to a worker (as a [`SplitRing`]);
 //! every change takes it back first, so that neither side needs a lock.
 
-use super::PortShared;
 use super::memory::{GuestMemory, MAX_REGIONS, RegionLayout};
-use super::queue::{Accepts, RxQueue, TxQueue};
+use super::queue::{Accepts, Queue, RxQueue, TxQueue};
 use super::ring::{Direction, MAX_RING_SIZE, RingLayout, SplitRing};
 use crate::error::{DaemonError, PortError};
 use crate::mailbox::lock;
-use crate::worker::command::{Command, Queue, WorkerHandle};
 use std::fs::File;
 use std::os::unix::net::{UnixListener, UnixStream};
-use std::path::Path;
+use std::path::{Path, PathBuf};
 use std::sync::atomic::{AtomicBool, Ordering};
-use std::sync::{Arc, Mutex, mpsc};
+use std::sync::{Arc, Condvar, Mutex};
 use std::thread::JoinHandle;
 use vhost::VhostUserMemoryRegionBase;
 use vhost::vhost_user::message::{
@@ -62,6 +61,30 @@ pub const FEATURES: u64 = feature::CSUM
     | feature::PROTOCOL_FEATURES
     | feature::VERSION_1;
 
+/// Whose rings these are.
+pub trait RingOwner: Send + Sync + std::fmt::Debug {
+    /// For messages.
+    fn name(&self) -> String;
+
+    fn queue_pairs(&self) -> u16;
+
+    /// Of the configuration space: the guest's address and the largest packet.
+    fn identity(&self) -> ([u8; 6], u16);
+
+    fn set_connected(&self, connected: bool);
+
+    fn set_fault(&self, fault: Option<String>);
+
+    /// The guest's driver starts anew: what broke or was going on before is over.
+    fn start_driver(&self);
+
+    /// Takes a ring over.
+    fn start_queue(&self, index: usize, queue: Queue);
+
+    /// Gives a ring back: its place in the available ring, none if it is not there or broke.
+    fn stop_queue(&self, index: usize) -> Option<u16>;
+}
+
 /// Stack of a protocol thread: it only handles small messages.
 const THREAD_STACK_BYTES: usize = 256 << 10;
 
@@ -82,19 +105,17 @@ struct RingState {
 /// The device behind one connection.
 #[derive(Debug)]
 struct Device {
-    port: Arc<PortShared>,
-    worker: WorkerHandle,
+    owner: Arc<dyn RingOwner>,
     features: u64,
     memory: Arc<GuestMemory>,
     rings: Vec<RingState>,
 }
 
 impl Device {
-    fn new(port: Arc<PortShared>, worker: WorkerHandle) -> Self {
-        let rings = 2 * usize::from(port.config().spec.queue_pairs);
+    fn new(owner: Arc<dyn RingOwner>) -> Self {
+        let rings = 2 * usize::from(owner.queue_pairs());
         Self {
-            port,
-            worker,
+            owner,
             features: 0,
             memory: Arc::default(),
             rings: std::iter::repeat_with(RingState::default).take(rings).collect(),
@@ -118,12 +139,11 @@ impl Device {
         if !self.rings[index].running {
             return;
         }
-        let (reply, base) = mpsc::sync_channel(1);
-        self.worker.send(Command::StopQueue { key: self.port.key, index, reply });
+        let base = self.owner.stop_queue(index);
         let ring = &mut self.rings[index];
         ring.running = false;
-        // The worker always answers; None when a fault took the ring, whose last place is then unknown.
-        if let Ok(Some(base)) = base.recv() {
+        // None when a fault took the ring, whose last place is then unknown.
+        if let Some(base) = base {
             ring.base = base;
         }
     }
@@ -137,8 +157,8 @@ impl Device {
     /// Hands a complete ring to the worker. One that cannot run faults the port; the frontend's connection goes on.
     fn start(&mut self, index: usize) {
         if let Err(error) = self.try_start(index) {
-            tracing::warn!(port = %self.port.config().spec.port_id, %error, "queue not started");
-            self.port.set_fault(Some(error.to_string()));
+            tracing::warn!(port = %self.owner.name(), %error, "queue not started");
+            self.owner.set_fault(Some(error.to_string()));
         }
     }
 
@@ -166,7 +186,10 @@ impl Device {
         let clone = |file: &File| file.try_clone().map_err(|error| failed(&error));
         let call = ring.call.as_ref().map(clone).transpose()?;
         let queue = match direction {
-            Direction::FromGuest => Queue::Tx(TxQueue { ring: split, kick: clone(kick)?, call }),
+            Direction::FromGuest => {
+                let offloads = has(feature::CSUM) || has(feature::HOST_TSO4) || has(feature::HOST_TSO6);
+                Queue::Tx(TxQueue { ring: split, offloads, kick: clone(kick)?, call })
+            }
             Direction::ToGuest => {
                 let accepts = Accepts {
                     mergeable: has(feature::MRG_RXBUF),
@@ -178,7 +201,7 @@ impl Device {
             }
         };
         ring.running = true;
-        self.worker.send(Command::StartQueue { key: self.port.key, index, queue });
+        self.owner.start_queue(index, queue);
         Ok(())
     }
 
@@ -188,7 +211,7 @@ impl Device {
         change: impl FnOnce(&GuestMemory) -> Result<GuestMemory, PortError>,
     ) -> VhostResult<()> {
         let memory = change(&self.memory).map_err(|error| {
-            tracing::warn!(port = %self.port.config().spec.port_id, %error, "memory refused");
+            tracing::warn!(port = %self.owner.name(), %error, "memory refused");
             VhostError::ReqHandlerError(std::io::Error::other(error))
         })?;
         self.stop_all();
@@ -207,12 +230,12 @@ impl Device {
     /// struct virtio_net_config up to `mtu` (virtio 1.2, 5.1.4).
     fn config_space(&self) -> [u8; 12] {
         const LINK_UP: u16 = 1;
-        let config = self.port.config();
+        let (mac, mtu) = self.owner.identity();
         let mut space = [0; 12];
-        space[..6].copy_from_slice(&config.mac.0);
+        space[..6].copy_from_slice(&mac);
         space[6..8].copy_from_slice(&LINK_UP.to_le_bytes());
-        space[8..10].copy_from_slice(&config.spec.queue_pairs.to_le_bytes());
-        space[10..].copy_from_slice(&config.segment.spec.mtu.to_le_bytes());
+        space[8..10].copy_from_slice(&self.owner.queue_pairs().to_le_bytes());
+        space[10..].copy_from_slice(&mtu.to_le_bytes());
         space
     }
 }
@@ -263,7 +286,7 @@ impl VhostUserBackendReqHandlerMut for Device {
         self.stop_all();
         self.features = features;
         // Drivers negotiate when they start, after a reset of the guest or on a frontend's new connection.
-        self.worker.send(Command::StartDriver { key: self.port.key });
+        self.owner.start_driver();
         if features & feature::PROTOCOL_FEATURES == 0 {
             self.rings.iter_mut().for_each(|ring| ring.enabled = true);
         }
@@ -431,46 +454,81 @@ impl VhostUserBackendReqHandlerMut for Device {
     }
 }
 
-/// The listening socket of a port and its thread.
+/// Which end of the socket is ours.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub enum Socket {
+    /// We listen; a stale socket of a former process is replaced.
+    Server(PathBuf),
+    /// The frontend listens; we connect, again and again.
+    Client(PathBuf),
+}
+
+impl Socket {
+    pub fn path(&self) -> &Path {
+        match self {
+            Self::Server(path) | Self::Client(path) => path,
+        }
+    }
+}
+
+/// The socket of a port and its thread; dropping it ends both.
 #[derive(Debug)]
 pub struct Server {
-    listener: UnixListener,
-    stopping: Arc<AtomicBool>,
-    connection: Arc<Mutex<Option<UnixStream>>>,
+    listener: Option<UnixListener>,
+    stop: Arc<Stop>,
     thread: Option<JoinHandle<()>>,
 }
 
+/// How the thread is ended.
+#[derive(Debug, Default)]
+struct Stop {
+    stopping: AtomicBool,
+    connection: Mutex<Option<UnixStream>>,
+    /// Wakes a thread that waits before it connects again.
+    woken: Condvar,
+}
+
+/// How long a client waits before it connects again.
+const RECONNECT: std::time::Duration = std::time::Duration::from_millis(200);
+
 impl Server {
-    /// Serves the port on its socket; a stale socket of a former process is replaced.
-    pub fn start(port: Arc<PortShared>, worker: WorkerHandle) -> Result<Self, DaemonError> {
+    pub fn start(socket: Socket, owner: Arc<dyn RingOwner>) -> Result<Self, DaemonError> {
         let failed = |action| {
-            let path = port.socket.clone();
+            let path = socket.path().to_owned();
             move |source| DaemonError::File { action, path, source }
         };
-        remove_socket(&port.socket).map_err(failed("remove the stale socket"))?;
-        let listener = UnixListener::bind(&port.socket).map_err(failed("listen on"))?;
-        let accepting = listener.try_clone().map_err(failed("listen on"))?;
-        let stopping = Arc::new(AtomicBool::new(false));
-        let connection = Arc::new(Mutex::new(None));
+        let listener = match &socket {
+            Socket::Server(path) => {
+                remove_socket(path).map_err(failed("remove the stale socket"))?;
+                Some(UnixListener::bind(path).map_err(failed("listen on"))?)
+            }
+            Socket::Client(_) => None,
+        };
+        let accepting = listener.as_ref().map(UnixListener::try_clone).transpose().map_err(failed("listen on"))?;
+        let stop = Arc::new(Stop::default());
         let thread = {
-            let (port, stopping, connection) = (port.clone(), stopping.clone(), connection.clone());
+            let (socket, stop) = (socket.clone(), stop.clone());
+            let name: String = format!("vhost-{}", owner.name()).chars().take(15).collect();
             std::thread::Builder::new()
-                .name(format!("vhost-{}", port.key))
+                .name(name)
                 .stack_size(THREAD_STACK_BYTES)
-                .spawn(move || serve(&accepting, &port, &worker, &stopping, &connection))
+                .spawn(move || serve(&socket, accepting.as_ref(), &owner, &stop))
                 .map_err(failed("start the thread of"))?
         };
-        Ok(Self { listener, stopping, connection, thread: Some(thread) })
+        Ok(Self { listener, stop, thread: Some(thread) })
     }
 }
 
 impl Drop for Server {
     fn drop(&mut self) {
-        self.stopping.store(true, Ordering::SeqCst);
-        crate::sys::shutdown(&self.listener);
-        if let Some(stream) = lock(&self.connection).take() {
+        self.stop.stopping.store(true, Ordering::SeqCst);
+        if let Some(listener) = &self.listener {
+            crate::sys::shutdown(listener);
+        }
+        if let Some(stream) = lock(&self.stop.connection).take() {
             let _ = stream.shutdown(std::net::Shutdown::Both);
         }
+        self.stop.woken.notify_all();
         if let Some(thread) = self.thread.take() {
             let _ = thread.join();
         }
@@ -484,33 +542,36 @@ fn remove_socket(path: &Path) -> std::io::Result<()> {
     }
 }
 
-fn serve(
-    listener: &UnixListener,
-    port: &Arc<PortShared>,
-    worker: &WorkerHandle,
-    stopping: &AtomicBool,
-    connection: &Mutex<Option<UnixStream>>,
-) {
-    while !stopping.load(Ordering::SeqCst) {
-        let stream = match listener.accept() {
-            Ok((stream, _)) => stream,
-            Err(_) if stopping.load(Ordering::SeqCst) => break,
+fn serve(socket: &Socket, listener: Option<&UnixListener>, owner: &Arc<dyn RingOwner>, stop: &Stop) {
+    let stopping = || stop.stopping.load(Ordering::SeqCst);
+    while !stopping() {
+        let stream = match listener {
+            Some(listener) => listener.accept().map(|(stream, _)| stream),
+            None => UnixStream::connect(socket.path()),
+        };
+        let stream = match stream {
+            Ok(stream) => stream,
+            Err(_) if stopping() => break,
             Err(error) => {
-                tracing::warn!(socket = %port.socket.display(), %error, "cannot accept a frontend");
-                // Descriptors may be short for a while; do not spin on it.
-                std::thread::sleep(std::time::Duration::from_millis(100));
+                if listener.is_some() {
+                    tracing::warn!(socket = %socket.path().display(), %error, "cannot accept a frontend");
+                }
+                // Descriptors may be short for a while, or nobody listens yet; do not spin on it.
+                let held = lock(&stop.connection);
+                let waited = stop.woken.wait_timeout_while(held, RECONNECT, |_| !stopping());
+                drop(waited);
                 continue;
             }
         };
-        *lock(connection) = stream.try_clone().ok();
+        *lock(&stop.connection) = stream.try_clone().ok();
         // Checked again: a stop between the two lines above would have found no connection to end.
-        if stopping.load(Ordering::SeqCst) {
+        if stopping() {
             break;
         }
-        port.connected.store(true, Ordering::Relaxed);
-        let id = port.config().spec.port_id.clone();
-        tracing::info!(port = %id, "frontend connected");
-        let device = Arc::new(Mutex::new(Device::new(port.clone(), worker.clone())));
+        owner.set_connected(true);
+        let name = owner.name();
+        tracing::info!(port = %name, "frontend connected");
+        let device = Arc::new(Mutex::new(Device::new(owner.clone())));
         let mut handler = BackendReqHandler::from_stream(stream, device.clone());
         let ended = loop {
             if let Err(error) = handler.handle_request() {
@@ -518,12 +579,14 @@ fn serve(
             }
         };
         lock(&device).reset();
-        port.connected.store(false, Ordering::Relaxed);
-        lock(connection).take();
+        owner.set_connected(false);
+        lock(&stop.connection).take();
         match ended {
-            VhostError::Disconnected => tracing::info!(port = %id, "frontend disconnected"),
-            error => tracing::warn!(port = %id, %error, "frontend's connection ended"),
+            VhostError::Disconnected => tracing::info!(port = %name, "frontend disconnected"),
+            error => tracing::warn!(port = %name, %error, "frontend's connection ended"),
         }
     }
-    let _ = remove_socket(&port.socket);
+    if let Socket::Server(path) = socket {
+        let _ = remove_socket(path);
+    }
 }

@@ -3,15 +3,11 @@
 use crate::mailbox::Mailbox;
 use crate::model::{Port, Segment};
 use crate::port::PortShared;
-use crate::port::queue::{RxQueue, TxQueue};
+use crate::port::queue::Queue;
+use crate::port::vhost_user::RingOwner;
 use std::sync::Arc;
-use std::sync::mpsc::SyncSender;
-
-#[derive(Debug)]
-pub enum Queue {
-    Rx(RxQueue),
-    Tx(TxQueue),
-}
+use std::sync::atomic::Ordering;
+use std::sync::mpsc::{SyncSender, sync_channel};
 
 #[derive(Debug)]
 pub enum Command {
@@ -64,5 +60,50 @@ impl WorkerHandle {
 
     pub fn send(&self, command: Command) {
         self.0.send(command);
+    }
+}
+
+/// A port whose rings one worker moves.
+#[derive(Debug)]
+pub struct WorkerPort {
+    pub port: Arc<PortShared>,
+    pub worker: WorkerHandle,
+}
+
+impl RingOwner for WorkerPort {
+    fn name(&self) -> String {
+        self.port.config().spec.port_id.clone()
+    }
+
+    fn queue_pairs(&self) -> u16 {
+        self.port.config().spec.queue_pairs
+    }
+
+    fn identity(&self) -> ([u8; 6], u16) {
+        let config = self.port.config();
+        (config.mac.0, config.segment.spec.mtu)
+    }
+
+    fn set_connected(&self, connected: bool) {
+        self.port.connected.store(connected, Ordering::Relaxed);
+    }
+
+    fn set_fault(&self, fault: Option<String>) {
+        self.port.set_fault(fault);
+    }
+
+    fn start_driver(&self) {
+        self.worker.send(Command::StartDriver { key: self.port.key });
+    }
+
+    fn start_queue(&self, index: usize, queue: Queue) {
+        self.worker.send(Command::StartQueue { key: self.port.key, index, queue });
+    }
+
+    fn stop_queue(&self, index: usize) -> Option<u16> {
+        let (reply, base) = sync_channel(1);
+        self.worker.send(Command::StopQueue { key: self.port.key, index, reply });
+        // The worker always answers.
+        base.recv().ok().flatten()
     }
 }

@@ -2,7 +2,7 @@
 //! epoll waits for that. So a loaded queue costs no system calls, and an idle one no processor time.
 
 use super::Worker;
-use super::command::Queue;
+use crate::port::queue::Queue;
 use std::os::fd::AsRawFd;
 
 /// A send queue that is polled at the moment.

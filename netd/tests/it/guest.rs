@@ -69,10 +69,20 @@ pub struct Received {
 
 impl Guest {
     pub fn connect(socket: &Path, port: &Port, options: Options) -> Self {
+        let frontend = Frontend::connect(socket, options.pairs as u64 * 2).unwrap();
+        Self::with(frontend, port, options)
+    }
+
+    /// The backend has connected to us.
+    pub fn accepted(stream: std::os::unix::net::UnixStream, port: &Port, options: Options) -> Self {
+        let frontend = Frontend::from_stream(stream, options.pairs as u64 * 2);
+        Self::with(frontend, port, options)
+    }
+
+    fn with(mut frontend: Frontend, port: &Port, options: Options) -> Self {
         let memory = tempfile::tempfile().unwrap();
         let rings = options.pairs * 2;
         memory.set_len(BUFFERS + rings as u64 * u64::from(RING_SIZE) * BUFFER_BYTES).unwrap();
-        let mut frontend = Frontend::connect(socket, rings as u64).unwrap();
         frontend.set_owner().unwrap();
         let offered = frontend.get_features().unwrap();
         assert_eq!(offered & options.features, options.features);

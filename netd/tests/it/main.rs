@@ -4,7 +4,9 @@
 #![allow(clippy::unwrap_used)]
 
 mod daemon;
+mod dataplane;
 mod guest;
+mod ovs;
 mod robustness;
 mod services;
 mod switching;

@@ -22,7 +22,8 @@ pub(crate) use decode::{decode_actions, decode_actions_of_length};
 pub(crate) use encode::{Flow, encode_actions};
 pub(crate) use instruction::{decode_instructions, encode_instructions};
 
-use crate::{ErrorCode, OxmField, PortNo, Subfield, Version};
+use crate::wire::Reader;
+use crate::{Context, ErrorCode, OxmField, PortNo, Subfield, Version};
 
 /// How deep actions may hold actions (`clone` within `clone`); Open vSwitch gives up a packet at about this depth too.
 pub const NESTING_MAX: usize = 64;
@@ -319,6 +320,21 @@ pub fn outputs_to_port(actions: &[Action], port: PortNo) -> bool {
 /// Whether any action sends the packet to the group.
 pub fn outputs_to_group(actions: &[Action], group: u32) -> bool {
     actions.iter().any(|action| action.any(&|action| *action == Action::Group(group)))
+}
+
+/// A flow's actions on the wire, for whoever keeps them outside; [`decode_flow_actions`] reads them again.
+pub fn encode_flow_actions(actions: &[Action], context: &Context) -> Vec<u8> {
+    let mut out = Vec::new();
+    encode_instructions(actions, &mut Flow::default(), &mut out, context);
+    out
+}
+
+/// What [`encode_flow_actions`] wrote, or somebody who is not to be trusted.
+///
+/// # Errors
+/// As of a flow mod with these instructions.
+pub fn decode_flow_actions(bytes: &[u8], context: &Context) -> Result<Vec<Action>, ErrorCode> {
+    decode_instructions(&mut Reader::new(bytes, ErrorCode::InstructionBadLen), context)
 }
 
 /// Check what stands together and in which order (`ofpacts_verify` of Open vSwitch).

@@ -30,6 +30,12 @@ impl Subfield {
         Self { field, offset: 0, bits: field.bits() as u16 }
     }
 
+    /// All bits of a field's view, those that no action can address too (`vlan_vid` has a 13th, which says whether there is a tag).
+    pub fn whole_view(field: OxmField) -> Self {
+        let bits = field.parts().map(|part| part.view_offset + part.bits).max().unwrap_or(0);
+        Self { field, offset: 0, bits: bits as u16 }
+    }
+
     /// Where these bits are in the state, most significant first; `view_offset` counts from this subfield's lowest bit.
     pub fn parts(self) -> impl Iterator<Item = Part> {
         let (low, high) = (u32::from(self.offset), u32::from(self.offset) + u32::from(self.bits));

@@ -1,0 +1,178 @@
+//! Who belongs to whom: what all parts look up.
+
+use crate::model::{
+    AclId, AllocationId, Association, GroupId, InterfaceId, NatGateway, NatGatewayId, Network, NetworkInterface,
+    RouteTableId, RouteTarget, RuleId, Subnet, SubnetId, Vpc, VpcId,
+};
+use crate::node::{LocalNumber, Node};
+use crate::source::numbers;
+use hive_openflow::PortNo;
+use std::collections::{BTreeMap, BTreeSet};
+use std::net::{IpAddr, Ipv4Addr};
+
+/// What interfaces with the same security groups share.
+pub(super) type Groups = BTreeSet<GroupId>;
+
+/// A place in a VPC.
+#[derive(Clone, Copy, Debug)]
+pub(super) struct Place<'a> {
+    pub vpc_id: &'a VpcId,
+    pub vpc: &'a Vpc,
+    pub subnet_id: &'a SubnetId,
+    pub subnet: &'a Subnet,
+}
+
+/// An interface at this node.
+#[derive(Clone, Copy, Debug)]
+pub(super) struct Local<'a> {
+    pub id: &'a InterfaceId,
+    pub interface: &'a NetworkInterface,
+    pub place: Place<'a>,
+    pub port: PortNo,
+    pub number: LocalNumber,
+}
+
+/// A NAT gateway at this node.
+#[derive(Clone, Copy, Debug)]
+pub(super) struct LocalNat<'a> {
+    pub id: &'a NatGatewayId,
+    pub gateway: &'a NatGateway,
+    pub place: Place<'a>,
+    pub number: LocalNumber,
+    /// Its Elastic IP.
+    pub address: Option<(&'a AllocationId, Ipv4Addr)>,
+}
+
+pub(super) struct Index<'a> {
+    pub network: &'a Network,
+    pub node: &'a Node,
+    pub locals: Vec<Local<'a>>,
+    pub local_nats: Vec<LocalNat<'a>>,
+    /// VPCs with something at this node, and its subnets.
+    pub vpcs: BTreeMap<&'a VpcId, &'a Vpc>,
+    pub subnets: BTreeMap<&'a SubnetId, Place<'a>>,
+    /// Private addresses of a security group's members.
+    pub members: BTreeMap<&'a GroupId, BTreeSet<IpAddr>>,
+    pub rules: BTreeMap<(GroupId, RuleId), u32>,
+    group_numbers: BTreeMap<Groups, u32>,
+    subnet_numbers: BTreeMap<SubnetId, u32>,
+    acl_numbers: BTreeMap<AclId, u32>,
+    route_table_numbers: BTreeMap<RouteTableId, u32>,
+}
+
+impl<'a> Index<'a> {
+    pub(super) fn new(network: &'a Network, node: &'a Node) -> Self {
+        let place = |subnet_id: &'a SubnetId| {
+            let subnet = network.subnets.get(subnet_id)?;
+            let (vpc_id, vpc) = network.vpcs.get_key_value(&subnet.vpc)?;
+            Some(Place { vpc_id, vpc, subnet_id, subnet })
+        };
+        let mut taken = BTreeSet::from([LocalNumber(0)]);
+        let mut locals = Vec::new();
+        for (id, attachment) in &node.interfaces {
+            let Some(interface) = network.interfaces.get(id) else { continue };
+            let Some(place) = place(&interface.subnet) else { continue };
+            let is_port = attachment.port.0 != 0 && attachment.port < PortNo::MAX;
+            if is_port && taken.insert(attachment.number) {
+                locals.push(Local { id, interface, place, port: attachment.port, number: attachment.number });
+            }
+        }
+        let mut local_nats = Vec::new();
+        for (id, number) in &node.nat_gateways {
+            let Some(gateway) = network.nat_gateways.get(id) else { continue };
+            let Some(place) = place(&gateway.subnet) else { continue };
+            if taken.insert(*number) {
+                let is_its = Some(Association::NatGateway(id.clone()));
+                let address = network.addresses.iter().find(|(_, address)| address.association == is_its);
+                let address = address.map(|(allocation, address)| (allocation, address.public));
+                local_nats.push(LocalNat { id, gateway, place, number: *number, address });
+            }
+        }
+        let places =
+            || locals.iter().map(|local| local.place).chain(local_nats.iter().map(|nat: &LocalNat<'a>| nat.place));
+        let mut members: BTreeMap<&GroupId, BTreeSet<IpAddr>> = BTreeMap::new();
+        for interface in network.interfaces.values() {
+            for group in &interface.groups {
+                members.entry(group).or_default().extend(interface.addresses());
+            }
+        }
+        let rules = network.groups.iter().flat_map(|(group, rules)| {
+            let both = rules.ingress.keys().chain(rules.egress.keys());
+            both.map(move |rule| (group.clone(), rule.clone()))
+        });
+        let groups = locals.iter().map(|local| local.interface.groups.clone()).collect();
+        let names = |groups: &Groups| groups.iter().map(|group| group.0.as_str()).collect::<Vec<_>>().join(",");
+        Self {
+            network,
+            node,
+            vpcs: places().map(|place| (place.vpc_id, place.vpc)).collect(),
+            subnets: places().map(|place| (place.subnet_id, place)).collect(),
+            members,
+            rules: numbers(&rules.collect(), |(group, rule)| format!("{group} {rule}")),
+            group_numbers: numbers(&groups, names),
+            subnet_numbers: numbers(&network.subnets.keys().cloned().collect(), |id| id.0.clone()),
+            acl_numbers: numbers(&network.subnets.values().map(|subnet| subnet.acl.clone()).collect(), |id| {
+                id.0.clone()
+            }),
+            route_table_numbers: numbers(&network.route_tables.keys().cloned().collect(), |id| id.0.clone()),
+            locals,
+            local_nats,
+        }
+    }
+
+    pub(super) fn group_number(&self, groups: &Groups) -> u32 {
+        self.group_numbers.get(groups).copied().unwrap_or(0)
+    }
+
+    /// All sets of groups that interfaces here have.
+    pub(super) fn group_sets(&self) -> Vec<(Groups, u32)> {
+        self.group_numbers.iter().map(|(groups, number)| (groups.clone(), *number)).collect()
+    }
+
+    pub(super) fn subnet_number(&self, id: &SubnetId) -> u32 {
+        self.subnet_numbers.get(id).copied().unwrap_or(0)
+    }
+
+    pub(super) fn acl_number(&self, id: &AclId) -> u32 {
+        self.acl_numbers.get(id).copied().unwrap_or(0)
+    }
+
+    pub(super) fn route_table_number(&self, id: &RouteTableId) -> u32 {
+        self.route_table_numbers.get(id).copied().unwrap_or(0)
+    }
+
+    pub(super) fn route_table(&self, place: Place<'a>) -> &'a RouteTableId {
+        place.subnet.route_table.as_ref().unwrap_or(&place.vpc.main_route_table)
+    }
+
+    /// Whether the internet gateway is attached to the VPC.
+    pub(super) fn is_attached(&self, target: &RouteTarget, vpc: &VpcId) -> bool {
+        let RouteTarget::InternetGateway(id) = target else { return false };
+        self.network.internet_gateways.get(id).is_some_and(|gateway| gateway.vpc.as_ref() == Some(vpc))
+    }
+
+    /// Whether the subnet is public: something is routed to an internet gateway.
+    pub(super) fn is_public(&self, place: Place<'a>) -> bool {
+        let table = self.network.route_tables.get(self.route_table(place));
+        table.is_some_and(|table| table.routes.iter().any(|route| self.is_attached(&route.target, place.vpc_id)))
+    }
+
+    /// The VPC of an interface or a NAT gateway.
+    pub(super) fn vpc_of(&self, subnet: &SubnetId) -> Option<&'a VpcId> {
+        self.network.subnets.get(subnet).map(|subnet| &subnet.vpc)
+    }
+
+    /// Elastic IPs of interfaces here whose subnets are public: allocation, public and private address, interface.
+    pub(super) fn public_addresses(&self) -> Vec<(&'a AllocationId, Ipv4Addr, Ipv4Addr, Local<'a>)> {
+        let mut found = Vec::new();
+        for (allocation, address) in &self.network.addresses {
+            let Some(Association::Interface { interface, private }) = &address.association else { continue };
+            let Some(local) = self.locals.iter().find(|local| local.id == interface) else { continue };
+            let is_its = local.interface.addresses().contains(&IpAddr::V4(*private));
+            if is_its && self.is_public(local.place) {
+                found.push((allocation, address.public, *private, *local));
+            }
+        }
+        found
+    }
+}

@@ -1,0 +1,498 @@
+//! Flows as `ovs-appctl dpctl/dump-flows` prints them.
+
+use crate::engine::Engine;
+use crate::flows::Flow;
+use hive_conntrack::{Choice, Helper, Nat, NatRange, Request};
+use hive_flow::{
+    CT_STATE_NAMES, ETH_TYPE_ARP, ETH_TYPE_IPV4, ETH_TYPE_IPV6, ETH_TYPE_RARP, FRAG_ANY, FRAG_LATER, Field, Inner, Key,
+    Mask, PROTO_ICMP, PROTO_ICMPV6, PROTO_SCTP, PROTO_TCP, PROTO_UDP,
+};
+use hive_program::{Op, Pipeline, Tunnel};
+use std::fmt::{self, Display, Formatter, Write};
+use std::net::{IpAddr, Ipv4Addr, Ipv6Addr};
+
+/// As `packet_format_tcp_flags`: one letter a flag, `.` if there is none.
+struct TcpFlags(u16);
+
+impl Display for TcpFlags {
+    fn fmt(&self, f: &mut Formatter<'_>) -> fmt::Result {
+        if self.0 == 0 {
+            return f.write_char('.');
+        }
+        for (bit, letter) in "FSRP.UEC".char_indices() {
+            if self.0 & 1 << bit != 0 {
+                f.write_char(letter)?;
+            }
+        }
+        Ok(())
+    }
+}
+
+struct Mac(u128);
+
+impl Display for Mac {
+    fn fmt(&self, f: &mut Formatter<'_>) -> fmt::Result {
+        let [.., a, b, c, d, e, g] = self.0.to_be_bytes();
+        write!(f, "{a:02x}:{b:02x}:{c:02x}:{d:02x}:{e:02x}:{g:02x}")
+    }
+}
+
+/// Fields between parentheses, with commas between them.
+struct Group<'a, 'b> {
+    out: &'a mut Formatter<'b>,
+    key: &'a Key,
+    mask: &'a Mask,
+    name: &'static str,
+    open: bool,
+}
+
+type Show = fn(u128, &mut Formatter<'_>) -> fmt::Result;
+
+struct With(u128, Show);
+
+impl Display for With {
+    fn fmt(&self, f: &mut Formatter<'_>) -> fmt::Result {
+        (self.1)(self.0, f)
+    }
+}
+
+fn number(value: u128, f: &mut Formatter<'_>) -> fmt::Result {
+    write!(f, "{value}")
+}
+
+fn hex(value: u128, f: &mut Formatter<'_>) -> fmt::Result {
+    write!(f, "{value:#x}")
+}
+
+fn mac(value: u128, f: &mut Formatter<'_>) -> fmt::Result {
+    write!(f, "{}", Mac(value))
+}
+
+fn ipv4(value: u128, f: &mut Formatter<'_>) -> fmt::Result {
+    write!(f, "{}", Ipv4Addr::from(value as u32))
+}
+
+fn ipv6(value: u128, f: &mut Formatter<'_>) -> fmt::Result {
+    write!(f, "{}", Ipv6Addr::from(value))
+}
+
+impl Group<'_, '_> {
+    fn begin(&mut self) -> fmt::Result {
+        if self.open {
+            return self.out.write_char(',');
+        }
+        self.open = true;
+        write!(self.out, "{}(", self.name)
+    }
+
+    fn field(&mut self, name: &str, field: Field, show: Show) -> fmt::Result {
+        self.masked(name, (self.key.get(field), self.mask.get(field), field.full_mask()), show)
+    }
+
+    fn masked(&mut self, name: &str, (value, mask, full): (u128, u128, u128), show: Show) -> fmt::Result {
+        if mask == 0 {
+            return Ok(());
+        }
+        self.begin()?;
+        write!(self.out, "{name}{}{}", if name.is_empty() { "" } else { "=" }, With(value & mask, show))?;
+        if mask == full { Ok(()) } else { write!(self.out, "/{}", With(mask, show)) }
+    }
+
+    fn end(self) -> fmt::Result {
+        if self.open { self.out.write_str("),") } else { Ok(()) }
+    }
+}
+
+/// A flow's match, as `odp_flow_format` has it.
+struct Matched<'a> {
+    key: &'a Key,
+    mask: &'a Mask,
+}
+
+impl Matched<'_> {
+    fn group<'a, 'b>(&'a self, f: &'a mut Formatter<'b>, name: &'static str) -> Group<'a, 'b> {
+        Group { out: f, key: self.key, mask: self.mask, name, open: false }
+    }
+
+    fn one(&self, f: &mut Formatter<'_>, name: &'static str, field: Field, show: Show) -> fmt::Result {
+        let mut group = self.group(f, name);
+        group.field("", field, show)?;
+        group.end()
+    }
+
+    fn tunnel(&self, f: &mut Formatter<'_>) -> fmt::Result {
+        let mut group = self.group(f, "tunnel");
+        group.field("tun_id", Field::TunId, hex)?;
+        group.field("src", Field::TunSrc, ipv4)?;
+        group.field("dst", Field::TunDst, ipv4)?;
+        group.field("ipv6_src", Field::TunIpv6Src, ipv6)?;
+        group.field("ipv6_dst", Field::TunIpv6Dst, ipv6)?;
+        group.field("flags", Field::TunFlags, hex)?;
+        group.end()
+    }
+
+    fn connection(&self, f: &mut Formatter<'_>) -> fmt::Result {
+        let mask = self.mask.get(Field::CtState);
+        if mask != 0 {
+            f.write_str("ct_state(")?;
+            for (bit, name) in CT_STATE_NAMES.iter().enumerate().filter(|(bit, _)| mask & 1 << bit != 0) {
+                f.write_char(if self.key.get(Field::CtState) & 1 << bit != 0 { '+' } else { '-' })?;
+                f.write_str(name)?;
+            }
+            f.write_str("),")?;
+        }
+        self.one(f, "ct_zone", Field::CtZone, hex)?;
+        self.one(f, "ct_mark", Field::CtMark, hex)?;
+        self.one(f, "ct_label", Field::CtLabel, hex)?;
+        for (name, fields, show) in [
+            ("ct_tuple4", [Field::CtNwSrc, Field::CtNwDst], ipv4 as Show),
+            ("ct_tuple6", [Field::CtIpv6Src, Field::CtIpv6Dst], ipv6),
+        ] {
+            let mut group = self.group(f, name);
+            let used = fields.iter().any(|field| self.mask.get(*field) != 0);
+            if !used {
+                continue;
+            }
+            group.field("src", fields[0], show)?;
+            group.field("dst", fields[1], show)?;
+            group.field("proto", Field::CtNwProto, number)?;
+            group.field("tp_src", Field::CtTpSrc, number)?;
+            group.field("tp_dst", Field::CtTpDst, number)?;
+            group.end()?;
+        }
+        Ok(())
+    }
+
+    fn ethernet(&self, f: &mut Formatter<'_>) -> fmt::Result {
+        let mut group = self.group(f, "eth");
+        group.field("src", Field::EthSrc, mac)?;
+        group.field("dst", Field::EthDst, mac)?;
+        group.end()?;
+        let tci = (self.key.get(Field::VlanTci), self.mask.get(Field::VlanTci));
+        if tci.1 != 0 && tci.0 != 0 {
+            let tpid = self.key.inner(Inner::VlanTpid);
+            write!(f, "eth_type({:#06x}),", if tpid == 0 { 0x8100 } else { tpid })?;
+            let mut group = self.group(f, "vlan");
+            group.masked("vid", (tci.0 & 0xfff, tci.1 & 0xfff, 0xfff), number)?;
+            group.masked("pcp", (tci.0 >> 13, tci.1 >> 13, 7), number)?;
+            group.end()?;
+        }
+        Ok(())
+    }
+
+    /// What is behind a tag.
+    fn inner(&self, f: &mut Formatter<'_>) -> fmt::Result {
+        let ether_type = self.key.get(Field::EthType);
+        // Open vSwitch's datapath always has the type.
+        write!(f, "eth_type({ether_type:#06x}),")?;
+        let ether_type = ether_type as u16;
+        self.network(f, ether_type)?;
+        if matches!(ether_type, ETH_TYPE_IPV4 | ETH_TYPE_IPV6) {
+            self.transport(f, ether_type)?;
+        }
+        Ok(())
+    }
+
+    fn network(&self, f: &mut Formatter<'_>, ether_type: u16) -> fmt::Result {
+        let key_frag = self.key.get_u64(Field::IpFrag) as u8;
+        let frag = match key_frag {
+            _ if key_frag & FRAG_LATER != 0 => "later",
+            _ if key_frag & FRAG_ANY != 0 => "first",
+            _ => "no",
+        };
+        let tos = (self.key.inner(Inner::IpTos), self.mask.inner(Inner::IpTos));
+        let tos = (u128::from(tos.0), u128::from(tos.1), 0xff);
+        let (name, fields, show, kind) = match ether_type {
+            ETH_TYPE_IPV4 => ("ipv4", [Field::Ipv4Src, Field::Ipv4Dst], ipv4 as Show, ["tos", "ttl"]),
+            ETH_TYPE_IPV6 => ("ipv6", [Field::Ipv6Src, Field::Ipv6Dst], ipv6 as Show, ["tclass", "hlimit"]),
+            ETH_TYPE_ARP | ETH_TYPE_RARP => {
+                let mut group = self.group(f, "arp");
+                group.field("sip", Field::ArpSpa, ipv4)?;
+                group.field("tip", Field::ArpTpa, ipv4)?;
+                group.field("op", Field::ArpOp, number)?;
+                group.field("sha", Field::ArpSha, mac)?;
+                group.field("tha", Field::ArpTha, mac)?;
+                return group.end();
+            }
+            _ => return Ok(()),
+        };
+        let mut group = self.group(f, name);
+        group.field("src", fields[0], show)?;
+        group.field("dst", fields[1], show)?;
+        if ether_type == ETH_TYPE_IPV6 {
+            group.field("label", Field::Ipv6Label, hex)?;
+        }
+        group.field("proto", Field::IpProto, number)?;
+        group.masked(kind[0], tos, hex)?;
+        group.field(kind[1], Field::IpTtl, number)?;
+        group.begin()?;
+        write!(group.out, "frag={frag}")?;
+        group.end()
+    }
+
+    fn transport(&self, f: &mut Formatter<'_>, ether_type: u16) -> fmt::Result {
+        let protocol = self.key.get_u64(Field::IpProto) as u8;
+        let name = match (protocol, ether_type) {
+            (PROTO_TCP, _) => "tcp",
+            (PROTO_UDP, _) => "udp",
+            (PROTO_SCTP, _) => "sctp",
+            (PROTO_ICMP, ETH_TYPE_IPV4) => "icmp",
+            (PROTO_ICMPV6, ETH_TYPE_IPV6) => "icmpv6",
+            _ => return Ok(()),
+        };
+        let mut group = self.group(f, name);
+        if name.starts_with("icmp") {
+            group.field("type", Field::IcmpType, number)?;
+            group.field("code", Field::IcmpCode, number)?;
+            return group.end();
+        }
+        group.field("src", Field::TpSrc, number)?;
+        group.field("dst", Field::TpDst, number)?;
+        group.end()?;
+        self.one(f, "tcp_flags", Field::TcpFlags, hex)
+    }
+}
+
+impl Display for Matched<'_> {
+    fn fmt(&self, f: &mut Formatter<'_>) -> fmt::Result {
+        write!(f, "recirc_id({:#x}),", self.key.get(Field::RecircId))?;
+        self.one(f, "dp_hash", Field::DpHash, hex)?;
+        self.one(f, "skb_priority", Field::SkbPriority, hex)?;
+        self.tunnel(f)?;
+        write!(f, "in_port({}),", self.key.get(Field::InPort))?;
+        self.one(f, "skb_mark", Field::PktMark, hex)?;
+        self.connection(f)?;
+        f.write_str("packet_type(ns=0,id=0),")?;
+        self.ethernet(f)?;
+        if self.key.get(Field::VlanTci) & self.mask.get(Field::VlanTci) == 0 {
+            return self.inner(f);
+        }
+        let inner = Inside(self).to_string();
+        write!(f, "encap({}),", inner.trim_end_matches(','))
+    }
+}
+
+struct Inside<'a>(&'a Matched<'a>);
+
+impl Display for Inside<'_> {
+    fn fmt(&self, f: &mut Formatter<'_>) -> fmt::Result {
+        self.0.inner(f)
+    }
+}
+
+/// Operations, as `format_odp_actions` has them.
+struct Actions<'a>(&'a [Op]);
+
+impl Display for Actions<'_> {
+    fn fmt(&self, f: &mut Formatter<'_>) -> fmt::Result {
+        if self.0.is_empty() {
+            return f.write_str("drop");
+        }
+        for (at, op) in self.0.iter().enumerate() {
+            if at > 0 {
+                f.write_char(',')?;
+            }
+            action(op, f)?;
+        }
+        Ok(())
+    }
+}
+
+fn action(op: &Op, f: &mut Formatter<'_>) -> fmt::Result {
+    match op {
+        Op::Output(port) => write!(f, "{}", port.0),
+        Op::Set { field, value, mask } => set(*field, *value, *mask, f),
+        Op::PushVlan { tpid, tci } => {
+            f.write_str("push_vlan(")?;
+            if *tpid != hive_flow::ETH_TYPE_VLAN {
+                write!(f, "tpid={tpid:#06x},")?;
+            }
+            write!(f, "vid={},pcp={})", tci & 0xfff, tci >> 13)
+        }
+        Op::PopVlan => f.write_str("pop_vlan"),
+        Op::PushMpls { ether_type, lse } => write!(
+            f,
+            "push_mpls(label={},tc={},ttl={},bos={},eth_type={ether_type:#x})",
+            lse >> 12,
+            lse >> 9 & 7,
+            lse & 0xff,
+            lse >> 8 & 1
+        ),
+        Op::PopMpls { ether_type } => write!(f, "pop_mpls(eth_type={ether_type:#x})"),
+        Op::SetTunnel(tunnel) => self::tunnel(tunnel, f),
+        Op::Truncate { bytes } => write!(f, "trunc({bytes})"),
+        Op::Conntrack(request) => conntrack(request, f),
+        Op::CtClear => f.write_str("ct_clear"),
+        Op::Hash { basis, .. } => write!(f, "hash(l4({basis}))"),
+        Op::Recirculate(id) => write!(f, "recirc({:#x})", id.0),
+        Op::Meter(meter) => write!(f, "meter({})", meter.meter),
+        Op::Punt(_) => f.write_str("userspace(controller)"),
+        Op::Clone(inner) => write!(f, "clone({})", Actions(inner)),
+        Op::IfLarger { bytes, then, otherwise } => {
+            write!(f, "check_pkt_len(size={bytes},gt({}),le({}))", Actions(then), Actions(otherwise))
+        }
+    }
+}
+
+fn set(field: Field, value: u128, mask: u128, f: &mut Formatter<'_>) -> fmt::Result {
+    let (group, name, show): (_, _, Show) = match field {
+        Field::EthSrc => ("eth", "src", mac),
+        Field::EthDst => ("eth", "dst", mac),
+        Field::VlanTci => ("vlan", "tci", hex),
+        Field::MplsLabel => ("mpls", "label", number),
+        Field::MplsTc => ("mpls", "tc", number),
+        Field::MplsBos => ("mpls", "bos", number),
+        Field::MplsTtl => ("mpls", "ttl", number),
+        Field::Ipv4Src => ("ipv4", "src", ipv4),
+        Field::Ipv4Dst => ("ipv4", "dst", ipv4),
+        Field::Ipv6Src => ("ipv6", "src", ipv6),
+        Field::Ipv6Dst => ("ipv6", "dst", ipv6),
+        Field::Ipv6Label => ("ipv6", "label", hex),
+        Field::IpDscp => ("ip", "dscp", number),
+        Field::IpEcn => ("ip", "ecn", number),
+        Field::IpTtl => ("ip", "ttl", number),
+        Field::ArpOp => ("arp", "op", number),
+        Field::ArpSpa => ("arp", "sip", ipv4),
+        Field::ArpTpa => ("arp", "tip", ipv4),
+        Field::ArpSha => ("arp", "sha", mac),
+        Field::ArpTha => ("arp", "tha", mac),
+        Field::TpSrc => ("tp", "src", number),
+        Field::TpDst => ("tp", "dst", number),
+        Field::IcmpType => ("icmp", "type", number),
+        Field::IcmpCode => ("icmp", "code", number),
+        Field::NdTarget => ("nd", "target", ipv6),
+        Field::NdSll => ("nd", "sll", mac),
+        Field::NdTll => ("nd", "tll", mac),
+        Field::PktMark => ("skb_mark", "", hex),
+        Field::SkbPriority => ("skb_priority", "", hex),
+        _ => ("other", "", hex),
+    };
+    write!(f, "set({group}({name}{}{}", if name.is_empty() { "" } else { "=" }, With(value & mask, show))?;
+    if mask & field.full_mask() != field.full_mask() {
+        write!(f, "/{}", With(mask, show))?;
+    }
+    f.write_str("))")
+}
+
+fn tunnel(tunnel: &Tunnel, f: &mut Formatter<'_>) -> fmt::Result {
+    write!(f, "set(tunnel(tun_id={:#x},", tunnel.id)?;
+    let name = |address: &IpAddr, v4, v6| if address.is_ipv4() { v4 } else { v6 };
+    if let Some(local) = &tunnel.local {
+        write!(f, "{}={local},", name(local, "src", "ipv6_src"))?;
+    }
+    write!(f, "{}={},", name(&tunnel.remote, "dst", "ipv6_dst"), tunnel.remote)?;
+    if tunnel.tos != 0 {
+        write!(f, "tos={:#x},", tunnel.tos)?;
+    }
+    write!(f, "ttl={},", tunnel.ttl)?;
+    if !tunnel.options.is_empty() {
+        f.write_str("geneve(")?;
+        tunnel.options.iter().try_for_each(|byte| write!(f, "{byte:02x}"))?;
+        f.write_str("),")?;
+    }
+    write!(f, "flags({})))", if tunnel.df { "df|key" } else { "key" })
+}
+
+fn range(name: &str, range: &NatRange, f: &mut Formatter<'_>) -> fmt::Result {
+    write!(f, "nat({name}")?;
+    let address = |address: u128| match u32::try_from(address) {
+        Ok(address) => IpAddr::from(Ipv4Addr::from(address)),
+        Err(_) => IpAddr::from(Ipv6Addr::from(address)),
+    };
+    if let Some((first, last)) = range.addresses {
+        write!(f, "={}", address(first))?;
+        if last != first {
+            write!(f, "-{}", address(last))?;
+        }
+    }
+    if let Some((first, last)) = range.ports {
+        write!(f, ":{first}")?;
+        if last != first {
+            write!(f, "-{last}")?;
+        }
+    }
+    if range.persistent {
+        f.write_str(",persistent")?;
+    }
+    if range.choice == Choice::Random {
+        f.write_str(",random")?;
+    }
+    f.write_char(')')
+}
+
+fn conntrack(request: &Request, f: &mut Formatter<'_>) -> fmt::Result {
+    f.write_str("ct(")?;
+    let mut separator = "";
+    let mut comma = |f: &mut Formatter<'_>| {
+        let before = std::mem::replace(&mut separator, ",");
+        f.write_str(before)
+    };
+    if request.force || request.commit {
+        comma(f)?;
+        f.write_str(if request.force { "force_commit" } else { "commit" })?;
+    }
+    if request.zone != 0 {
+        comma(f)?;
+        write!(f, "zone={}", request.zone)?;
+    }
+    if let Some((value, mask)) = request.mark {
+        comma(f)?;
+        write!(f, "mark={value:#x}/{mask:#x}")?;
+    }
+    if let Some((value, mask)) = request.label {
+        comma(f)?;
+        write!(f, "label={value:#x}/{mask:#x}")?;
+    }
+    if request.helper == Some(Helper::Ftp) {
+        comma(f)?;
+        f.write_str("helper=ftp")?;
+    }
+    match &request.nat {
+        None => {}
+        Some(Nat::Existing) => {
+            comma(f)?;
+            f.write_str("nat")?;
+        }
+        Some(Nat::Source(of)) => {
+            comma(f)?;
+            range("src", of, f)?;
+        }
+        Some(Nat::Destination(of)) => {
+            comma(f)?;
+            range("dst", of, f)?;
+        }
+    }
+    f.write_char(')')
+}
+
+/// One line.
+struct Line<'a, C> {
+    flow: &'a Flow<C>,
+    now_ms: u64,
+}
+
+impl<C> Display for Line<'_, C> {
+    fn fmt(&self, f: &mut Formatter<'_>) -> fmt::Result {
+        let flow = self.flow;
+        let traffic = flow.traffic();
+        write!(f, "{} ", Matched { key: flow.key(), mask: flow.mask() })?;
+        write!(f, "packets:{}, bytes:{}, used:", traffic.packets, traffic.bytes)?;
+        if traffic.packets > 0 {
+            write!(f, "{:.3}s", self.now_ms.saturating_sub(flow.used_ms) as f64 / 1000.0)?;
+        } else {
+            f.write_str("never")?;
+        }
+        if traffic.tcp_flags != 0 {
+            write!(f, ", flags:{}", TcpFlags(traffic.tcp_flags))?;
+        }
+        write!(f, ", actions:{}", Actions(&flow.ops))
+    }
+}
+
+impl<P: Pipeline> Engine<P> {
+    /// A line for each flow, with all its traffic.
+    pub fn dump_flows(&mut self, now_ms: u64) -> Vec<String> {
+        self.credit_ways(now_ms);
+        self.flows.iter().map(|flow| Line { flow, now_ms }.to_string()).collect()
+    }
+}

@@ -1,0 +1,690 @@
+//! One worker's engine: bursts of packets through the caches, and what is in none of them through the pipeline.
+
+use crate::counters::{Counter, Counters};
+use crate::exact::{Exact, Exit, Fused, Hit};
+use crate::flows::{FlowId, Flows, Plan};
+use crate::meter::Meters;
+use crate::packet::{Outgoing, Output, Packet, Tail};
+use crate::quick::{self, L4, QUICK_WORDS, Quick, Secret, quick};
+use crate::trace::Trace;
+use crate::tracker::{Locked, Tracker};
+use crate::work::Work;
+use hive_conntrack::{Checksum, is_plain};
+use hive_flow::{Field, Key};
+use hive_program::{Op, Pipeline, PortId, Traffic};
+use std::collections::HashMap;
+use std::sync::Arc;
+
+/// Packets that go through the stages together: enough to hide the latency of memory, as Open vSwitch and DPDK found.
+pub const BURST: usize = 32;
+
+/// How an engine is to behave.
+#[derive(Clone, Debug)]
+pub struct EngineSettings {
+    /// Keys of the exact-match cache: 64 bytes each. 10,000 connections are 20,000 keys.
+    pub exact_entries: usize,
+    /// Flows (`other_config:flow-limit`).
+    pub flows_max: usize,
+    /// After so long without a packet a flow is forgotten (`other_config:max-idle`).
+    pub idle_ms: u64,
+    /// VLAN tags that are told apart (`other_config:vlan-limit`).
+    pub vlan_limit: usize,
+    /// Questions to the pipeline of one port a second, beyond which its new flows are dropped: some microseconds each, so that one
+    /// port takes a fraction of a processor.
+    pub misses_per_second: u32,
+    /// Of these in one go.
+    pub misses_burst: u32,
+    /// Without, every pass is translated: for tests.
+    pub caches: bool,
+    /// Without, every packet takes every pass: for tests.
+    pub fuse: bool,
+    /// Of hashes. Those who can send packets must not know it.
+    pub seed: u64,
+}
+
+impl Default for EngineSettings {
+    fn default() -> Self {
+        Self {
+            exact_entries: 1 << 16,
+            flows_max: 200_000,
+            idle_ms: 10_000,
+            vlan_limit: 1,
+            misses_per_second: 50_000,
+            misses_burst: 5_000,
+            caches: true,
+            fuse: true,
+            seed: std::hash::BuildHasher::hash_one(&std::hash::RandomState::new(), 0u8),
+        }
+    }
+}
+
+/// What engines of one switch share.
+#[derive(Debug)]
+pub struct Shared<P> {
+    pub pipeline: Arc<P>,
+    pub tracker: Arc<Tracker>,
+    pub meters: Arc<Meters>,
+}
+
+impl<P> Clone for Shared<P> {
+    fn clone(&self) -> Self {
+        let (pipeline, tracker, meters) = (&self.pipeline, &self.tracker, &self.meters);
+        Self { pipeline: Arc::clone(pipeline), tracker: Arc::clone(tracker), meters: Arc::clone(meters) }
+    }
+}
+
+/// Questions that a port may yet ask.
+#[derive(Debug)]
+struct Budget {
+    thousandths: u64,
+    filled_ms: u64,
+}
+
+/// The engine of one worker.
+#[derive(Debug)]
+pub struct Engine<P: Pipeline> {
+    pub(crate) shared: Shared<P>,
+    pub(crate) counters: Arc<Counters>,
+    pub(crate) settings: EngineSettings,
+    pub(crate) flows: Flows<P::Credits>,
+    pub(crate) exact: Exact<P::Credits>,
+    secret: Secret,
+    /// Of the pipeline, as last asked for.
+    pub(crate) epoch: u64,
+    /// Counts what makes an earlier lookup void.
+    changes: u64,
+    budgets: HashMap<u32, Budget>,
+    pub(crate) trace: Trace<P::Credits>,
+    /// Not in use at the moment.
+    pub(crate) works: Vec<Work>,
+    pub(crate) scratch: Vec<u8>,
+    pub(crate) sweep: crate::sweep::Sweep,
+}
+
+/// One packet's circumstances.
+#[derive(Debug)]
+pub(crate) struct Circumstances<'c, T, O> {
+    pub tail: &'c T,
+    pub output: &'c mut O,
+    pub now_ms: u64,
+    pub in_port: PortId,
+    pub tracker: &'c Tracker,
+    /// Recirculations before this pass.
+    pub depth: u32,
+    /// Passes that copies of the packet may yet take.
+    pub passes_left: u32,
+}
+
+/// Recirculations of one packet (Open vSwitch has 6).
+const RECIRCULATIONS_MAX: u32 = 8;
+/// Passes of all copies of one packet: lists that recirculate many copies each would multiply.
+const PASSES_MAX: u32 = 64;
+
+/// The stages' results for one packet.
+#[derive(Clone, Copy)]
+struct Place {
+    key: Quick,
+    /// It has a quick key.
+    quick: bool,
+    hit: Hit,
+    /// It is fused, but its connection does not go on as it did: the way is kept for those that will.
+    exception: bool,
+    /// [`Engine::changes`] when it was looked up.
+    changes: u64,
+}
+
+impl<P: Pipeline> Engine<P> {
+    pub fn new(shared: Shared<P>, settings: EngineSettings) -> Self {
+        Self {
+            epoch: shared.pipeline.epoch(),
+            shared,
+            counters: Arc::default(),
+            flows: Flows::new(settings.seed, settings.flows_max),
+            exact: Exact::new(settings.exact_entries),
+            secret: Secret::new(settings.seed ^ 1),
+            settings,
+            changes: 0,
+            budgets: HashMap::new(),
+            trace: Trace::default(),
+            works: Vec::new(),
+            scratch: Vec::new(),
+            sweep: crate::sweep::Sweep::default(),
+        }
+    }
+
+    pub fn counters(&self) -> &Arc<Counters> {
+        &self.counters
+    }
+
+    /// Flows, masks, and connections' ways that are held.
+    pub fn held(&self) -> (usize, usize, usize) {
+        (self.flows.len(), self.flows.masks(), self.exact.fused_len())
+    }
+
+    fn follow_epoch(&mut self) {
+        let epoch = self.shared.pipeline.epoch();
+        if epoch != self.epoch {
+            self.epoch = epoch;
+            self.exact.invalidate();
+            self.changes += 1;
+        }
+    }
+
+    /// Takes packets of one port, in order.
+    pub fn process<T: Tail, O: Output<T>>(
+        &mut self,
+        in_port: PortId,
+        packets: &mut [Packet<'_, T>],
+        output: &mut O,
+        now_ms: u64,
+    ) {
+        self.follow_epoch();
+        let tracker = Arc::clone(&self.shared.tracker);
+        for burst in packets.chunks_mut(BURST) {
+            self.burst(in_port, burst, output, &tracker, now_ms);
+        }
+    }
+
+    #[inline]
+    fn lookup(&self, place: &mut Place) {
+        place.changes = self.changes;
+        let key = self.exact.masked(&place.key);
+        let (hit, generation) = self.exact.find(self.secret.hash(&key), &key);
+        place.hit = match hit {
+            Hit::Flow(index) if self.flows.generation(index) != Some(generation) => Hit::None,
+            hit => hit,
+        };
+    }
+
+    fn burst<T: Tail, O: Output<T>>(
+        &mut self,
+        in_port: PortId,
+        packets: &mut [Packet<'_, T>],
+        output: &mut O,
+        tracker: &Tracker,
+        now_ms: u64,
+    ) {
+        const NOWHERE: Place =
+            Place { key: [0; QUICK_WORDS], quick: false, hit: Hit::None, exception: false, changes: 0 };
+        let mut places = [NOWHERE; BURST];
+        let count = packets.len().min(BURST);
+        let (packets, places) = (&mut packets[..count], &mut places[..count]);
+        let mut bytes = 0;
+        for (packet, place) in packets.iter().zip(places.iter_mut()) {
+            bytes += packet.frame_bytes as u64;
+            if packet.metadata.is_none()
+                && let Some(key) = quick(&packet.line, packet.frame_bytes, in_port.0)
+            {
+                place.key = key;
+                place.quick = true;
+            }
+        }
+        self.counters.add(Counter::Packets, count as u64);
+        self.counters.add(Counter::Bursts, 1);
+        self.counters.add(Counter::Bytes, bytes);
+        // Loads that do not wait for each other: what the next stages need is fetched.
+        let mut touched = 0;
+        for place in places.iter().filter(|place| place.quick) {
+            touched ^= self.exact.touch(self.secret.hash(&self.exact.masked(&place.key)));
+        }
+        std::hint::black_box(touched);
+        let mut fused = false;
+        for place in places.iter_mut().filter(|place| place.quick) {
+            self.lookup(place);
+            fused |= matches!(place.hit, Hit::Fused(_));
+        }
+        let mut touched = 0;
+        for place in places.iter() {
+            touched ^= match place.hit {
+                Hit::Fused(index) => {
+                    self.exact.fused(index).map_or(0, |fused| fused.used_ms ^ u64::from(fused.pin_count))
+                }
+                Hit::Flow(index) => self.flows.at(index).map_or(0, |flow| flow.used_ms),
+                Hit::None => 0,
+            };
+        }
+        std::hint::black_box(touched);
+        let mut at = 0;
+        while at < count {
+            let end = self.run_length(packets, places, at, fused, tracker, output, now_ms);
+            self.emit(&mut packets[at..end], &places[at..end], output, now_ms);
+            at = end;
+            if at < count {
+                output.pause();
+                let place = &places[at];
+                let known = if let Hit::Flow(index) = place.hit { Some(index) } else { None };
+                self.slow(in_port, &packets[at], place, known, output, tracker, now_ms);
+                at += 1;
+            }
+        }
+    }
+
+    /// The packets from `at` on that the caches know, and whose connections have been gone on with: up to which.
+    #[allow(clippy::too_many_arguments)]
+    fn run_length<T: Tail, O: Output<T>>(
+        &mut self,
+        packets: &[Packet<'_, T>],
+        places: &mut [Place],
+        at: usize,
+        fused: bool,
+        tracker: &Tracker,
+        output: &mut O,
+        now_ms: u64,
+    ) -> usize {
+        let mut locked: Option<Locked<'_>> = None;
+        let mut end = at;
+        while end < places.len() {
+            let place = &mut places[end];
+            if place.quick && place.changes != self.changes {
+                self.lookup(place);
+            }
+            match place.hit {
+                Hit::Flow(index) => {
+                    if self.flows.at(index).is_none_or(|flow| flow.plan == Plan::List) {
+                        break;
+                    }
+                }
+                Hit::Fused(index) => {
+                    let Some(way) = self.exact.fused(index) else { break };
+                    let pins = way.pins();
+                    if let Some(first) = pins.first() {
+                        if locked.is_none() {
+                            output.pause();
+                            let lock = tracker.lock(Tracker::shard_of(first.zone));
+                            if fused {
+                                self.touch_pins(&places[end..], &lock);
+                            }
+                            locked = Some(lock);
+                        }
+                        if !established(&packets[end], pins, &mut locked, tracker, now_ms) {
+                            places[end].hit = Hit::None;
+                            places[end].exception = true;
+                            break;
+                        }
+                    }
+                }
+                Hit::None => break,
+            }
+            end += 1;
+        }
+        end
+    }
+
+    fn touch_pins(&self, places: &[Place], lock: &Locked<'_>) {
+        let mut touched = 0;
+        for place in places {
+            if let Hit::Fused(index) = place.hit
+                && let Some(pin) = self.exact.fused(index).and_then(|way| way.pins().first())
+                && Tracker::shard_of(pin.zone) == lock.shard
+            {
+                touched ^= lock.conntrack.touch_pin(pin);
+            }
+        }
+        std::hint::black_box(touched);
+    }
+
+    /// Carries out what the caches say.
+    fn emit<T: Tail, O: Output<T>>(
+        &mut self,
+        packets: &mut [Packet<'_, T>],
+        places: &[Place],
+        output: &mut O,
+        now_ms: u64,
+    ) {
+        let (mut exact, mut fused_hits) = (0, 0);
+        for (packet, place) in packets.iter_mut().zip(places) {
+            let held = packet.line_bytes();
+            if let Hit::Fused(index) = place.hit
+                && let Some(patch) = self.exact.fused(index).and_then(|way| way.patch.as_deref())
+            {
+                let partial = packet.vnet.needs_checksum() && usize::from(packet.vnet.csum_start) == L4;
+                patch.apply(&mut packet.line, quick::protocol(&place.key), partial);
+            }
+            let mut outgoing = Outgoing {
+                vnet: packet.vnet,
+                head: &packet.line[..held],
+                tail: &packet.tail,
+                tail_from: 0,
+                tail_bytes: packet.frame_bytes - held,
+                tunnel: None,
+                skb_priority: 0,
+            };
+            match place.hit {
+                Hit::Flow(index) => {
+                    let Some(flow) = self.flows.at_mut(index) else { continue };
+                    exact += 1;
+                    flow.count(packet.frame_bytes, quick::tcp_flags(&place.key), now_ms);
+                    match flow.plan {
+                        Plan::Output(port) => {
+                            output.output(port, &outgoing);
+                        }
+                        Plan::Drop(reason) => self.counters.add(reason.into(), 1),
+                        Plan::List => {}
+                    }
+                }
+                Hit::Fused(index) => {
+                    let Some(way) = self.exact.fused_mut(index) else { continue };
+                    fused_hits += 1;
+                    way.count(packet.frame_bytes, quick::tcp_flags(&place.key), now_ms);
+                    match way.exit {
+                        Exit::Output(port) => {
+                            outgoing.tunnel = way.rest.tunnel.as_deref();
+                            outgoing.skb_priority = way.rest.skb_priority;
+                            output.output(port, &outgoing);
+                        }
+                        Exit::Drop(reason) => self.counters.add(reason.into(), 1),
+                        Exit::Nowhere => {}
+                    }
+                }
+                Hit::None => {}
+            }
+        }
+        self.counters.add(Counter::ExactHits, exact);
+        self.counters.add(Counter::FusedHits, fused_hits);
+    }
+
+    /// A packet that no cache takes to its end.
+    #[allow(clippy::too_many_arguments)]
+    fn slow<T: Tail, O: Output<T>>(
+        &mut self,
+        in_port: PortId,
+        packet: &Packet<'_, T>,
+        place: &Place,
+        known: Option<u32>,
+        output: &mut O,
+        tracker: &Tracker,
+        now_ms: u64,
+    ) {
+        let mut template = packet.metadata.copied().unwrap_or(Key::ZERO);
+        template.set(Field::InPort, in_port.0.into());
+        template.set(Field::RecircId, 0);
+        let mut work = self.works.pop().unwrap_or_default();
+        work.load(packet, &template, self.settings.vlan_limit);
+        if work.parsed.malformed == Some(hive_flow::Malformed::Ethernet) {
+            self.counters.add(Counter::Malformed, 1);
+            self.works.push(work);
+            return;
+        }
+        self.trace.start(place.quick && self.settings.caches && self.settings.fuse);
+        let mut circumstances = Circumstances {
+            tail: &packet.tail,
+            output: &mut *output,
+            now_ms,
+            in_port,
+            tracker,
+            depth: 0,
+            passes_left: PASSES_MAX,
+        };
+        self.pass(&mut circumstances, &mut work, known);
+        self.works.push(work);
+        output.pause();
+        if place.quick && self.settings.caches && (known.is_none() && !place.exception || self.trace.is_whole()) {
+            self.remember(&place.key, packet, now_ms);
+        }
+    }
+
+    /// Keeps what was traced.
+    fn remember<T>(&mut self, key: &Quick, packet: &Packet<'_, T>, now_ms: u64) {
+        let Some((first, _)) = self.trace.passes.first() else { return };
+        let first = *first;
+        let Some(flow) = self.flows.get_mut(first) else { return };
+        let plan = flow.plan;
+        let worth = plan == Plan::List && self.trace.is_whole();
+        let mask = if worth { self.trace.mask } else { quick::mask_words(flow.mask()) };
+        self.exact.widen(&mask);
+        let key = self.exact.masked(key);
+        let hash = self.secret.hash(&key);
+        let released = if worth {
+            let fused = self.trace.fuse(&packet.line, now_ms);
+            self.exact.insert_fused(hash, &key, fused)
+        } else {
+            self.exact.insert_flow(hash, &key, first)
+        };
+        self.changes += 1;
+        if let Some(fused) = released {
+            self.credit_fused(fused, now_ms);
+        }
+    }
+
+    /// One pass of a packet; `known`: the flow that it is of.
+    pub(crate) fn pass<T: Tail, O: Output<T>>(
+        &mut self,
+        circumstances: &mut Circumstances<'_, T, O>,
+        work: &mut Work,
+        known: Option<u32>,
+    ) {
+        if circumstances.passes_left == 0 || circumstances.depth > RECIRCULATIONS_MAX {
+            self.trace.off();
+            self.counters.add(Counter::RecirculationDepth, 1);
+            return;
+        }
+        circumstances.passes_left -= 1;
+        // The pipeline may lock what it wants to.
+        circumstances.output.pause();
+        let now_ms = circumstances.now_ms;
+        let (bytes, tcp_flags) = (work.frame_bytes(), work.key().get_u64(Field::TcpFlags) as u16);
+        let index = match known {
+            Some(index) => Some(index),
+            None if self.settings.caches => self.find(work.key(), now_ms),
+            None => None,
+        };
+        let (ops, plan) = match index.and_then(|index| Some((self.flows.id(index)?, self.flows.at_mut(index)?))) {
+            Some((id, flow)) => {
+                flow.count(bytes, tcp_flags, now_ms);
+                self.trace.pass(id, flow);
+                (Arc::clone(&flow.ops), flow.plan)
+            }
+            None => {
+                if !self.may_ask(circumstances.in_port, now_ms) {
+                    self.trace.off();
+                    self.counters.add(Counter::MissLimit, 1);
+                    return;
+                }
+                self.counters.add(Counter::Misses, 1);
+                let translation = self.shared.pipeline.translate(work.key(), true, now_ms);
+                let kept = if self.settings.caches && !translation.uncached {
+                    self.keep(work.key(), &translation, now_ms)
+                } else {
+                    None
+                };
+                match kept.and_then(|index| Some((self.flows.id(index)?, self.flows.at_mut(index)?))) {
+                    Some((id, flow)) => {
+                        flow.count(bytes, tcp_flags, now_ms);
+                        self.trace.pass(id, flow);
+                    }
+                    None => {
+                        self.trace.off();
+                        let traffic = Traffic { packets: 1, bytes: bytes as u64, tcp_flags };
+                        self.shared.pipeline.credit(&translation.credits, traffic, now_ms);
+                    }
+                }
+                let plan = Plan::of(&translation);
+                (translation.ops, plan)
+            }
+        };
+        if let Plan::Drop(reason) = plan {
+            self.counters.add(reason.into(), 1);
+            self.trace.drop(reason);
+            return;
+        }
+        self.run(circumstances, work, &ops, 0);
+    }
+
+    /// The flow of a key, as of now.
+    fn find(&mut self, key: &Key, now_ms: u64) -> Option<u32> {
+        let (found, looked_at) = self.flows.find(key);
+        self.counters.add(Counter::FlowLookups, looked_at.into());
+        let index = found?;
+        let flow = self.flows.at_mut(index)?;
+        if flow.epoch == self.epoch {
+            self.counters.add(Counter::FlowHits, 1);
+            return Some(index);
+        }
+        let (pending, credits) = (flow.take_pending(), Arc::clone(&flow.credits));
+        let mask = *flow.mask();
+        if pending.packets > 0 {
+            self.shared.pipeline.credit(&credits, pending, now_ms);
+        }
+        let translation = self.shared.pipeline.translate(key, true, now_ms);
+        if translation.mask == mask && !translation.uncached {
+            self.flows.at_mut(index)?.renew(&translation);
+            self.changes += 1;
+            return Some(index);
+        }
+        self.flows.remove(index);
+        self.changes += 1;
+        if translation.uncached { None } else { self.keep(key, &translation, now_ms) }
+    }
+
+    fn keep(&mut self, key: &Key, translation: &hive_program::Translation<P::Credits>, now_ms: u64) -> Option<u32> {
+        self.changes += 1;
+        let (index, replaced) = self.flows.insert(key, translation, now_ms)?;
+        if let Some((credits, pending)) = replaced
+            && pending.packets > 0
+        {
+            self.shared.pipeline.credit(&credits, pending, now_ms);
+        }
+        Some(index)
+    }
+
+    /// Whether a port's packet may be asked about.
+    fn may_ask(&mut self, port: PortId, now_ms: u64) -> bool {
+        const THOUSAND: u64 = 1000;
+        let full = THOUSAND * u64::from(self.settings.misses_burst);
+        let budget = self.budgets.entry(port.0).or_insert(Budget { thousandths: full, filled_ms: now_ms });
+        let elapsed_ms = now_ms.saturating_sub(budget.filled_ms);
+        budget.filled_ms = budget.filled_ms.max(now_ms);
+        let filled = budget.thousandths.saturating_add(elapsed_ms * u64::from(self.settings.misses_per_second));
+        budget.thousandths = filled.min(full);
+        let may = budget.thousandths >= THOUSAND;
+        if may {
+            budget.thousandths -= THOUSAND;
+        }
+        may
+    }
+
+    /// What was kept of a port that is gone.
+    pub fn forget_port(&mut self, port: PortId) {
+        self.budgets.remove(&port.0);
+    }
+
+    /// Carries operations out on a frame that did not come in by a port, or not now: packets of controllers.
+    pub fn execute<T: Tail, O: Output<T>>(
+        &mut self,
+        packet: &Packet<'_, T>,
+        template: &Key,
+        ops: &[Op],
+        output: &mut O,
+        now_ms: u64,
+    ) {
+        self.follow_epoch();
+        let tracker = Arc::clone(&self.shared.tracker);
+        let mut work = self.works.pop().unwrap_or_default();
+        work.load(packet, template, self.settings.vlan_limit);
+        self.trace.off();
+        let in_port = PortId(template.get_u64(Field::InPort) as u32);
+        let mut circumstances = Circumstances {
+            tail: &packet.tail,
+            output,
+            now_ms,
+            in_port,
+            tracker: &tracker,
+            depth: 0,
+            passes_left: PASSES_MAX,
+        };
+        self.run(&mut circumstances, &mut work, ops, 0);
+        self.works.push(work);
+    }
+
+    /// Credits what went a way, and counts it with the flows of its passes.
+    pub(crate) fn credit_fused(&mut self, mut fused: Fused<P::Credits>, now_ms: u64) {
+        let pending = std::mem::take(&mut fused.pending);
+        self.credit_passes(&fused.rest.passes, pending, fused.used_ms, now_ms);
+    }
+
+    pub(crate) fn credit_passes(
+        &mut self,
+        passes: &[(FlowId, Arc<P::Credits>)],
+        pending: Traffic,
+        used_ms: u64,
+        now_ms: u64,
+    ) {
+        if pending.packets == 0 {
+            return;
+        }
+        for (id, credits) in passes {
+            self.shared.pipeline.credit(credits, pending, now_ms);
+            if let Some(flow) = self.flows.get_mut(*id) {
+                flow.count_credited(pending, used_ms);
+            }
+        }
+    }
+
+    /// Forgets all flows, after their traffic is credited.
+    pub fn flush(&mut self, now_ms: u64) {
+        self.exact.invalidate();
+        self.changes += 1;
+        for index in 0..self.exact.fused_places() as u32 {
+            if let Some(fused) = self.exact.retire(index, 0) {
+                self.credit_fused(fused, now_ms);
+            }
+        }
+        for index in 0..self.flows.places() as u32 {
+            self.retire_flow(index, now_ms);
+        }
+    }
+
+    pub(crate) fn retire_flow(&mut self, index: u32, now_ms: u64) {
+        self.changes += 1;
+        let Some(mut flow) = self.flows.remove(index) else { return };
+        let pending = flow.take_pending();
+        if pending.packets > 0 {
+            self.shared.pipeline.credit(&flow.credits, pending, now_ms);
+        }
+    }
+}
+
+/// Goes on with all connections of a way, or with none.
+#[inline]
+fn established<'t, T: Tail>(
+    packet: &Packet<'_, T>,
+    pins: &[hive_conntrack::Pin],
+    locked: &mut Option<Locked<'t>>,
+    tracker: &'t Tracker,
+    now_ms: u64,
+) -> bool {
+    let vnet = &packet.vnet;
+    let checksum =
+        if vnet.needs_checksum() && usize::from(vnet.csum_start) == L4 { Checksum::Partial } else { Checksum::Unknown };
+    let held = packet.line_bytes();
+    let total_bytes = usize::from(u16::from_be_bytes([packet.line[16], packet.line[17]]));
+    let ip = &packet.line[quick::L3..held];
+    let tail_sum = || packet.tail.sum(0, (quick::L3 + total_bytes).saturating_sub(held));
+    if !is_plain(ip, total_bytes, checksum, tail_sum) {
+        return false;
+    }
+    let transport = &packet.line[L4..held];
+    let transport_bytes = total_bytes.saturating_sub(L4 - quick::L3);
+    // With several, all or none: what has gone on cannot be taken back.
+    for check in [true, false].into_iter().skip(usize::from(pins.len() == 1)) {
+        for pin in pins {
+            let shard = Tracker::shard_of(pin.zone);
+            if locked.as_ref().is_none_or(|lock| lock.shard != shard) {
+                // One at a time: two workers could wait for each other.
+                *locked = None;
+                *locked = Some(tracker.lock(shard));
+            }
+            let Some(lock) = locked else { return false };
+            let conntrack = &mut lock.conntrack;
+            let goes_on = if check {
+                conntrack.would_establish(now_ms, pin, transport, transport_bytes)
+            } else {
+                conntrack.established(now_ms, pin, transport, transport_bytes)
+            };
+            if !goes_on {
+                return false;
+            }
+        }
+    }
+    true
+}

@@ -1,0 +1,83 @@
+//! What is done from time to time: credits are pushed, idle flows forgotten, a little in each go.
+
+use crate::engine::Engine;
+use hive_program::Pipeline;
+use std::sync::Arc;
+
+/// Every flow is looked at once in so many goes, [`STEP_MS`] apart: credits are pushed at least each 500 ms.
+const STEPS: usize = 25;
+const STEP_MS: u64 = 10;
+/// With more flows than are wanted they are forgotten after so long (Open vSwitch's figure).
+const IDLE_CROWDED_MS: u64 = 100;
+
+#[derive(Debug, Default)]
+pub(crate) struct Sweep {
+    next_ms: u64,
+    flow: usize,
+    fused: usize,
+}
+
+impl<P: Pipeline> Engine<P> {
+    /// To be called often, at least each 10 ms while there is traffic, and each 250 ms otherwise until it says false: there is nothing
+    /// left to do.
+    pub fn maintain(&mut self, now_ms: u64) -> bool {
+        if now_ms < self.sweep.next_ms {
+            return true;
+        }
+        let late = if self.sweep.next_ms == 0 { 0 } else { (now_ms - self.sweep.next_ms) / STEP_MS };
+        self.sweep.next_ms = now_ms + STEP_MS;
+        // What was left out is made up for.
+        let steps = usize::try_from(late).unwrap_or(STEPS).saturating_add(1).min(STEPS);
+        self.shared.tracker.expire(now_ms);
+        let crowded = self.flows.len() >= self.settings.flows_max;
+        let idle_ms = if crowded { IDLE_CROWDED_MS } else { self.settings.idle_ms };
+        let idle_since_ms = now_ms.saturating_sub(idle_ms);
+        let places = self.exact.fused_places();
+        for _ in 0..(places.div_ceil(STEPS) * steps).min(places) {
+            self.sweep.fused = if self.sweep.fused + 1 < places { self.sweep.fused + 1 } else { 0 };
+            self.sweep_fused(self.sweep.fused as u32, idle_since_ms, now_ms);
+        }
+        let places = self.flows.places();
+        for _ in 0..(places.div_ceil(STEPS) * steps).min(places) {
+            self.sweep.flow = if self.sweep.flow + 1 < places { self.sweep.flow + 1 } else { 0 };
+            self.sweep_flow(self.sweep.flow as u32, idle_since_ms, now_ms);
+        }
+        self.flows.len() > 0 || !self.shared.tracker.is_empty()
+    }
+
+    /// Counts what went by fused ways with the flows that they are made of.
+    pub(crate) fn credit_ways(&mut self, now_ms: u64) {
+        for index in 0..self.exact.fused_places() as u32 {
+            self.sweep_fused(index, 0, now_ms);
+        }
+    }
+
+    fn sweep_fused(&mut self, index: u32, idle_since_ms: u64, now_ms: u64) {
+        if let Some(fused) = self.exact.retire(index, idle_since_ms) {
+            self.credit_fused(fused, now_ms);
+            return;
+        }
+        let Some(fused) = self.exact.fused_mut(index).filter(|fused| fused.pending.packets > 0) else { return };
+        let pending = std::mem::take(&mut fused.pending);
+        let used_ms = fused.used_ms;
+        // Lent, so that flows and pipeline can be reached.
+        let passes = std::mem::take(&mut fused.rest.passes);
+        self.credit_passes(&passes, pending, used_ms, now_ms);
+        if let Some(fused) = self.exact.fused_mut(index) {
+            fused.rest.passes = passes;
+        }
+    }
+
+    fn sweep_flow(&mut self, index: u32, idle_since_ms: u64, now_ms: u64) {
+        let Some(flow) = self.flows.at_mut(index) else { return };
+        if flow.used_ms < idle_since_ms {
+            self.retire_flow(index, now_ms);
+            return;
+        }
+        let pending = flow.take_pending();
+        if pending.packets > 0 {
+            let credits = Arc::clone(&flow.credits);
+            self.shared.pipeline.credit(&credits, pending, now_ms);
+        }
+    }
+}

@@ -1,0 +1,186 @@
+//! Connections of all workers, in shards by zone: translation and what helpers expect stay within a zone, so a shard suffices.
+
+use hive_conntrack::{Conntrack, Counters, Entry, Flush, Settings, TimeoutPolicy, Tuple};
+use std::sync::atomic::{AtomicUsize, Ordering};
+use std::sync::{Mutex, MutexGuard, PoisonError};
+
+/// Shards: enough that a few workers seldom meet, and not so many that asking all of them takes long.
+const SHARDS: usize = 64;
+/// Connections that are looked at in one go when time passes.
+const EXPIRE_BUDGET: usize = 256;
+
+/// The connections of a switch.
+#[derive(Debug)]
+pub struct Tracker {
+    shards: Box<[Mutex<Conntrack>]>,
+    connections: AtomicUsize,
+    connections_max: AtomicUsize,
+    /// Where cleaning up goes on.
+    cleaned: AtomicUsize,
+}
+
+/// A shard that is locked.
+#[derive(Debug)]
+pub(crate) struct Locked<'t> {
+    tracker: &'t Tracker,
+    pub shard: usize,
+    before: usize,
+    pub conntrack: MutexGuard<'t, Conntrack>,
+}
+
+impl Drop for Locked<'_> {
+    fn drop(&mut self) {
+        let after = self.conntrack.len();
+        if after > self.before {
+            self.tracker.connections.fetch_add(after - self.before, Ordering::Relaxed);
+        } else if after < self.before {
+            self.tracker.connections.fetch_sub(self.before - after, Ordering::Relaxed);
+        }
+    }
+}
+
+impl Tracker {
+    /// `connections_max` of the settings holds for all shards together.
+    pub fn new(settings: &Settings) -> Self {
+        let shard = |number: usize| {
+            let seed = settings.seed.wrapping_add((number as u64).wrapping_mul(0x9e37_79b9_7f4a_7c15));
+            Mutex::new(Conntrack::new(Settings { seed, connections_expected: 0, ..settings.clone() }))
+        };
+        Self {
+            shards: (0..SHARDS).map(shard).collect(),
+            connections: AtomicUsize::new(0),
+            connections_max: AtomicUsize::new(settings.connections_max),
+            cleaned: AtomicUsize::new(0),
+        }
+    }
+
+    pub(crate) fn shard_of(zone: u16) -> usize {
+        usize::from(zone) % SHARDS
+    }
+
+    pub(crate) fn lock(&self, shard: usize) -> Locked<'_> {
+        let mut conntrack = self.shards[shard % SHARDS].lock().unwrap_or_else(PoisonError::into_inner);
+        let before = conntrack.len();
+        let others = self.connections.load(Ordering::Relaxed).saturating_sub(before);
+        conntrack.set_connections_max(self.connections_max.load(Ordering::Relaxed).saturating_sub(others));
+        Locked { tracker: self, shard, before, conntrack }
+    }
+
+    fn each(&self, mut what: impl FnMut(&mut Conntrack)) {
+        for shard in 0..SHARDS {
+            what(&mut self.lock(shard).conntrack);
+        }
+    }
+
+    pub fn len(&self) -> usize {
+        self.connections.load(Ordering::Relaxed)
+    }
+
+    pub fn is_empty(&self) -> bool {
+        self.len() == 0
+    }
+
+    pub fn connections_max(&self) -> usize {
+        self.connections_max.load(Ordering::Relaxed)
+    }
+
+    /// Of all zones together.
+    pub fn set_connections_max(&self, connections_max: usize) {
+        self.connections_max.store(connections_max, Ordering::Relaxed);
+    }
+
+    pub fn set_tcp_sequence_check(&self, check: bool) {
+        self.each(|conntrack| conntrack.set_tcp_sequence_check(check));
+    }
+
+    pub fn zone_len(&self, zone: u16) -> usize {
+        self.lock(Self::shard_of(zone)).conntrack.zone_len(zone)
+    }
+
+    /// None: only the limit of all zones counts.
+    pub fn set_zone_max(&self, zone: u16, connections_max: Option<usize>) {
+        self.lock(Self::shard_of(zone)).conntrack.set_zone_max(zone, connections_max);
+    }
+
+    /// For connections that begin from now on. False if there are too many different policies.
+    pub fn set_zone_policy(&self, zone: u16, policy: TimeoutPolicy) -> bool {
+        self.lock(Self::shard_of(zone)).conntrack.set_zone_policy(zone, policy)
+    }
+
+    /// How many were forgotten.
+    pub fn flush(&self, what: Flush<'_>) -> usize {
+        let zone = match what {
+            Flush::All => None,
+            Flush::Zone(zone) => Some(zone),
+            Flush::Tuple(tuple) => Some(tuple.zone()),
+        };
+        match zone {
+            Some(zone) => self.lock(Self::shard_of(zone)).conntrack.flush(what),
+            None => {
+                let mut flushed = 0;
+                self.each(|conntrack| flushed += conntrack.flush(Flush::All));
+                flushed
+            }
+        }
+    }
+
+    /// Forgets the connections that are meant; how many they were.
+    pub fn flush_where(&self, zone: Option<u16>, now_ms: u64, meant: impl Fn(&Entry<'_>) -> bool) -> usize {
+        let shards = zone.map_or(0..SHARDS, |zone| Self::shard_of(zone)..Self::shard_of(zone) + 1);
+        let mut flushed = 0;
+        for shard in shards {
+            let mut locked = self.lock(shard);
+            let entries = locked.conntrack.entries(zone, now_ms);
+            let tuples: Vec<Tuple> = entries.filter(|entry| meant(entry)).map(|entry| *entry.original()).collect();
+            flushed += tuples.iter().map(|tuple| locked.conntrack.flush(Flush::Tuple(tuple))).sum::<usize>();
+        }
+        flushed
+    }
+
+    /// Forgets the connection with this tuple, in either direction.
+    pub fn flush_tuple(&self, tuple: &Tuple) -> bool {
+        self.flush(Flush::Tuple(tuple)) != 0
+    }
+
+    /// As `dpctl/dump-conntrack` has it, a line each; `timeouts` as its option `-s`.
+    pub fn dump(&self, zone: Option<u16>, timeouts: bool, now_ms: u64) -> Vec<String> {
+        let mut lines = Vec::new();
+        let mut of = |conntrack: &Conntrack| {
+            let line = |entry| if timeouts { format!("{entry:#}") } else { format!("{entry}") };
+            lines.extend(conntrack.entries(zone, now_ms).map(line));
+        };
+        match zone {
+            Some(zone) => of(&self.lock(Self::shard_of(zone)).conntrack),
+            None => self.each(|conntrack| of(conntrack)),
+        }
+        lines
+    }
+
+    /// Of all shards together.
+    pub fn counters(&self) -> Counters {
+        let mut all = Counters::default();
+        self.each(|conntrack| {
+            let some = conntrack.counters();
+            all.created += some.created;
+            all.expired += some.expired;
+            all.invalid += some.invalid;
+            all.refused_full += some.refused_full;
+            all.refused_zone_full += some.refused_zone_full;
+            all.nat_exhausted += some.nat_exhausted;
+            all.expectations_refused += some.expectations_refused;
+            all.fragments_unknown += some.fragments_unknown;
+            all.fragments_overlapping += some.fragments_overlapping;
+            all.fragments_full += some.fragments_full;
+        });
+        all
+    }
+
+    /// Cleans up a little of what has expired: the shards take turns.
+    pub fn expire(&self, now_ms: u64) {
+        if self.is_empty() {
+            return;
+        }
+        let shard = self.cleaned.fetch_add(1, Ordering::Relaxed) % SHARDS;
+        self.lock(shard).conntrack.expire(now_ms, EXPIRE_BUDGET);
+    }
+}

@@ -1,0 +1,141 @@
+//! Socket options, interface requests and addresses that neither the standard library nor rustix offers.
+#![allow(unsafe_code)]
+
+use std::io;
+use std::os::fd::{AsFd, AsRawFd, FromRawFd, OwnedFd};
+
+const DATA_BYTES: usize = 24;
+
+/// `struct ifreq`: the name of an interface, and what is asked or told about it.
+#[repr(C)]
+#[derive(Clone, Copy, Debug)]
+pub(crate) struct InterfaceRequest {
+    name: [u8; libc::IFNAMSIZ],
+    pub data: [u8; DATA_BYTES],
+}
+
+const _: () = assert!(size_of::<InterfaceRequest>() == size_of::<libc::ifreq>());
+
+impl InterfaceRequest {
+    /// # Errors
+    /// No name that an interface can have.
+    pub fn new(name: &str) -> io::Result<Self> {
+        let mut request = Self { name: [0; libc::IFNAMSIZ], data: [0; DATA_BYTES] };
+        // The last byte stays 0.
+        let place =
+            request.name.get_mut(..name.len()).filter(|place| !place.is_empty() && place.len() < libc::IFNAMSIZ);
+        let place = place.filter(|_| !name.bytes().any(|byte| byte == 0 || byte == b'/' || byte.is_ascii_whitespace()));
+        place.ok_or(io::ErrorKind::InvalidInput)?.copy_from_slice(name.as_bytes());
+        Ok(request)
+    }
+
+    pub fn i16(&self) -> i16 {
+        i16::from_ne_bytes([self.data[0], self.data[1]])
+    }
+
+    pub fn i32(&self) -> i32 {
+        i32::from_ne_bytes([self.data[0], self.data[1], self.data[2], self.data[3]])
+    }
+
+    pub fn put(&mut self, bytes: &[u8]) {
+        self.data[..bytes.len()].copy_from_slice(bytes);
+    }
+}
+
+fn check(result: libc::c_int) -> io::Result<()> {
+    if result < 0 { Err(io::Error::last_os_error()) } else { Ok(()) }
+}
+
+/// One of the requests that take an `ifreq` without pointers in it: `SIOC[GS]IF*`, `TUNSETIFF`.
+pub(crate) fn interface_ioctl(fd: impl AsFd, code: libc::Ioctl, request: &mut InterfaceRequest) -> io::Result<()> {
+    // SAFETY: the kernel reads and writes one ifreq, whose layout this is and which outlives the call.
+    check(unsafe { libc::ioctl(fd.as_fd().as_raw_fd(), code, std::ptr::from_mut(request)) })
+}
+
+/// A request whose argument is a pointer to an `int`: `TUNSETVNETHDRSZ`, `TUNSETVNETLE`.
+pub(crate) fn int_ioctl(fd: impl AsFd, code: libc::Ioctl, value: libc::c_int) -> io::Result<()> {
+    // SAFETY: the kernel reads one int, which outlives the call.
+    check(unsafe { libc::ioctl(fd.as_fd().as_raw_fd(), code, &raw const value) })
+}
+
+/// A request whose argument is a number: `TUNSETOFFLOAD`.
+pub(crate) fn number_ioctl(fd: impl AsFd, code: libc::Ioctl, value: libc::c_ulong) -> io::Result<()> {
+    // SAFETY: no memory is passed.
+    check(unsafe { libc::ioctl(fd.as_fd().as_raw_fd(), code, value) })
+}
+
+/// `struct ethtool_cmd` has this many bytes; the speed is in two halves at these places.
+const ETHTOOL_CMD_BYTES: usize = 44;
+const ETHTOOL_SPEED: usize = 12;
+const ETHTOOL_SPEED_HIGH: usize = 28;
+const ETHTOOL_GSET: u32 = 1;
+const SPEED_UNKNOWN: u32 = u32::MAX;
+
+/// Of a link, in Mb/s.
+pub(crate) fn link_speed(fd: impl AsFd, name: &str) -> Option<u64> {
+    #[repr(C, align(8))]
+    struct Command([u8; ETHTOOL_CMD_BYTES]);
+    let mut command = Command([0; ETHTOOL_CMD_BYTES]);
+    command.0[..4].copy_from_slice(&ETHTOOL_GSET.to_ne_bytes());
+    let mut request = InterfaceRequest::new(name).ok()?;
+    request.put(&(std::ptr::from_mut(&mut command) as usize).to_ne_bytes());
+    // SAFETY: SIOCETHTOOL takes an ifreq that points to a command; ETHTOOL_GSET writes one ethtool_cmd there. Both outlive the call.
+    let done = unsafe { libc::ioctl(fd.as_fd().as_raw_fd(), SIOCETHTOOL, &raw mut request) };
+    let half = |at: usize| u32::from(u16::from_ne_bytes([command.0[at], command.0[at + 1]]));
+    let speed = half(ETHTOOL_SPEED_HIGH) << 16 | half(ETHTOOL_SPEED);
+    (done >= 0 && speed != SPEED_UNKNOWN && speed != 0xffff).then_some(speed.into())
+}
+
+const SIOCETHTOOL: libc::Ioctl = 0x8946;
+
+/// What a socket option may be: data without pointers and padding.
+pub(crate) trait Plain: Copy {}
+impl Plain for libc::c_int {}
+impl Plain for [i32; 4] {}
+
+/// Sets an option whose value is `value` itself.
+pub(crate) fn set_option<T: Plain>(socket: impl AsFd, level: i32, name: i32, value: &T) -> io::Result<()> {
+    let length = size_of::<T>() as libc::socklen_t;
+    // SAFETY: the kernel reads `length` bytes of a value that outlives the call.
+    check(unsafe {
+        libc::setsockopt(socket.as_fd().as_raw_fd(), level, name, std::ptr::from_ref(value).cast(), length)
+    })
+}
+
+/// Lets nothing into a socket that only sends.
+pub(crate) fn refuse_input(socket: impl AsFd) -> io::Result<()> {
+    let mut refuse = libc::sock_filter { code: (libc::BPF_RET | libc::BPF_K) as u16, jt: 0, jf: 0, k: 0 };
+    let program = libc::sock_fprog { len: 1, filter: &raw mut refuse };
+    let length = size_of::<libc::sock_fprog>() as libc::socklen_t;
+    // SAFETY: the kernel copies a program of one instruction; both outlive the call.
+    check(unsafe {
+        libc::setsockopt(
+            socket.as_fd().as_raw_fd(),
+            libc::SOL_SOCKET,
+            libc::SO_ATTACH_FILTER,
+            (&raw const program).cast(),
+            length,
+        )
+    })
+}
+
+/// A socket that does not wait.
+pub(crate) fn socket(family: i32, kind: i32) -> io::Result<OwnedFd> {
+    // SAFETY: no memory is passed.
+    let fd = unsafe { libc::socket(family, kind | libc::SOCK_CLOEXEC | libc::SOCK_NONBLOCK, 0) };
+    check(fd)?;
+    // SAFETY: a new descriptor, owned from here on.
+    Ok(unsafe { OwnedFd::from_raw_fd(fd) })
+}
+
+/// Binds a packet socket to all protocols of an interface.
+pub(crate) fn bind_packet(socket: impl AsFd, ifindex: u32) -> io::Result<()> {
+    // SAFETY: sockaddr_ll is plain data for which all zeros are valid.
+    let mut address: libc::sockaddr_ll = unsafe { std::mem::zeroed() };
+    address.sll_family = libc::AF_PACKET as u16;
+    address.sll_protocol = (libc::ETH_P_ALL as u16).to_be();
+    address.sll_ifindex = i32::try_from(ifindex).map_err(|_| io::ErrorKind::InvalidInput)?;
+    let length = size_of_val(&address) as libc::socklen_t;
+    // SAFETY: the kernel reads one address, which outlives the call.
+    check(unsafe { libc::bind(socket.as_fd().as_raw_fd(), (&raw const address).cast(), length) })
+}

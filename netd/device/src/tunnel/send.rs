@@ -1,0 +1,258 @@
+//! Datagrams on their way out: put together into batches, and datagrams of one size for one place into one message (UDP_SEGMENT).
+
+use crate::control::Writer;
+use crate::mmsg::{self, BATCH, Outgoing};
+use crate::sys;
+use hive_packet::{be16, ethertype, network_layer, protocol};
+use std::io;
+use std::net::SocketAddr;
+use std::ops::Range;
+use std::os::fd::{AsFd, OwnedFd};
+use std::sync::Arc;
+
+/// Source ports by which routers on the way can tell flows apart (RFC 8926, 3.3). Each is a socket.
+const SOURCE_PORTS: usize = 8;
+/// Range of source ports (RFC 6335, 6), as IP_LOCAL_PORT_RANGE has it.
+const SOURCE_PORT_RANGE: i32 = i32::from_ne_bytes(((65535u32 << 16) | 49152).to_ne_bytes());
+/// Not in crate libc.
+const IP_LOCAL_PORT_RANGE: i32 = 51;
+/// Datagrams of one message, in the kernels that have UDP_SEGMENT (UDP_MAX_SEGMENTS).
+const SEGMENTS_MAX: usize = 64;
+/// A message's datagrams with the headers before the first one fit into an IP packet.
+const MESSAGE_BYTES_MAX: usize = 65_535 - 128;
+/// A batch goes out when it has that much: a thousand ports may each hold one.
+const BATCH_BYTES: usize = 128 << 10;
+
+/// What all datagrams of a socket have in common.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
+pub(super) struct SenderKey {
+    pub v6: bool,
+    /// Do not fragment.
+    pub df: bool,
+    pub checksum: bool,
+}
+
+impl SenderKey {
+    /// Without checksums over IPv4 only.
+    pub fn all() -> impl Iterator<Item = Self> {
+        [(false, false), (false, true), (true, true)]
+            .into_iter()
+            .flat_map(|(v6, checksum)| [false, true].map(|df| Self { v6, df, checksum }))
+    }
+}
+
+/// Sockets of one kind, that differ in their source port.
+#[derive(Debug)]
+pub(super) struct Sender {
+    sockets: [OwnedFd; SOURCE_PORTS],
+}
+
+impl Sender {
+    pub fn open(key: SenderKey) -> io::Result<Self> {
+        let mut sockets = Vec::new();
+        for _ in 0..SOURCE_PORTS {
+            sockets.push(open(key)?);
+        }
+        Ok(Self { sockets: sockets.try_into().map_err(|_| io::ErrorKind::Other)? })
+    }
+}
+
+fn open(key: SenderKey) -> io::Result<OwnedFd> {
+    let socket = sys::socket(if key.v6 { libc::AF_INET6 } else { libc::AF_INET }, libc::SOCK_DGRAM)?;
+    let option = |level, name, value: i32| sys::set_option(&socket, level, name, &value);
+    // "Probe": do not fragment, and do not believe messages that anybody could have sent about the path's MTU.
+    if key.v6 {
+        option(libc::IPPROTO_IPV6, libc::IPV6_V6ONLY, 1)?;
+        let discover = if key.df { libc::IPV6_PMTUDISC_PROBE } else { libc::IPV6_PMTUDISC_DONT };
+        option(libc::IPPROTO_IPV6, libc::IPV6_MTU_DISCOVER, discover)?;
+    } else {
+        let discover = if key.df { libc::IP_PMTUDISC_PROBE } else { libc::IP_PMTUDISC_DONT };
+        option(libc::IPPROTO_IP, libc::IP_MTU_DISCOVER, discover)?;
+        option(libc::SOL_SOCKET, libc::SO_NO_CHECK, i32::from(!key.checksum))?;
+    }
+    // Kernels before 6.3 choose from the range that the system is set to.
+    let _ = option(libc::IPPROTO_IP, IP_LOCAL_PORT_RANGE, SOURCE_PORT_RANGE);
+    sys::refuse_input(&socket)?;
+    Ok(socket)
+}
+
+/// Datagrams of one size, the last perhaps shorter, for one place.
+#[derive(Debug)]
+struct Message {
+    bytes: Range<usize>,
+    /// Of the first datagram.
+    datagram_bytes: usize,
+    datagrams: usize,
+    /// Of the frames within.
+    frame_bytes: usize,
+    sender: Arc<Sender>,
+    socket: usize,
+    checksum: bool,
+    to: SocketAddr,
+    control: Writer,
+    /// For more to follow, the last datagram has to be as long as the first.
+    open: bool,
+}
+
+/// Where a datagram goes.
+#[derive(Clone, Copy, Debug)]
+pub(super) struct Way<'a> {
+    pub sender: &'a Arc<Sender>,
+    pub checksum: bool,
+    pub hash: u32,
+    pub to: SocketAddr,
+    pub control: &'a Writer,
+}
+
+/// What became of a batch.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub(super) struct Sum {
+    pub frames: u64,
+    pub bytes: u64,
+    pub dropped: u64,
+}
+
+#[derive(Debug, Default)]
+pub(super) struct Batch {
+    pub bytes: Vec<u8>,
+    messages: Vec<Message>,
+}
+
+impl Batch {
+    /// Takes the end of [`Self::bytes`], from `begin` on, for a datagram, in which a frame of `frame_bytes` is.
+    pub fn push(&mut self, begin: usize, frame_bytes: usize, way: &Way<'_>) {
+        let length = self.bytes.len() - begin;
+        let socket = way.hash as usize % SOURCE_PORTS;
+        if let Some(last) = self.messages.last_mut()
+            // Without a checksum the kernel does not take segments.
+            && way.checksum
+            && last.open
+            && last.checksum
+            && last.socket == socket
+            && last.to == way.to
+            && last.control == *way.control
+            && Arc::ptr_eq(&last.sender, way.sender)
+            && length <= last.datagram_bytes
+            && last.datagrams < SEGMENTS_MAX
+            && last.bytes.len() + length <= MESSAGE_BYTES_MAX
+        {
+            last.bytes.end += length;
+            last.datagrams += 1;
+            last.frame_bytes += frame_bytes;
+            last.open = length == last.datagram_bytes;
+            return;
+        }
+        self.messages.push(Message {
+            bytes: begin..begin + length,
+            datagram_bytes: length,
+            datagrams: 1,
+            frame_bytes,
+            sender: Arc::clone(way.sender),
+            socket,
+            checksum: way.checksum,
+            to: way.to,
+            control: *way.control,
+            open: true,
+        });
+    }
+
+    pub fn is_full(&self) -> bool {
+        self.messages.len() >= BATCH || self.bytes.len() >= BATCH_BYTES
+    }
+
+    /// Sends everything. Datagrams of one flow stay in their order: they leave by one socket.
+    pub fn flush(&mut self) -> Sum {
+        let mut sum = Sum::default();
+        for message in &mut self.messages {
+            sum.frames += message.datagrams as u64;
+            sum.bytes += message.frame_bytes as u64;
+            if message.datagrams > 1 {
+                let size = u16::try_from(message.datagram_bytes).unwrap_or(u16::MAX);
+                message.control.push(libc::SOL_UDP, libc::UDP_SEGMENT, &size.to_ne_bytes());
+            }
+        }
+        let mut rest: Vec<&Message> = self.messages.iter().collect();
+        while let Some(first) = rest.first() {
+            let (sender, socket) = (Arc::clone(&first.sender), first.socket);
+            let (now, later): (Vec<&Message>, Vec<&Message>) =
+                rest.into_iter().partition(|message| message.socket == socket && Arc::ptr_eq(&message.sender, &sender));
+            let outgoing: Vec<_> = now
+                .iter()
+                .map(|message| Outgoing {
+                    bytes: &self.bytes[message.bytes.clone()],
+                    to: Some(message.to),
+                    control: &message.control,
+                })
+                .collect();
+            mmsg::send(sender.sockets[socket].as_fd(), &outgoing, |index, _| {
+                if let Some(message) = now.get(index) {
+                    sum.frames -= message.datagrams as u64;
+                    sum.bytes -= message.frame_bytes as u64;
+                    sum.dropped += message.datagrams as u64;
+                }
+            });
+            rest = later;
+        }
+        self.bytes.clear();
+        self.messages.clear();
+        sum
+    }
+}
+
+/// A number that is the same for all frames of a connection: of addresses, protocol and ports.
+pub(super) fn flow_hash(frame: &[u8]) -> u32 {
+    const ADDRESSES: usize = 12;
+    let mut hash = 0x811c_9dc5;
+    let mut mix = |bytes: &[u8]| {
+        for byte in bytes {
+            hash = (hash ^ u32::from(*byte)).wrapping_mul(0x0100_0193);
+        }
+    };
+    let (kind, at) = network_layer(frame).unwrap_or((0, 0));
+    let packet = frame.get(at..).unwrap_or(&[]);
+    let whole = be16(packet, 6).is_some_and(|fragment| fragment & 0x3fff == 0);
+    let (addresses, transport, ports_at) = match kind {
+        ethertype::IPV4 => {
+            let header_bytes = usize::from(packet.first().map_or(0, |first| first & 0xf)) * 4;
+            (packet.get(12..20), packet.get(9), whole.then_some(header_bytes))
+        }
+        ethertype::IPV6 => (packet.get(8..40), packet.get(6), Some(40)),
+        _ => (None, None, None),
+    };
+    match addresses {
+        Some(addresses) => mix(addresses),
+        None => mix(frame.get(..ADDRESSES).unwrap_or(frame)),
+    }
+    if let (Some(transport), Some(at)) = (transport, ports_at) {
+        mix(&[*transport]);
+        if matches!(*transport, protocol::TCP | protocol::UDP) {
+            mix(packet.get(at..at + 4).unwrap_or(&[]));
+        }
+    }
+    // The low bits of this hash alone are poor.
+    hash ^ hash >> 15
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use hive_packet::{MacAddr, build};
+
+    #[test]
+    fn a_flow_has_one_source_port_and_many_have_all() {
+        let frame = |port: u16| {
+            let packet = build::udp([10, 0, 0, 1].into(), [10, 0, 0, 2].into(), port, 80, &[0; 20]);
+            build::ethernet(MacAddr([2; 6]), MacAddr([4; 6]), &packet)
+        };
+        let sockets: std::collections::BTreeSet<_> =
+            (0..200).map(|port| flow_hash(&frame(port)) as usize % SOURCE_PORTS).collect();
+        assert_eq!(sockets.len(), SOURCE_PORTS);
+        assert_eq!(flow_hash(&frame(7)), flow_hash(&frame(7)));
+        let mut tagged = frame(7);
+        tagged.splice(12..12, [0x81, 0, 0, 1]);
+        assert_eq!(flow_hash(&tagged), flow_hash(&frame(7)));
+        for length in 0..60 {
+            flow_hash(&frame(1)[..length.min(62)]);
+        }
+    }
+}

@@ -1,0 +1,150 @@
+//! `learn`: flows that packets make.
+
+use super::Translator;
+use super::fields::ones;
+use crate::credit::Other;
+use hive_classifier::Versions;
+use hive_flow::Match;
+use hive_ofproto::{Bridge as Agent, Flow};
+use hive_openflow::{
+    Action, CookieMask, FlowCommand, FlowFlags, FlowMod, GROUP_ANY, Learn, LearnDestination, LearnSource, NO_BUFFER,
+    PortNo, SetForm, Subfield,
+};
+use std::sync::{Arc, Mutex, PoisonError};
+
+/// A flow that is to be there, and to be refreshed by each packet.
+#[derive(Debug)]
+pub(crate) struct Learning {
+    agent: Arc<Mutex<Agent>>,
+    flows: Versions<Flow>,
+    flow_mod: FlowMod,
+    /// The most flows of this cookie in that table; 0: no limit.
+    limit: u32,
+}
+
+impl Learning {
+    /// The same flow, if it is there.
+    fn existing(&self) -> Option<Arc<Flow>> {
+        let tables = self.flows.load();
+        let rule = tables.table(self.flow_mod.table)?.get(&self.flow_mod.flow, self.flow_mod.priority)?;
+        Some(rule.value().clone())
+    }
+
+    fn is_same(&self, flow: &Flow) -> bool {
+        let new = &self.flow_mod;
+        Some(flow.cookie) == new.new_cookie
+            && flow.actions == new.actions
+            && (flow.idle_timeout_s, flow.hard_timeout_s) == (new.idle_timeout_s, new.hard_timeout_s)
+    }
+
+    fn is_full(&self) -> bool {
+        let tables = self.flows.load();
+        let cookie = self.flow_mod.new_cookie;
+        let of_cookie = |table: &hive_classifier::Table<Flow>| {
+            table.iter().filter(|rule| Some(rule.value().cookie) == cookie).take(self.limit as usize).count()
+        };
+        self.limit != 0 && tables.table(self.flow_mod.table).map_or(0, of_cookie) >= self.limit as usize
+    }
+
+    /// Whether the flow is there, or could be.
+    fn would_succeed(&self) -> bool {
+        self.existing().is_some() || !self.is_full()
+    }
+
+    /// Adds the flow, or refreshes it; whether it is there then.
+    pub(crate) fn apply(&self, now_ms: u64) -> bool {
+        if let Some(flow) = self.existing() {
+            if self.is_same(&flow) {
+                flow.usage.refresh(now_ms);
+                return true;
+            }
+        } else if self.is_full() {
+            return false;
+        }
+        let mut agent = self.agent.lock().unwrap_or_else(PoisonError::into_inner);
+        match agent.change_flows(&self.flow_mod, now_ms) {
+            Ok(()) => true,
+            Err(error) => {
+                tracing::debug!(?error, "flow not learned");
+                false
+            }
+        }
+    }
+}
+
+impl Translator<'_> {
+    pub(super) fn learn(&mut self, learn: &Learn) {
+        let flow_mod = self.learned_flow(learn);
+        let learning = Learning {
+            agent: self.bridge.agent.clone(),
+            flows: self.bridge.flows.clone(),
+            flow_mod,
+            limit: learn.limit,
+        };
+        let there = if self.effects { learning.apply(self.now_ms) } else { learning.would_succeed() };
+        if let Some(result) = learn.result {
+            self.write(result, there.into(), u128::MAX);
+        }
+        self.others.push(Other::Learn(Box::new(learning)));
+    }
+
+    /// The bits of a source, looked at.
+    fn learn_source(&mut self, source: &LearnSource) -> u128 {
+        match source {
+            LearnSource::Field(subfield) => self.read(*subfield),
+            LearnSource::Immediate(bytes) => {
+                bytes.iter().rev().take(16).rev().fold(0, |value, byte| value << 8 | u128::from(*byte))
+            }
+        }
+    }
+
+    fn learned_flow(&mut self, learn: &Learn) -> FlowMod {
+        let mut flow = Match::default();
+        let mut actions = Vec::new();
+        for spec in &learn.specs {
+            let value = self.learn_source(&spec.source);
+            match spec.destination {
+                LearnDestination::Match(destination) => {
+                    for part in destination.parts() {
+                        let bits = ones(part.bits);
+                        flow.set(part.field, (value >> part.view_offset & bits) << part.offset, bits << part.offset);
+                    }
+                }
+                LearnDestination::Load(Subfield { field, offset, bits }) => {
+                    let mask = ones(bits.into()).checked_shl(offset.into()).unwrap_or(0);
+                    let value = value.checked_shl(offset.into()).unwrap_or(0) & mask;
+                    actions.push(Action::SetField { field, value, mask, form: SetForm::Load });
+                }
+                LearnDestination::Output => {
+                    let port = PortNo(value as u16);
+                    if port < PortNo::MAX
+                        || matches!(port, PortNo::IN_PORT | PortNo::FLOOD | PortNo::LOCAL | PortNo::ALL)
+                    {
+                        actions.push(Action::Output { port, max_len: 0 });
+                    }
+                }
+            }
+        }
+        if learn.fin_idle_timeout_s != 0 || learn.fin_hard_timeout_s != 0 {
+            let fin = Action::FinTimeout { idle_s: learn.fin_idle_timeout_s, hard_s: learn.fin_hard_timeout_s };
+            actions.insert(0, fin);
+        }
+        FlowMod {
+            command: FlowCommand::ModifyStrict,
+            table: learn.table,
+            flow,
+            priority: learn.priority,
+            cookie: CookieMask::default(),
+            new_cookie: Some(learn.cookie),
+            idle_timeout_s: learn.idle_timeout_s,
+            hard_timeout_s: learn.hard_timeout_s,
+            importance: 0,
+            buffer: NO_BUFFER,
+            out_port: PortNo::NONE,
+            out_group: GROUP_ANY,
+            flags: FlowFlags { send_flow_removed: learn.flags.send_flow_removed, ..FlowFlags::default() },
+            actions,
+            nicira: false,
+        }
+    }
+}

@@ -1,0 +1,74 @@
+//! What has no end, and how long what has one takes.
+
+use crate::frames;
+use crate::random::Random;
+use crate::twin::{Ours, br0};
+use hive_flow::{Field, Key, parse};
+use hive_program::{DropReason, Pipeline};
+use std::fmt::Write;
+use std::time::Instant;
+
+fn key(seed: u64) -> Key {
+    let frame = frames::frame(&mut Random::new(seed), false, false);
+    let mut template = Key::ZERO;
+    template.set(Field::InPort, 1);
+    parse(&frame, frame.len(), &template, 1).key
+}
+
+/// On a stack of 2 MiB, which threads have if nothing is said.
+fn on_a_small_stack(run: impl FnOnce() + Send + 'static) {
+    std::thread::Builder::new().stack_size(2 << 20).spawn(run).unwrap().join().unwrap();
+}
+
+#[test]
+fn searches_without_end_are_cut_off() {
+    on_a_small_stack(|| {
+        let ours = Ours::start(vec![br0()]);
+        for actions in ["resubmit(,0)", "output:2,clone(output:3,resubmit(,0))", "resubmit(,0),resubmit(,0)", "group:1"]
+        {
+            ours.ofctl("add-groups", "br0", "");
+            let groups = "group_id=1,type=all,bucket=actions=resubmit(,0),bucket=actions=resubmit(,0)\n";
+            if actions == "group:1" {
+                ours.ofctl("add-groups", "br0", groups);
+            }
+            ours.ofctl("replace-flows", "br0", &format!("actions={actions}\n"));
+            let translation = ours.switch.translate(&key(1), false, 0);
+            assert_eq!(translation.drop, Some(DropReason::TooComplex), "{actions}");
+            assert!(translation.ops.is_empty());
+        }
+        // Forward only, as deep as there are tables, and back: what lies deepest is reached, then it is too deep.
+        let mut flows = String::new();
+        for table in 0..253 {
+            let nested = "clone(".repeat(6) + &format!("resubmit(,{})", table + 1) + &")".repeat(6);
+            let actions = if table % 2 == 0 { nested } else { format!("resubmit(,{})", table + 1) };
+            writeln!(flows, "table={table},actions={actions}").unwrap();
+        }
+        ours.ofctl("replace-flows", "br0", &(flows.clone() + "table=253,actions=output:2\n"));
+        assert_eq!(ours.switch.translate(&key(1), false, 0).ops.len(), 1);
+        ours.ofctl("replace-flows", "br0", &(flows + "table=253,actions=resubmit(,0)\n"));
+        assert_eq!(ours.switch.translate(&key(1), false, 0).drop, Some(DropReason::TooComplex));
+    });
+}
+
+/// No claim, a number to look at.
+#[test]
+fn a_translation_takes_microseconds() {
+    let ours = Ours::start(vec![br0()]);
+    ours.ofctl("replace-flows", "br0", crate::ovn::FLOWS);
+    let keys: Vec<_> = (0..64).map(key).collect();
+    let rounds = 200;
+    let start = Instant::now();
+    let mut ops = 0;
+    for _ in 0..rounds {
+        for key in &keys {
+            ops += ours.switch.translate(key, false, 0).ops.len();
+        }
+    }
+    println!("{} ns for a translation ({ops} operations)", start.elapsed().as_nanos() / (rounds * 64));
+    let translation = ours.switch.translate(&keys[0], false, 0);
+    let start = Instant::now();
+    for _ in 0..100_000 {
+        ours.switch.credit(&translation.credits, hive_program::Traffic::default(), 1);
+    }
+    println!("{} ns for a credit", start.elapsed().as_nanos() / 100_000);
+}

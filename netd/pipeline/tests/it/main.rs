@@ -1,0 +1,20 @@
+//! Integration tests; the oracle is the real ovs-vswitchd.
+
+#![allow(clippy::unwrap_used)]
+
+#[allow(dead_code)]
+#[path = "../../../ofproto/tests/it/support.rs"]
+mod support;
+
+mod control;
+mod differential;
+mod effect;
+mod frames;
+mod learn;
+mod limits;
+mod masks;
+mod oracle;
+mod ovn;
+mod random;
+mod state;
+mod twin;

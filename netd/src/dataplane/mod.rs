@@ -1,0 +1,443 @@
+//! The data path of the switch: ports of guests and of the host, and workers that run packets to completion on the engines of
+//! `hive-datapath`. It is told what to do with packets by a [`Pipeline`], and knows no OpenFlow and no OVSDB.
+
+mod output;
+mod port;
+mod worker;
+
+pub use port::{Policing, PortSettings, PortStatus, QUEUE_PAIRS_MAX};
+
+use crate::error::DaemonError;
+use crate::mailbox::{Mailbox, lock};
+use crate::port::queue::Queue;
+use crate::port::vhost_user::{RingOwner, Server, Socket};
+use arc_swap::ArcSwap;
+use hive_datapath::{Counter, Counters, Engine, EngineSettings, MeterSpec, MeterStats, Meters, Shared, Tracker};
+use hive_device::Device;
+use hive_flow::Key;
+use hive_program::{MeterId, Op, Pipeline, PortId};
+use port::{PortMap, PortShared};
+use std::collections::HashMap;
+use std::fmt;
+use std::path::PathBuf;
+use std::sync::atomic::{AtomicU32, AtomicUsize, Ordering};
+use std::sync::mpsc::{Receiver, SyncSender, sync_channel};
+use std::sync::{Arc, Mutex};
+use std::thread::JoinHandle;
+use std::time::Instant;
+use worker::{Command, Worker};
+
+/// Ports at one time: each guest's rings cost threads and memory maps.
+pub const PORTS_MAX: usize = 4096;
+
+/// How a data path is to be.
+#[derive(Clone, Debug)]
+pub struct DataplaneConfig {
+    /// Threads that forward, at least one.
+    pub workers: usize,
+    /// The processors they are bound to, in order; those without one float.
+    pub cpus: Vec<usize>,
+    /// How long a queue without packets is polled before its guest is asked to kick.
+    pub spin_us: u64,
+    /// Packets taken from one queue before the next has its turn.
+    pub batch: u16,
+    pub engine: EngineSettings,
+    pub conntrack: hive_conntrack::Settings,
+}
+
+impl Default for DataplaneConfig {
+    fn default() -> Self {
+        Self {
+            workers: 1,
+            cpus: Vec::new(),
+            spin_us: 50,
+            batch: 32,
+            engine: EngineSettings::default(),
+            conntrack: hive_conntrack::Settings::default(),
+        }
+    }
+}
+
+/// What moves a port's frames.
+pub enum Backend {
+    /// A guest whose VMM connects to our socket.
+    VhostUserServer { socket: PathBuf },
+    /// A guest whose VMM listens; we connect, again and again.
+    VhostUserClient { socket: PathBuf },
+    /// A device of the host.
+    Device(Box<dyn Device>),
+}
+
+impl fmt::Debug for Backend {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self {
+            Self::VhostUserServer { socket } => f.debug_tuple("VhostUserServer").field(socket).finish(),
+            Self::VhostUserClient { socket } => f.debug_tuple("VhostUserClient").field(socket).finish(),
+            Self::Device(_) => f.write_str("Device"),
+        }
+    }
+}
+
+/// A port that is to be.
+#[derive(Debug)]
+pub struct PortSpec {
+    /// For messages.
+    pub name: String,
+    pub backend: Backend,
+    /// What a guest is told its address is; of a device that has its own, ignored.
+    pub mac: [u8; 6],
+    /// Of a guest; at most [`QUEUE_PAIRS_MAX`].
+    pub queue_pairs: u16,
+    pub mtu: u16,
+}
+
+/// Why a port cannot be.
+#[derive(Debug, thiserror::Error)]
+pub enum PortSpecError {
+    #[error("port {name}: {why}")]
+    Invalid { name: String, why: &'static str },
+    #[error("too many ports: the limit is {PORTS_MAX}")]
+    TooMany,
+    #[error(transparent)]
+    Start(#[from] DaemonError),
+}
+
+/// What all workers have counted, and what they hold.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub struct Stats {
+    /// By [`Counter`], in its order: the name, and how often.
+    pub counters: Vec<(&'static str, u64)>,
+    pub flows: usize,
+    pub masks: usize,
+    /// Ways of connections that are one lookup.
+    pub fused: usize,
+    pub connections: usize,
+}
+
+#[derive(Debug)]
+struct RunningWorker {
+    mailbox: Arc<Mailbox<Command>>,
+    counters: Arc<Counters>,
+    thread: Option<JoinHandle<()>>,
+}
+
+/// A port, and what ends it.
+#[derive(Debug)]
+struct Served {
+    shared: Arc<PortShared>,
+    _server: Option<Server>,
+}
+
+/// The data path; dropping it ends all of it.
+pub struct Dataplane<P: Pipeline> {
+    shared: Shared<P>,
+    // Before the workers: a port's end needs them.
+    served: Mutex<HashMap<PortId, Served>>,
+    ports: Arc<ArcSwap<PortMap>>,
+    workers: Arc<[RunningWorker]>,
+    started: Instant,
+    next_port: AtomicU32,
+    next_worker: Arc<AtomicUsize>,
+}
+
+impl<P: Pipeline> fmt::Debug for Dataplane<P> {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("Dataplane").field("workers", &self.workers.len()).finish_non_exhaustive()
+    }
+}
+
+impl Drop for RunningWorker {
+    fn drop(&mut self) {
+        self.mailbox.send(Command::Stop);
+        if let Some(thread) = self.thread.take() {
+            let _ = thread.join();
+        }
+    }
+}
+
+impl<P: Pipeline> Drop for Dataplane<P> {
+    fn drop(&mut self) {
+        let ports: Vec<_> = lock(&self.served).keys().copied().collect();
+        for port in ports {
+            self.remove_port(port);
+        }
+    }
+}
+
+impl<P: Pipeline> Dataplane<P> {
+    /// Starts the workers, without ports.
+    ///
+    /// # Errors
+    /// The system gives no thread or descriptor.
+    pub fn start(config: DataplaneConfig, pipeline: Arc<P>) -> Result<Self, DaemonError> {
+        let failed = |action| move |source| DaemonError::System { action, source };
+        let tracker = Arc::new(Tracker::new(&config.conntrack));
+        let shared = Shared { pipeline, tracker, meters: Arc::new(Meters::default()) };
+        let started = Instant::now();
+        let ports = Arc::new(ArcSwap::from_pointee(PortMap::default()));
+        let start_worker = |number: usize| {
+            let mailbox = Arc::new(Mailbox::new().map_err(failed("make a worker's mailbox"))?);
+            let engine = Engine::new(shared.clone(), config.engine.clone());
+            let counters = Arc::clone(engine.counters());
+            let polling = (config.spin_us, config.batch);
+            let worker = Worker::new(engine, Arc::clone(&mailbox), Arc::clone(&ports), started, polling)
+                .map_err(failed("watch a worker's mailbox"))?;
+            let cpu = config.cpus.get(number).copied();
+            let thread = std::thread::Builder::new()
+                .name(format!("worker-{number}"))
+                .spawn(move || {
+                    if let Some(cpu) = cpu
+                        && let Err(error) = crate::sys::pin_to_cpu(cpu)
+                    {
+                        tracing::warn!(cpu, %error, "worker is not bound to its processor");
+                    }
+                    worker.run();
+                })
+                .map_err(failed("start a worker"))?;
+            Ok(RunningWorker { mailbox, counters, thread: Some(thread) })
+        };
+        let workers = (0..config.workers.max(1)).map(start_worker).collect::<Result<Vec<_>, DaemonError>>()?;
+        Ok(Self {
+            shared,
+            served: Mutex::default(),
+            ports,
+            workers: workers.into(),
+            started,
+            next_port: AtomicU32::new(1),
+            next_worker: Arc::default(),
+        })
+    }
+
+    /// Milliseconds of the clock that the pipeline, connections and meters are told.
+    pub fn now_ms(&self) -> u64 {
+        self.started.elapsed().as_millis() as u64
+    }
+
+    pub fn pipeline(&self) -> &Arc<P> {
+        &self.shared.pipeline
+    }
+
+    /// Connections: limits, timeouts, dumps, flushes.
+    pub fn tracker(&self) -> &Arc<Tracker> {
+        &self.shared.tracker
+    }
+
+    /// Adds a port. It is up, and takes packets as soon as there are any: whoever must know it first says so to the pipeline by
+    /// `announce`, which is given its number before.
+    ///
+    /// # Errors
+    /// What is wanted cannot be, or its socket cannot be made.
+    pub fn add_port(&self, spec: PortSpec, announce: impl FnOnce(PortId)) -> Result<PortId, PortSpecError> {
+        let PortSpec { name, backend, mac, queue_pairs, mtu } = spec;
+        if queue_pairs == 0 || queue_pairs > QUEUE_PAIRS_MAX {
+            return Err(PortSpecError::Invalid { name, why: "number of queue pairs" });
+        }
+        let mut served = lock(&self.served);
+        if served.len() >= PORTS_MAX {
+            return Err(PortSpecError::TooMany);
+        }
+        let id = PortId(self.next_port.fetch_add(1, Ordering::Relaxed));
+        let (device, socket) = match backend {
+            Backend::VhostUserServer { socket } => (None, Some(Socket::Server(socket))),
+            Backend::VhostUserClient { socket } => (None, Some(Socket::Client(socket))),
+            Backend::Device(device) => (Some(device), None),
+        };
+        let shared = Arc::new(PortShared::new(id, name, mac, queue_pairs, mtu, device));
+        announce(id);
+        self.change_map(|ports| drop(ports.insert(id, Arc::clone(&shared))));
+        let server = match socket {
+            Some(socket) => {
+                let rings = GuestRings {
+                    port: Arc::clone(&shared),
+                    workers: Arc::clone(&self.workers),
+                    next_worker: Arc::clone(&self.next_worker),
+                    homes: Mutex::default(),
+                };
+                match Server::start(socket, Arc::new(rings)) {
+                    Ok(server) => Some(server),
+                    Err(error) => {
+                        self.change_map(|ports| drop(ports.remove(&id)));
+                        return Err(error.into());
+                    }
+                }
+            }
+            None => {
+                let number = self.next_worker.fetch_add(1, Ordering::Relaxed) % self.workers.len();
+                self.workers[number].mailbox.send(Command::StartDevice { port: Arc::clone(&shared) });
+                None
+            }
+        };
+        served.insert(id, Served { shared, _server: server });
+        Ok(id)
+    }
+
+    fn change_map(&self, change: impl FnOnce(&mut PortMap)) {
+        // Only under the lock of `served`.
+        let mut ports = PortMap::clone(&self.ports.load());
+        change(&mut ports);
+        self.ports.store(Arc::new(ports));
+    }
+
+    /// Ends a port: its frontend is disconnected, its device dropped, when this returns. False if there was none.
+    pub fn remove_port(&self, id: PortId) -> bool {
+        let mut held = lock(&self.served);
+        let Some(served) = held.remove(&id) else { return false };
+        self.change_map(|ports| drop(ports.remove(&id)));
+        drop(held);
+        // Ends the connection, which takes its rings back.
+        drop(served);
+        self.ask_all(|reply| Command::StopPort { port: id, reply });
+        true
+    }
+
+    /// False if there is no such port.
+    pub fn set_port(&self, id: PortId, settings: PortSettings) -> bool {
+        let port = self.ports.load().get(&id).cloned();
+        let now_us = self.started.elapsed().as_micros() as u64;
+        port.map(|port| port.change(settings, now_us)).is_some()
+    }
+
+    pub fn port_status(&self, id: PortId) -> Option<PortStatus> {
+        self.ports.load().get(&id).map(|port| port.status())
+    }
+
+    /// All ports, in order.
+    pub fn port_ids(&self) -> Vec<PortId> {
+        let mut ids: Vec<_> = lock(&self.served).keys().copied().collect();
+        ids.sort();
+        ids
+    }
+
+    /// Carries operations out on a frame, which has the key's metadata: what a controller sends out. Does not wait.
+    pub fn execute(&self, frame: Vec<u8>, template: Key, ops: Arc<[Op]>) {
+        if let Some(worker) = self.workers.first() {
+            worker.mailbox.send(Command::Execute { frame, template: Box::new(template), ops });
+        }
+    }
+
+    /// Adds or replaces a meter, with full buckets; None removes it.
+    pub fn set_meter(&self, id: MeterId, spec: Option<MeterSpec>) {
+        match spec {
+            Some(spec) => self.shared.meters.set(id, spec, self.now_ms()),
+            None => drop(self.shared.meters.remove(id)),
+        }
+    }
+
+    pub fn meter_stats(&self, id: MeterId) -> Option<MeterStats> {
+        self.shared.meters.stats(id)
+    }
+
+    fn ask_all<R>(&self, ask: impl Fn(SyncSender<R>) -> Command) -> Vec<R> {
+        let asked: Vec<Receiver<R>> = self
+            .workers
+            .iter()
+            .map(|worker| {
+                let (reply, answer) = sync_channel(1);
+                worker.mailbox.send(ask(reply));
+                answer
+            })
+            .collect();
+        // A worker always answers, between two bursts; or has ended, and with it the question.
+        asked.into_iter().filter_map(|answer| answer.recv().ok()).collect()
+    }
+
+    /// As `dpctl/dump-flows` has them, a list for each worker.
+    pub fn dump_flows(&self) -> Vec<Vec<String>> {
+        self.ask_all(|reply| Command::DumpFlows { reply })
+    }
+
+    /// Forgets all flows of all workers; they are made again as packets come.
+    pub fn flush_flows(&self) {
+        self.ask_all(|reply| Command::FlushFlows { reply });
+    }
+
+    /// Connections, a line each, as `dpctl/dump-conntrack` has them.
+    pub fn dump_conntrack(&self, zone: Option<u16>, timeouts: bool) -> Vec<String> {
+        self.shared.tracker.dump(zone, timeouts, self.now_ms())
+    }
+
+    /// Counters of each worker, in order.
+    pub fn worker_counters(&self) -> Vec<Arc<Counters>> {
+        self.workers.iter().map(|worker| Arc::clone(&worker.counters)).collect()
+    }
+
+    pub fn stats(&self) -> Stats {
+        let count = |counter: &Counter| self.workers.iter().map(|worker| worker.counters.get(*counter)).sum();
+        let held = self.ask_all(|reply| Command::Held { reply });
+        Stats {
+            counters: Counter::ALL.iter().map(|counter| (counter.name(), count(counter))).collect(),
+            flows: held.iter().map(|held| held.0).sum(),
+            masks: held.iter().map(|held| held.1).sum(),
+            fused: held.iter().map(|held| held.2).sum(),
+            connections: self.shared.tracker.len(),
+        }
+    }
+}
+
+/// A guest's rings: what it sends goes to a worker, what it receives to whoever delivers.
+#[derive(Debug)]
+struct GuestRings {
+    port: Arc<PortShared>,
+    workers: Arc<[RunningWorker]>,
+    next_worker: Arc<AtomicUsize>,
+    /// The worker of each pair, once it has one.
+    homes: Mutex<HashMap<usize, usize>>,
+}
+
+impl GuestRings {
+    fn home(&self, pair: usize) -> usize {
+        let mut homes = lock(&self.homes);
+        *homes.entry(pair).or_insert_with(|| self.next_worker.fetch_add(1, Ordering::Relaxed) % self.workers.len())
+    }
+}
+
+impl RingOwner for GuestRings {
+    fn name(&self) -> String {
+        self.port.name.clone()
+    }
+
+    fn queue_pairs(&self) -> u16 {
+        self.port.queue_pairs
+    }
+
+    fn identity(&self) -> ([u8; 6], u16) {
+        (self.port.mac, self.port.mtu.load(Ordering::Relaxed) as u16)
+    }
+
+    fn set_connected(&self, connected: bool) {
+        self.port.connected.store(connected, Ordering::Relaxed);
+    }
+
+    fn set_fault(&self, fault: Option<String>) {
+        self.port.set_fault(fault);
+    }
+
+    fn start_driver(&self) {
+        self.port.restart();
+    }
+
+    fn start_queue(&self, index: usize, queue: Queue) {
+        let pair = index / 2;
+        match queue {
+            Queue::Rx(mut queue) => {
+                // Receive buffers are looked at when there is a frame; kicks for them would only cost the guest.
+                queue.ring.disarm();
+                self.port.put_rx(pair, queue);
+            }
+            Queue::Tx(queue) => {
+                let port = Arc::clone(&self.port);
+                self.workers[self.home(pair)].mailbox.send(Command::StartQueue { port, pair, queue });
+            }
+        }
+    }
+
+    fn stop_queue(&self, index: usize) -> Option<u16> {
+        let pair = index / 2;
+        if index.is_multiple_of(2) {
+            return self.port.take_rx(pair).map(|queue| queue.ring.base());
+        }
+        let (reply, base) = sync_channel(1);
+        self.workers[self.home(pair)].mailbox.send(Command::StopQueue { port: self.port.id, pair, reply });
+        base.recv().ok().flatten()
+    }
+}

@@ -1,0 +1,141 @@
+//! What agents want done beside their tables.
+
+use super::daemon::{Daemon, Event};
+use super::reconcile::option_map;
+use crate::dataplane::PortSettings;
+use hive_conntrack::Flush;
+use hive_datapath::{Band, MeterSpec};
+use hive_flow::Field;
+use hive_ofproto::{Command, Meter};
+use hive_openflow::{CtFlush, CtTuple, MeterFlags, PacketIn, PacketOut, PortConfig, PortNo, TlvTable};
+use hive_pipeline::Execution;
+use hive_program::{BridgeId, MeterId, Pipeline, Traffic};
+use std::net::IpAddr;
+
+/// Tags that are told apart, as in the data path.
+pub(super) const VLAN_LIMIT: usize = 2;
+
+/// What has to wait until the agent's lock is given up.
+#[derive(Debug)]
+pub(super) enum Deed {
+    PacketOut(BridgeId, Box<PacketOut>),
+    Resume(BridgeId, Box<PacketIn>),
+    TunnelOptions(BridgeId, TlvTable),
+    PortConfig(BridgeId, PortNo, PortConfig),
+}
+
+fn meter_spec(meter: &Meter) -> MeterSpec {
+    let flags = meter.config.flags;
+    let has_burst = flags.contains(MeterFlags::BURST);
+    let bands = meter.config.bands.iter();
+    MeterSpec {
+        packets: flags.contains(MeterFlags::PACKETS_PER_SECOND),
+        bands: bands.map(|band| Band { rate: band.rate, burst: if has_burst { band.burst } else { 0 } }).collect(),
+    }
+}
+
+/// Whether a direction is what is asked for.
+fn fits(asked: &CtTuple, tuple: &hive_conntrack::Tuple) -> bool {
+    let address = |value: u128| {
+        if tuple.is_v6() { IpAddr::V6(value.into()) } else { IpAddr::V4((value as u32).into()) }
+    };
+    let (source_port, destination_port) = (tuple.source_port(), tuple.destination_port());
+    asked.source.is_none_or(|source| source == address(tuple.source()))
+        && asked.destination.is_none_or(|destination| destination == address(tuple.destination()))
+        && asked.source_port.is_none_or(|port| port == source_port)
+        && asked.destination_port.is_none_or(|port| port == destination_port)
+        && asked.icmp_id.is_none_or(|id| id == source_port || id == destination_port)
+}
+
+impl Daemon {
+    /// Follows a command. Its bridge's agent is locked, and the daemon's state may not be.
+    pub fn command(&self, bridge: BridgeId, command: Command) {
+        // What the pipeline takes is wanted elsewhere too.
+        match &command {
+            Command::TunnelOptions(table) => self.later(Deed::TunnelOptions(bridge, table.clone())),
+            Command::Port { number, config } => self.later(Deed::PortConfig(bridge, *number, *config)),
+            _ => {}
+        }
+        let now_ms = self.now_ms();
+        match self.pipeline.follow(bridge, command, now_ms) {
+            Some(Command::PacketOut(packet)) => self.later(Deed::PacketOut(bridge, packet)),
+            Some(Command::Resume(packet)) => self.later(Deed::Resume(bridge, packet)),
+            Some(Command::CtFlushZone(zone)) => {
+                self.dataplane.tracker().flush(Flush::Zone(zone));
+            }
+            Some(Command::CtFlush(flush)) => {
+                self.flush_connections(&flush);
+            }
+            Some(Command::Meter(meter)) => {
+                let id = MeterId { bridge, meter: meter.config.meter };
+                self.dataplane.set_meter(id, Some(meter_spec(&meter)));
+            }
+            Some(Command::MeterRemoved(meter)) => self.dataplane.set_meter(MeterId { bridge, meter }, None),
+            Some(Command::Port { .. } | Command::Fragments(_) | Command::Groups | Command::TunnelOptions(_)) | None => {
+            }
+        }
+    }
+
+    fn later(&self, deed: Deed) {
+        let _ = self.events.send(Event::Deed(deed));
+    }
+
+    pub fn flush_connections(&self, flush: &CtFlush) -> usize {
+        let CtFlush { ip_proto, original, reply, zone } = flush;
+        let (any, none) = (CtTuple::default(), *ip_proto == 0);
+        let tracker = self.dataplane.tracker();
+        if none && *original == any && *reply == any {
+            return tracker.flush(zone.map_or(Flush::All, Flush::Zone));
+        }
+        tracker.flush_where(*zone, self.now_ms(), |entry| {
+            (none || entry.original().protocol() == *ip_proto)
+                && fits(original, entry.original())
+                && fits(reply, entry.reply())
+        })
+    }
+
+    pub fn act(&self, deed: Deed) {
+        match deed {
+            Deed::PacketOut(bridge, packet) => self.packet_out(bridge, &packet),
+            Deed::Resume(bridge, packet) => self.resume(bridge, &packet),
+            Deed::TunnelOptions(bridge, table) => {
+                let state = self.lock();
+                let bridge = state.bridges.values().find(|known| known.id == bridge);
+                let members = bridge.into_iter().flat_map(|bridge| bridge.members.values());
+                for options in members.filter_map(|member| member.options.as_ref()) {
+                    options.set(option_map(&table));
+                }
+            }
+            Deed::PortConfig(bridge, number, config) => {
+                let state = self.lock();
+                let bridge = state.bridges.values().find(|known| known.id == bridge);
+                let Some((_, member)) = bridge.and_then(|bridge| bridge.member_of(number)) else { return };
+                if let Some(status) = self.dataplane.port_status(member.port) {
+                    let up = !config.contains(PortConfig::PORT_DOWN);
+                    let policing = super::reconcile::policing(&member.config);
+                    self.dataplane.set_port(member.port, PortSettings { up, mtu: status.mtu, policing });
+                }
+            }
+        }
+    }
+
+    fn packet_out(&self, bridge: BridgeId, packet: &PacketOut) {
+        if let Some(execution) = self.pipeline.packet_out(bridge, packet, VLAN_LIMIT, self.now_ms()) {
+            self.execute(execution);
+        }
+    }
+
+    fn resume(&self, bridge: BridgeId, packet: &PacketIn) {
+        match self.pipeline.resume(bridge, packet, VLAN_LIMIT, self.now_ms()) {
+            Ok(execution) => self.execute(execution),
+            Err(error) => tracing::debug!(%error, "a paused packet does not go on"),
+        }
+    }
+
+    fn execute(&self, execution: Execution) {
+        let Execution { key, ops, credits, frame, .. } = execution;
+        let tcp_flags = key.get_u64(Field::TcpFlags) as u16;
+        self.pipeline.credit(&credits, Traffic { packets: 1, bytes: frame.len() as u64, tcp_flags }, self.now_ms());
+        self.dataplane.execute(frame, key, ops);
+    }
+}

@@ -1,0 +1,402 @@
+//! Makes what a configuration asks for, and takes away what it asks for no more.
+
+use super::bridge::{Bridge, Member};
+use super::controller::Controllers;
+use super::daemon::{Daemon, Event, State};
+use super::device::{self, Opened};
+use super::report::describe;
+use super::{OVS_VERSION, spec, zones};
+use crate::dataplane::{Backend, Policing, PortSettings, PortSpec};
+use hive_device::Link;
+use hive_device::tunnel::{MappedOption, OptionMap};
+use hive_flow::Match;
+use hive_ofproto::{Bridge as Agent, BridgeConfig, Server};
+use hive_openflow::{
+    Action, CookieMask, Desc, FlowCommand, FlowFlags, FlowMod, GROUP_ANY, NO_BUFFER, PortNo, TlvTable,
+};
+use hive_ovsdb::snapshot::{self, FailMode, Interface, InterfaceId, InterfaceKind, StringMap};
+use hive_ovsdb::{Configuration, Snapshot};
+use hive_packet::MacAddr;
+use hive_pipeline::BridgeSpec;
+use hive_program::{BridgeId, PortId};
+use std::collections::{BTreeMap, BTreeSet};
+use std::sync::{Arc, Mutex};
+
+/// Numbers of patch ports, which the data path does not have: far from those that it gives.
+const FIRST_PATCH: u32 = 1 << 30;
+/// Of devices that have none: what a guest is told.
+const DEFAULT_MTU: u16 = 1500;
+/// Queue pairs that a guest may use.
+const QUEUE_PAIRS: u16 = 8;
+
+/// The flow tables' limit when none is set.
+const FLOWS_MAX: u32 = 1_000_000;
+
+/// The options of a bridge's TLV table.
+pub(super) fn option_map(table: &TlvTable) -> OptionMap {
+    let mapped = table.mappings().filter_map(|mapping| {
+        let index = u8::try_from(mapping.index).ok()?;
+        let option = mapping.option;
+        Some(MappedOption { class: option.class, kind: option.kind, length_bytes: option.length_bytes, index })
+    });
+    mapped.collect()
+}
+
+/// A local address like those that Open vSwitch makes up.
+fn random_mac() -> [u8; 6] {
+    let mut mac = [0x02, 0, 0, 0, 0, 0];
+    // Without randomness the addresses of bridges would collide; the process id is better than nothing.
+    if getrandom::fill(&mut mac[1..]).is_err() {
+        mac[2..].copy_from_slice(&std::process::id().to_be_bytes());
+    }
+    mac
+}
+
+/// Whether two configurations of an interface want the same device.
+fn same_device(one: &Interface, other: &Interface) -> bool {
+    one.kind == other.kind && one.options == other.options
+}
+
+/// The local port of a bridge that has no row for it.
+fn implicit_local(bridge: &snapshot::Bridge) -> Interface {
+    Interface {
+        id: InterfaceId(bridge.id.0),
+        name: bridge.name.clone(),
+        kind: InterfaceKind::Internal,
+        ofport_request: None,
+        mac: None,
+        mtu_request: None,
+        policing: snapshot::Policing::default(),
+        lldp: false,
+        options: StringMap::default(),
+        other_config: StringMap::default(),
+        external_ids: StringMap::default(),
+    }
+}
+
+impl Daemon {
+    /// What is asked for is in effect when this returns.
+    pub fn reconcile(self: &Arc<Self>, snapshot: &Snapshot) {
+        let configuration = &snapshot.configuration;
+        let mut state = self.lock();
+        let state = &mut *state;
+        // What goes has to be gone before what comes in its place: names of devices, sockets.
+        let same =
+            |bridge: &Bridge| configuration.bridges.get(bridge.name()).is_some_and(|new| new.id == bridge.config.id);
+        let gone: Vec<String> =
+            state.bridges.values().filter(|bridge| !same(bridge)).map(|b| b.name().to_owned()).collect();
+        for name in gone {
+            if let Some(bridge) = state.bridges.remove(&name) {
+                self.remove_bridge(bridge);
+            }
+        }
+        for config in configuration.bridges.values() {
+            if let Some(bridge) = state.bridges.get_mut(&config.name) {
+                bridge.config = config.clone();
+                self.remove_members(bridge);
+            }
+        }
+        for config in configuration.bridges.values() {
+            if !state.bridges.contains_key(&config.name) {
+                state.last_bridge += 1;
+                match self.make_bridge(BridgeId(state.last_bridge), config) {
+                    Ok(bridge) => drop(state.bridges.insert(config.name.clone(), bridge)),
+                    Err(error) => {
+                        tracing::error!(bridge = %config.name, %error, "bridge cannot be made");
+                        continue;
+                    }
+                }
+            }
+            if let Some(bridge) = state.bridges.get_mut(&config.name) {
+                self.add_members(bridge, snapshot, &mut state.patches);
+            }
+        }
+        let now_ms = self.now_ms();
+        for bridge in state.bridges.values_mut() {
+            self.configure_bridge(bridge, configuration);
+        }
+        self.configure_pipeline(state, configuration, now_ms);
+        let before = state.configuration.replace(configuration.clone());
+        let none = BTreeMap::new();
+        let before = before.as_ref().map_or(&none, |before| &before.datapaths);
+        zones::apply(before, &configuration.datapaths, self.dataplane.tracker());
+    }
+
+    /// The pipeline as the bridges are now.
+    pub fn configure_pipeline(&self, state: &State, configuration: &Configuration, now_ms: u64) {
+        let forwards = !configuration.open_vswitch.flow_restore_wait;
+        let specs: Vec<BridgeSpec> = state.bridges.values().map(|bridge| spec::spec(bridge, forwards)).collect();
+        self.pipeline.configure(&specs, now_ms);
+        for member in state.bridges.values().flat_map(|bridge| bridge.members.values()) {
+            self.pipeline.set_link(member.port, member.status.link, now_ms);
+        }
+    }
+
+    fn make_bridge(
+        self: &Arc<Self>,
+        id: BridgeId,
+        config: &snapshot::Bridge,
+    ) -> Result<Bridge, hive_ofproto::ServerError> {
+        let mac = config.hwaddr.map_or_else(random_mac, |mac| mac.0);
+        let datapath_id = datapath_id(config, mac);
+        let desc = Desc {
+            manufacturer: "Nicira, Inc.".to_owned(),
+            hardware: "Open vSwitch".to_owned(),
+            software: OVS_VERSION.to_owned(),
+            serial_number: "None".to_owned(),
+            datapath: config.other_config.text("dp-desc").unwrap_or("None").to_owned(),
+        };
+        let agent = Arc::new(Mutex::new(Agent::new(BridgeConfig { datapath_id, desc })));
+        let (clock, deeds) = (self.dataplane.clone(), Arc::downgrade(self));
+        let server = Server::bind(&self.rundir, &config.name)?.serve(
+            agent.clone(),
+            move || clock.now_ms(),
+            move |command| {
+                if let Some(daemon) = deeds.upgrade() {
+                    daemon.command(id, command);
+                }
+            },
+        )?;
+        let events = self.events.clone();
+        let controllers = Controllers::new(server.adopter(), move || drop(events.send(Event::Controllers)));
+        Ok(Bridge {
+            id,
+            config: config.clone(),
+            agent,
+            members: BTreeMap::new(),
+            failed: BTreeMap::new(),
+            mac,
+            datapath_id,
+            controllers,
+            last_number: 0,
+            server,
+        })
+    }
+
+    fn remove_bridge(&self, bridge: Bridge) {
+        for member in bridge.members.into_values().filter(|member| member.has_device) {
+            self.dataplane.remove_port(member.port);
+        }
+    }
+
+    /// Takes away interfaces that are asked for no more, or otherwise.
+    fn remove_members(&self, bridge: &mut Bridge) {
+        let wanted = wanted(&bridge.config);
+        let keeps = |name: &String, member: &Member| {
+            // A device that somebody took away may be back, as another one.
+            member.link_handle.as_ref().is_none_or(Link::is_there)
+                && wanted.get(name).is_some_and(|config| {
+                    let row = (member.row, same_device(config, &member.config));
+                    let renumbered = config.ofport_request.is_some_and(|number| number != member.number.0);
+                    row == (Some(config.id), true) && !(renumbered && member.number != PortNo::LOCAL)
+                        || member.row.is_none() && config.id.0 == bridge.config.id.0
+                })
+        };
+        let gone: Vec<String> =
+            bridge.members.iter().filter(|(name, member)| !keeps(name, member)).map(|(name, _)| name.clone()).collect();
+        for name in gone {
+            if let Some(member) = bridge.members.remove(&name) {
+                self.forget(bridge, &member);
+            }
+        }
+    }
+
+    fn forget(&self, bridge: &Bridge, member: &Member) {
+        if member.has_device {
+            self.dataplane.remove_port(member.port);
+        }
+        bridge.lock_agent().remove_port(member.number);
+        bridge.server.ring();
+    }
+
+    fn add_members(&self, bridge: &mut Bridge, snapshot: &Snapshot, patches: &mut u32) {
+        let before_failed = std::mem::take(&mut bridge.failed);
+        for (name, config) in wanted(&bridge.config) {
+            if let Some(member) = bridge.members.get_mut(&name) {
+                member.config = config;
+                continue;
+            }
+            let row = (config.id.0 != bridge.config.id.0).then_some(config.id);
+            let before = snapshot.ofports.get(&config.id).copied();
+            if let Err(error) = self.add_member(bridge, &config, row, before, patches) {
+                if before_failed.get(&config.id) != Some(&error) {
+                    tracing::warn!(bridge = %bridge.config.name, interface = %name, %error, "interface cannot be made");
+                }
+                bridge.failed.insert(config.id, error);
+            }
+        }
+    }
+
+    fn add_member(
+        &self,
+        bridge: &mut Bridge,
+        config: &Interface,
+        row: Option<InterfaceId>,
+        before: Option<u16>,
+        patches: &mut u32,
+    ) -> Result<(), String> {
+        let local = config.name == bridge.config.name;
+        let mac = config.mac.map(|mac| mac.0).or(local.then_some(bridge.mac));
+        let tlvs = self.pipeline.bridge_state(bridge.id).map(|state| option_map(&state.tlvs.load()));
+        let opened = device::open(config, mac, &self.tunnels, &tlvs.unwrap_or_default(), &self.rundir)?;
+        let number = if local { Some(PortNo::LOCAL) } else { bridge.choose_number(config.ofport_request, before) };
+        let number = number.ok_or_else(|| format!("{}: no port number is left", config.name))?;
+        let (port, has_device, options) = match opened {
+            Opened::Backend { backend, options } => (self.add_port(config, backend)?, true, options),
+            Opened::None => {
+                *patches += 1;
+                (PortId(FIRST_PATCH + *patches), false, None)
+            }
+        };
+        let own = matches!(config.kind, InterfaceKind::System | InterfaceKind::Internal | InterfaceKind::Tap);
+        let mut member = Member {
+            row,
+            config: config.clone(),
+            number,
+            port,
+            has_device,
+            options,
+            link_handle: own.then(|| Link::open(&config.name).ok()).flatten(),
+            status: hive_device::Status::default(),
+            mac: random_mac(),
+            link_resets: 0,
+        };
+        member.status = self.link(&member);
+        bridge.lock_agent().add_port(describe(&member, self.now_ms()));
+        bridge.server.ring();
+        bridge.members.insert(config.name.clone(), member);
+        Ok(())
+    }
+
+    fn add_port(&self, config: &Interface, backend: Backend) -> Result<PortId, String> {
+        let mtu = config.mtu_request.and_then(|mtu| u16::try_from(mtu).ok()).unwrap_or(DEFAULT_MTU);
+        let spec = PortSpec {
+            name: config.name.clone(),
+            backend,
+            mac: config.mac.map_or_else(random_mac, |mac| mac.0),
+            queue_pairs: QUEUE_PAIRS,
+            mtu,
+        };
+        let added = self.dataplane.add_port(spec, |_| ());
+        added.map_err(|error| format!("could not add network device {} to ofproto ({error})", config.name))
+    }
+
+    /// What can be changed of a bridge that is there.
+    fn configure_bridge(&self, bridge: &mut Bridge, configuration: &Configuration) {
+        let mac = bridge.config.hwaddr.map(|mac| mac.0).filter(|mac| *mac != bridge.mac);
+        if let Some(mac) = mac {
+            bridge.mac = mac;
+            if let Err(error) = Link::open(&bridge.config.name).and_then(|link| link.set_mac(mac)) {
+                tracing::warn!(bridge = %bridge.config.name, %error, "its port does not take the address");
+            }
+        }
+        let id = datapath_id(&bridge.config, bridge.mac);
+        if id != bridge.datapath_id {
+            bridge.datapath_id = id;
+            bridge.lock_agent().set_datapath_id(id);
+        }
+        for member in bridge.members.values().filter(|member| member.has_device) {
+            self.configure_member(member);
+        }
+        let reset = bridge.controllers.configure(&bridge.config, configuration.ssl.as_ref(), &self.rundir);
+        let mut agent = bridge.lock_agent();
+        for table in 0..hive_ofproto::TABLES_VISIBLE {
+            let limit = bridge.config.flow_tables.get(&table).and_then(|table| table.flow_limit);
+            agent.set_flow_limit(table, limit.unwrap_or(FLOWS_MAX));
+        }
+        let now_ms = self.now_ms();
+        if reset {
+            // Whoever takes over finds nothing of who was there before, as with ovs-vswitchd.
+            let _ = agent.change_flows(&flow_mod(FlowCommand::Delete, 0, Vec::new()), now_ms);
+        }
+        if bridge.config.controllers.is_empty() && bridge.config.fail_mode == FailMode::Standalone {
+            let normal = vec![Action::Output { port: PortNo::NORMAL, max_len: 0 }];
+            if !has_flow(&agent, &normal) {
+                let added = agent.change_flows(&flow_mod(FlowCommand::Add, 0, normal), now_ms);
+                if let Err(error) = added {
+                    tracing::error!(bridge = %bridge.config.name, ?error, "no flow for a bridge without controllers");
+                }
+            }
+        }
+    }
+
+    fn configure_member(&self, member: &Member) {
+        let Interface { name, kind, mac, mtu_request, .. } = &member.config;
+        let own = matches!(kind, InterfaceKind::System | InterfaceKind::Internal | InterfaceKind::Tap);
+        let change = |what: &str, change: &dyn Fn(&Link) -> std::io::Result<()>| {
+            if let Err(error) = Link::open(name).and_then(|link| change(&link)) {
+                tracing::warn!(interface = %name, %error, "{what} is not taken");
+            }
+        };
+        let status = self.dataplane.port_status(member.port).unwrap_or_default();
+        if own && let Some(mtu) = *mtu_request {
+            change("mtu_request", &|link| link.set_mtu(mtu));
+        }
+        if *kind == InterfaceKind::Internal
+            && let Some(MacAddr(mac)) = *mac
+            && mac != status.mac
+        {
+            change("mac", &|link| link.set_mac(mac));
+        }
+        let policing = policing(&member.config);
+        let mtu = mtu_request.and_then(|mtu| u16::try_from(mtu).ok()).unwrap_or(status.mtu);
+        self.dataplane.set_port(member.port, PortSettings { up: status.up, mtu, policing });
+    }
+}
+
+/// `ingress_policing_rate` and its burst.
+pub(super) fn policing(config: &Interface) -> Option<Policing> {
+    let policing = config.policing;
+    (policing.rate_kbps != 0).then(|| Policing {
+        rate_kbps: u32::try_from(policing.rate_kbps).unwrap_or(u32::MAX),
+        burst_kb: u32::try_from(policing.burst_kbit).unwrap_or(u32::MAX),
+    })
+}
+
+fn datapath_id(config: &snapshot::Bridge, mac: [u8; 6]) -> u64 {
+    let [a, b, c, d, e, f] = mac;
+    config.datapath_id.unwrap_or_else(|| u64::from_be_bytes([0, 0, a, b, c, d, e, f]))
+}
+
+/// All interfaces by name, the local one among them.
+fn wanted(config: &snapshot::Bridge) -> BTreeMap<String, Interface> {
+    let interfaces = config.ports.iter().flat_map(|port| &port.interfaces);
+    let mut wanted: BTreeMap<_, _> = interfaces.map(|interface| (interface.name.clone(), interface.clone())).collect();
+    wanted.entry(config.name.clone()).or_insert_with(|| implicit_local(config));
+    wanted
+}
+
+fn flow_mod(command: FlowCommand, priority: u16, actions: Vec<Action>) -> FlowMod {
+    FlowMod {
+        command,
+        table: if command.is_delete() { hive_openflow::TABLE_ALL } else { 0 },
+        flow: Match::default(),
+        priority,
+        cookie: CookieMask::default(),
+        new_cookie: Some(0),
+        idle_timeout_s: 0,
+        hard_timeout_s: 0,
+        importance: 0,
+        flags: FlowFlags::default(),
+        out_port: PortNo::NONE,
+        out_group: GROUP_ANY,
+        buffer: NO_BUFFER,
+        actions,
+        nicira: false,
+    }
+}
+
+/// Whether table 0 has such a flow for all packets, at the lowest priority.
+fn has_flow(agent: &Agent, actions: &[Action]) -> bool {
+    let tables = agent.flows().load();
+    let mut flows = tables.table(0).into_iter().flat_map(|table| table.iter());
+    flows.any(|rule| {
+        let flow = rule.value();
+        flow.priority == 0 && flow.matching.is_empty() && flow.actions == actions
+    })
+}
+
+/// Rows that are there, for the report.
+pub(super) fn rows(config: &snapshot::Bridge) -> BTreeSet<InterfaceId> {
+    config.ports.iter().flat_map(|port| &port.interfaces).map(|interface| interface.id).collect()
+}

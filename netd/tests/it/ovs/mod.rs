@@ -1,0 +1,14 @@
+//! netd in ovs-vswitchd's place: a stock ovsdb-server, unmodified ovs-vsctl, ovs-ofctl and ovs-appctl, and network namespaces for
+//! hosts. Needs root.
+
+mod bridges;
+mod commands;
+mod controllers;
+mod flows;
+mod forwarding;
+mod lab;
+#[allow(dead_code)]
+#[path = "../../../device/tests/it/namespace.rs"]
+mod namespace;
+mod restarts;
+mod tunnels;
