@@ -201,7 +201,11 @@ fn acls_see_both_sides_of_a_nat_gateway() {
             entries.insert(1, deny(range));
         });
         assert_eq!(!bench.switch.send(APP.into(), &[sent(40000)]).is_empty(), out, "out, {acl} {is_egress} {range}");
-        assert_eq!(!bench.switch.send(INTERNET, &[answer.clone()]).is_empty(), back, "back, {acl} {is_egress} {range}");
+        assert_eq!(
+            !bench.switch.send(INTERNET, std::slice::from_ref(&answer)).is_empty(),
+            back,
+            "back, {acl} {is_egress} {range}"
+        );
         bench.change(|network| network.acls.insert(acl.into(), allow_all()).map(drop).unwrap());
     }
 }

@@ -3,7 +3,7 @@
 use crate::bench::{Bench, INTERNET};
 use crate::fixture::*;
 use crate::packet::{Ethernet, Ip, SYN, tcp, udp};
-use crate::switch::{Switch, Way};
+use crate::switch::Way;
 use hive_vpc::flow_log::{Interval, Observation, Tuple, decisions};
 use hive_vpc::model::{AclEntry, InterfaceId, PortRange, Traffic};
 use std::collections::BTreeSet;

@@ -103,7 +103,7 @@ fn one_of_thousands_is_changed_alone() {
     let (mut network, node) = region();
     with_thousands(&mut network);
     let before = compile(&network, &node).unwrap().flows;
-    let mut change = |rule: &str, change: SecurityGroupRule| {
+    let change = |rule: &str, change: SecurityGroupRule| {
         let mut network = network.clone();
         network.groups.get_mut(&"sg-big-2".into()).unwrap().ingress.insert(rule.into(), change);
         difference(&before, &compile(&network, &node).unwrap().flows).len()
