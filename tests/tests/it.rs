@@ -17,7 +17,8 @@ const ARROWS: &[(&str, &[&str])] = &[
     ("blockd", &[]),
     ("netd", &[]),
     ("firmware", &[]),
-    ("control", &["vmm/api", "blockd/api", "netd/api"]),
+    // OpenFlow's codec and its matches are a protocol, as the APIs are: hived programs a bridge by them.
+    ("control", &["vmm/api", "blockd/api", "netd/api", "netd/openflow", "netd/flow"]),
     ("gateway", &["control/auth", "control/bus", "control/types", "control/aws-types"]),
     ("objectd", &["control/auth", "control/bus", "control/types", "control/aws-types"]),
     ("perf", &["vmm/api", "blockd/api", "netd/api", "control/auth", "control/bus", "control/types"]),

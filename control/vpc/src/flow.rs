@@ -89,6 +89,8 @@ pub mod register {
     pub const FROM_INTERNET: u32 = 1 << 2;
     /// Longer than the uplink takes.
     pub const TOO_LONG: u32 = 1 << 3;
+    /// From a NAT gateway inwards: it may only reach an interface. With [`FROM_NAT`] this keeps packets from going in circles.
+    pub const TO_INSIDE: u32 = 1 << 4;
     /// The bit of [`TOO_LONG`].
     pub const TOO_LONG_BIT: u16 = 3;
     /// Number of the sender's subnet, route table; then the network ACL and the set of groups that come next.

@@ -11,8 +11,9 @@
 
 use super::Compiler;
 use super::index::Groups;
+use super::traffic::Fields;
 use crate::flow::register::{GROUPS, RECEIVER, SENDER};
-use crate::flow::{Family, FlowKey, Pattern, Table, commit, ct, goto, host, track};
+use crate::flow::{Family, Pattern, Table, commit, ct, goto, host, track};
 use crate::model::{GroupId, Peer, RuleId, SecurityGroupRule};
 use crate::ports::masked;
 use crate::source::{Direction, Source, numbers, rule_mark};
@@ -136,7 +137,9 @@ impl Compiler<'_> {
             Direction::Egress => pattern.to(range),
             Direction::Ingress => pattern.from(range),
         };
-        let mut clauses: BTreeMap<FlowKey, Vec<Action>> = BTreeMap::new();
+        // By priority and family: what several rules name is one flow.
+        let mut ranges: BTreeMap<(u16, Family, IpNet), Vec<Action>> = BTreeMap::new();
+        let mut pieces: BTreeMap<(u16, Family, Fields), Vec<Action>> = BTreeMap::new();
         let mut conjunctions = 0;
         for SetRule { group, id, rule } in rules {
             let source = Source::Rule { group: group.clone(), rule: id.clone(), direction: side.direction };
@@ -158,20 +161,24 @@ impl Compiler<'_> {
                 let down = u16::try_from(conjunctions / CONJUNCTIONS_PER_FLOW_MAX).unwrap_or(u16::MAX);
                 let priority = CONJUNCTIVE.saturating_sub(down).max(PIECE + 1);
                 conjunctions += 1;
-                let of_peers = peers.iter().map(|peer| (0, of_peer(first(), *peer)));
-                let of_traffic = traffic.iter().map(|fields| (1, first().ip(family).fields(fields)));
-                for (clause, pattern) in of_peers.chain(of_traffic) {
-                    let key = FlowKey { table: side.rules.number(), priority, matching: pattern.0 };
-                    let action = Action::Conjunction { id: conjunction, clause, clauses: 2 };
-                    clauses.entry(key).or_default().push(action);
+                let clause = |clause| Action::Conjunction { id: conjunction, clause, clauses: 2 };
+                for peer in peers {
+                    ranges.entry((priority, family, peer)).or_default().push(clause(0));
+                }
+                for fields in traffic {
+                    pieces.entry((priority, family, fields)).or_default().push(clause(1));
                 }
                 let both = Pattern::new().with(Field::ConjId, conjunction).ip(family);
                 self.add(side.rules, priority, both, source.clone(), allow.clone());
             }
         }
-        for (key, actions) in clauses {
-            let pattern = Pattern(key.matching);
-            self.add(side.rules, key.priority, pattern, Source::Table(side.rules), actions);
+        let ranges =
+            ranges.into_iter().map(|((priority, _, range), actions)| (priority, of_peer(first(), range), actions));
+        let pieces = pieces
+            .into_iter()
+            .map(|((priority, family, fields), actions)| (priority, first().ip(family).fields(&fields), actions));
+        for (priority, pattern, actions) in ranges.chain(pieces) {
+            self.add(side.rules, priority, pattern, Source::Table(side.rules), actions);
         }
     }
 

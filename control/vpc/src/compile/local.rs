@@ -140,7 +140,7 @@ impl Compiler<'_> {
     }
 
     /// To the services port, with the sender's number.
-    fn to_services(&mut self, pattern: Pattern, source: Source) {
+    fn serve(&mut self, pattern: Pattern, source: Source) {
         if let Some(services) = self.index.node.services {
             let actions = vec![copy(OxmField::Reg(SENDER), OxmField::TunId), output(services)];
             self.add(Table::Local, 300, pattern, source, actions);
@@ -154,7 +154,7 @@ impl Compiler<'_> {
         for address in v4.into_iter().chain(v6) {
             let pattern = Pattern::new().reg(SENDER, local.number.0.into()).to(host(address));
             let pattern = pattern.protocol(PROTO_TCP).with(Field::TpDst, HTTP);
-            self.to_services(pattern, Source::Interface(local.id.clone()));
+            self.serve(pattern, Source::Interface(local.id.clone()));
         }
     }
 
@@ -167,23 +167,23 @@ impl Compiler<'_> {
             for server in servers.filter(|_| vpc.dns_support) {
                 for protocol in [PROTO_UDP, PROTO_TCP] {
                     let pattern = of_vpc().to(host(server)).protocol(protocol).with(Field::TpDst, DNS);
-                    self.to_services(pattern, Source::Vpc(id.clone()));
+                    self.serve(pattern, Source::Vpc(id.clone()));
                 }
             }
         }
         for server in [IpAddr::V4(TIME_SERVER), IpAddr::V6(TIME_SERVER_V6)] {
             let pattern = Pattern::new().to(host(server)).protocol(PROTO_UDP).with(Field::TpDst, NTP);
-            self.to_services(pattern, of_table.clone());
+            self.serve(pattern, of_table.clone());
         }
         for (family, client, server) in
             [(Family::V4, DHCP_CLIENT, DHCP_SERVER), (Family::V6, DHCPV6_CLIENT, DHCPV6_SERVER)]
         {
             let pattern = Pattern::new().ip(family).protocol(PROTO_UDP);
             let pattern = pattern.with(Field::TpSrc, client).with(Field::TpDst, server);
-            self.to_services(pattern, of_table.clone());
+            self.serve(pattern, of_table.clone());
         }
         let solicitation = Pattern::new().to(host(IpAddr::V6(ALL_ROUTERS))).protocol(PROTO_ICMPV6);
-        self.to_services(solicitation.with(Field::IcmpType, ROUTER_SOLICIT), of_table);
+        self.serve(solicitation.with(Field::IcmpType, ROUTER_SOLICIT), of_table);
     }
 
     /// Broadcast, multicast and link-local addresses are of one link, and a subnet is none.

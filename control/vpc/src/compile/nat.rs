@@ -7,7 +7,9 @@ use super::Compiler;
 use super::classify::untagged;
 use super::index::LocalNat;
 use super::internet::{inwards, outwards};
-use crate::flow::register::{ACL, FLAGS, FROM_INTERNET, FROM_NAT, RECEIVER, ROUTE_TABLE, SENDER, SUBNET, TARGET};
+use crate::flow::register::{
+    ACL, FLAGS, FROM_INTERNET, FROM_NAT, RECEIVER, ROUTE_TABLE, SENDER, SUBNET, TARGET, TO_INSIDE,
+};
 use crate::flow::{Family, Pattern, Table, again, ct, set, set_mac, set_reg, translate, untranslate};
 use crate::source::Source;
 use hive_flow::{Field, PROTO_ICMP, PROTO_TCP, PROTO_UDP};
@@ -45,7 +47,7 @@ impl Compiler<'_> {
         let source = Source::NatGateway(nat.id.clone());
         let (zone, number) = (nat.number.0, u32::from(nat.number.0));
         let ours = || Pattern::new().ip(Family::V4).reg(RECEIVER, number);
-        let from_inside = ours().flags(0, FROM_INTERNET);
+        let from_inside = ours().flags(0, FROM_INTERNET | TO_INSIDE);
         self.add(Table::TrackIn, 300, from_inside, source.clone(), self.routed_by(nat, FROM_NAT));
         for protocol in [PROTO_TCP, PROTO_UDP, PROTO_ICMP] {
             let pattern = Pattern::new().ip(Family::V4).reg(SENDER, number).protocol(protocol);
@@ -62,12 +64,12 @@ impl Compiler<'_> {
         for state in [ct::ESTABLISHED, ct::RELATED] {
             let wanted = ct::TRACKED | ct::REPLY | state;
             let pattern = ours().ct_state(wanted, wanted | ct::INVALID);
-            self.add(Table::NatReturn, 100, pattern, source.clone(), self.routed_by(nat, 0));
+            self.add(Table::NatReturn, 100, pattern, source.clone(), self.routed_by(nat, TO_INSIDE));
         }
         // What the services port says to a sender about a packet that was too long.
         if let Some(services) = self.index.node.services {
             let pattern = untagged(services).with(Field::TunId, number).ip(Family::V4);
-            self.add(Table::Classify, 100, pattern, source, self.routed_by(nat, 0));
+            self.add(Table::Classify, 100, pattern, source, self.routed_by(nat, TO_INSIDE));
         }
     }
 }

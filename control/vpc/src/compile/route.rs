@@ -3,7 +3,7 @@
 use super::Compiler;
 use super::index::Place;
 use crate::flow::register::{
-    ACL, CROSSES, FLAGS, FROM_NAT, GROUPS, RECEIVER, ROUTE_TABLE, SUBNET, TARGET, TO_INTERNET, TOO_LONG_BIT,
+    ACL, CROSSES, FLAGS, FROM_NAT, GROUPS, RECEIVER, ROUTE_TABLE, SUBNET, TARGET, TO_INSIDE, TO_INTERNET, TOO_LONG_BIT,
 };
 use crate::flow::{Pattern, Table, goto, host, output, set, set_flags, set_mac, set_reg};
 use crate::model::{Destination, MacAddress, RouteTableId, RouteTarget, SubnetId, VpcId};
@@ -145,8 +145,10 @@ impl Compiler<'_> {
     fn next_hops(&mut self) {
         let of_table = Source::Table(Table::NextHop);
         // A NAT gateway that routes lead back to would send packets in circles.
-        let circle = Pattern::new().reg(TARGET, 0).flags(FROM_NAT, FROM_NAT);
-        self.add(Table::NextHop, 300, circle, of_table.clone(), Vec::new());
+        for (target, flag) in [(0, FROM_NAT), (TO_INTERNET, TO_INSIDE)] {
+            let circle = Pattern::new().reg(TARGET, target).flags(flag, flag);
+            self.add(Table::NextHop, 300, circle, of_table.clone(), Vec::new());
+        }
         if let Some(uplink) = self.index.node.uplink {
             let destination = Subfield { field: OxmField::Reg(FLAGS), offset: TOO_LONG_BIT, bits: 1 };
             let length_bytes = uplink.mtu_bytes.saturating_add(ETHERNET_BYTES);

@@ -158,7 +158,7 @@ impl Client {
         let flags = BundleFlags(BundleFlags::ATOMIC.0 | BundleFlags::ORDERED.0);
         let control = |kind| Message::BundleControl(BundleControl { bundle, kind, flags });
         let opened = self.send(&control(BundleControlKind::OpenRequest), end)?;
-        self.wait(opened, 0, first, end)?;
+        self.wait(opened, opened, first, end)?;
         let (base, mut bytes) = (self.next_xid, Vec::new());
         for change in changes {
             let (xid, mut message) = (self.xid(), Vec::new());
@@ -172,20 +172,25 @@ impl Client {
             }
         }
         self.write(&bytes, end)?;
+        // A message that is refused is not in the bundle, which could be committed without it.
+        let barrier = self.send(&Message::BarrierRequest, end)?;
+        if let Err(error) = self.wait(barrier, base, first, end) {
+            self.send(&control(BundleControlKind::DiscardRequest), end)?;
+            return Err(error);
+        }
         let committed = self.send(&control(BundleControlKind::CommitRequest), end)?;
         self.wait(committed, base, first, end)?;
         let barrier = self.send(&Message::BarrierRequest, end)?;
-        self.wait(barrier, base, first, end)
+        self.wait(barrier, barrier, first, end)
     }
 
-    /// For the answer to `xid`. `base`: the xid of the first change, which is number `first`.
+    /// For the answer to `xid`; an error about this or a request since `base`, which is change number `first`, is one.
     fn wait(&mut self, xid: u32, base: u32, first: usize, end: Instant) -> Result<(), ClientError> {
         loop {
             match self.receive(end)? {
-                (of, Message::Error(error)) => {
-                    let change = of.checked_sub(base).filter(|_| base != 0 && of < xid);
-                    let change = change.and_then(|at| usize::try_from(at).ok()).map(|at| first + at);
-                    return Err(ClientError::Refused { code: error.code, change });
+                (of, Message::Error(error)) if (base..=xid).contains(&of) => {
+                    let at = usize::try_from(of - base).ok().filter(|_| of < xid);
+                    return Err(ClientError::Refused { code: error.code, change: at.map(|at| first + at) });
                 }
                 (of, Message::BundleControl(_) | Message::BarrierReply) if of == xid => return Ok(()),
                 _ => {}

@@ -64,7 +64,7 @@ impl Packet {
     }
 
     /// The same for both directions of a connection, whoever began it.
-    fn connection(self) -> BTreeSet<(u8, u16, u8)> {
+    fn connection(self) -> Connection {
         let (first, second) = if self.protocol == 1 { (self.ports.0, self.ports.0) } else { self.ports };
         [(self.from, first, self.protocol), (self.to, second, self.protocol)].into()
     }
@@ -96,10 +96,13 @@ fn applies(network: &Network, rule: &SecurityGroupRule, packet: Packet, peer: Ip
         }
 }
 
+/// Both ends, each a host, its port and the protocol.
+type Connection = BTreeSet<(u8, u16, u8)>;
+
 /// Connections that each interface knows.
 #[derive(Default)]
 struct Evaluator {
-    known: BTreeSet<(u8, BTreeSet<(u8, u16, u8)>)>,
+    known: BTreeSet<(u8, Connection)>,
 }
 
 impl Evaluator {

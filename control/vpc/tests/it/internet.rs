@@ -169,6 +169,18 @@ fn nobody_reaches_in_through_a_nat_gateway() {
     bench.is_dropped(APP, &icmp(ethernet, ip, 8, 0, [0; 4], b"ping"));
     let (ethernet, ip) = APP.via_router(WORLD);
     bench.is_dropped(APP, &crate::packet::other(ethernet, ip, 47, b"....gre"));
+    // What comes back goes to interfaces only, whatever the gateway's routes.
+    let answer = udp(IN, Ip::new(WORLD, NAT_PUBLIC), 443, port, b"answer");
+    let routes =
+        |target| vec![route("0.0.0.0/0", RouteTarget::InternetGateway("igw-1".into())), route("10.0.2.0/24", target)];
+    for target in [RouteTarget::NatGateway("nat-1".into()), RouteTarget::InternetGateway("igw-1".into())] {
+        bench.change(|network| network.route_tables.get_mut(&"rtb-public".into()).unwrap().routes = routes(target));
+        bench.is_dropped(INTERNET, &answer);
+    }
+    bench.change(|network| {
+        network.route_tables.get_mut(&"rtb-public".into()).unwrap().routes = routes(RouteTarget::Local);
+    });
+    bench.passes(INTERNET, &answer, APP, udp(delivered(APP), Ip::new(WORLD, APP.address), 443, 40000, b"answer"));
     // In a subnet whose default route leads to itself it reaches nothing.
     bench.change(|network| {
         let routes = vec![route("0.0.0.0/0", RouteTarget::NatGateway("nat-1".into()))];
@@ -201,7 +213,11 @@ fn acls_see_both_sides_of_a_nat_gateway() {
             entries.insert(1, deny(range));
         });
         assert_eq!(!bench.switch.send(APP.into(), &[sent(40000)]).is_empty(), out, "out, {acl} {is_egress} {range}");
-        assert_eq!(!bench.switch.send(INTERNET, &[answer.clone()]).is_empty(), back, "back, {acl} {is_egress} {range}");
+        assert_eq!(
+            !bench.switch.send(INTERNET, std::slice::from_ref(&answer)).is_empty(),
+            back,
+            "back, {acl} {is_egress} {range}"
+        );
         bench.change(|network| network.acls.insert(acl.into(), allow_all()).map(drop).unwrap());
     }
 }

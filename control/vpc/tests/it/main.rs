@@ -3,7 +3,9 @@
 // Helpers of tests, which fail by panicking.
 #![allow(clippy::unwrap_used)]
 
+mod answers;
 mod bench;
+mod client;
 mod evaluator;
 mod filters;
 mod fixture;
