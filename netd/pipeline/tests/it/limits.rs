@@ -2,9 +2,11 @@
 
 use crate::frames;
 use crate::random::Random;
-use crate::twin::{Ours, br0};
+use crate::twin::{Ours, br0, spec};
 use hive_flow::{Field, Key, parse};
-use hive_program::{DropReason, Pipeline};
+use hive_openflow::PortNo;
+use hive_pipeline::{OPS_MAX, PortKind, PortSpec};
+use hive_program::{DropReason, Pipeline, PortId};
 use std::fmt::Write;
 use std::time::Instant;
 
@@ -47,6 +49,34 @@ fn searches_without_end_are_cut_off() {
         assert_eq!(ours.switch.translate(&key(1), false, 0).ops.len(), 1);
         ours.ofctl("replace-flows", "br0", &(flows + "table=253,actions=resubmit(,0)\n"));
         assert_eq!(ours.switch.translate(&key(1), false, 0).drop, Some(DropReason::TooComplex));
+    });
+}
+
+/// Three ways between two bridges that flood: each doubles the copies.
+#[test]
+fn a_flood_in_circles_ends() {
+    on_a_small_stack(|| {
+        let mut specs = vec![br0(), spec(1, "br1", Vec::new())];
+        for (at, [here, there]) in [["a", "b"], ["c", "d"], ["e", "f"]].into_iter().enumerate() {
+            for (bridge, name, peer) in [(0, here, there), (1, there, here)] {
+                let id = 200 + 2 * at as u32 + bridge as u32;
+                let mut port = PortSpec::plain(name, PortId(id), PortNo(20 + at as u16));
+                port.interfaces[0].kind = PortKind::Patch { peer: peer.to_owned() };
+                specs[bridge].ports.push(port);
+            }
+        }
+        for fail_open in [true, false] {
+            for spec in &mut specs {
+                spec.settings.fail_open = fail_open;
+            }
+            let ours = Ours::start(specs.clone());
+            for bridge in ["br0", "br1"] {
+                ours.ofctl("replace-flows", bridge, "actions=normal\n");
+            }
+            let translation = ours.switch.translate(&key(1), false, 0);
+            let cut_off = translation.drop == Some(DropReason::TooComplex) && translation.ops.is_empty();
+            assert!(cut_off || translation.ops.len() <= OPS_MAX);
+        }
     });
 }
 

@@ -35,7 +35,7 @@ impl Control {
         self.id += 1;
         let request = json!({"id": self.id, "method": method, "params": params});
         self.stream.write_all(request.to_string().as_bytes()).unwrap();
-        let reply = self.replies.next().expect("a reply").expect("valid JSON");
+        let reply = self.replies.next().unwrap_or_else(|| panic!("no reply to {method} {params:?}")).unwrap();
         assert_eq!(reply["id"], json!(self.id));
         match reply["error"].as_str() {
             Some(error) => Err(error.to_owned()),

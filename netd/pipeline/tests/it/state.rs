@@ -70,46 +70,54 @@ fn vlans_of_ports() {
     }
 }
 
-#[test]
-fn mirrors() {
+/// One at a time: of two, which comes first is not said.
+fn mirror(create: &str, mirror: MirrorSpec) {
     let mut twin = Twin::start(|ovs, specs| {
         for number in 4..=5u16 {
             let name = format!("p{number}");
             vsctl(ovs, &format!("add-port br0 {name} -- set Interface {name} type=dummy ofport_request={number}"));
             specs[0].ports.push(PortSpec::plain(&name, PortId(number.into()), PortNo(number)));
         }
-        vsctl(
-            ovs,
-            "-- --id=@p1 get Port p1 -- --id=@p2 get Port p2 -- --id=@p4 get Port p4 \
-            -- --id=@m create Mirror name=m select_src_port=@p1 select_dst_port=@p2 output_port=@p4 snaplen=64 \
-            -- --id=@n create Mirror name=n select_all=true select_vlan=10 output_vlan=20 \
-            -- set Bridge br0 mirrors=@m,@n",
-        );
-        let names = |names: &[&str]| names.iter().map(|name| (*name).to_owned()).collect::<BTreeSet<_>>();
-        specs[0].mirrors = vec![
-            MirrorSpec {
-                name: "m".to_owned(),
-                select_all: false,
-                sources: names(&["p1"]),
-                destinations: names(&["p2"]),
-                vlans: BTreeSet::new(),
-                output: MirrorTarget::Port("p4".to_owned()),
-                snaplen: Some(64),
-            },
-            MirrorSpec {
-                name: "n".to_owned(),
-                select_all: true,
-                sources: names(&[]),
-                destinations: names(&[]),
-                vlans: set(&[10]),
-                output: MirrorTarget::Vlan(20),
-                snaplen: None,
-            },
-        ];
+        let ids = ["p1", "p2", "p4"].map(|port| format!("-- --id=@{port} get Port {port}")).join(" ");
+        vsctl(ovs, &format!("{ids} -- --id=@m create Mirror name=m {create} -- set Bridge br0 mirrors=@m"));
+        specs[0].mirrors = vec![mirror];
     });
-    twin.ofctl("replace-flows", "br0", "priority=5,tcp,actions=output:2,output:3\npriority=6,dl_vlan=20,udp,actions=pop_vlan,output:2\nactions=normal\n");
-    compare_random(&mut twin, 77, &[1, 2, 3, 5], 500);
+    twin.ofctl(
+        "replace-flows",
+        "br0",
+        "priority=5,tcp,actions=output:2,output:3\npriority=6,dl_vlan=20,udp,actions=pop_vlan,output:2\nactions=normal\n",
+    );
+    compare_random(&mut twin, 77, &[1, 2, 3, 5], 300);
     twin.assert_masks();
+}
+
+#[test]
+fn a_mirror_of_two_ports() {
+    let name = |name: &str| BTreeSet::from([name.to_owned()]);
+    let spec = MirrorSpec {
+        name: "m".to_owned(),
+        select_all: false,
+        sources: name("p1"),
+        destinations: name("p2"),
+        vlans: BTreeSet::new(),
+        output: MirrorTarget::Port("p4".to_owned()),
+        snaplen: Some(64),
+    };
+    mirror("select_src_port=@p1 select_dst_port=@p2 output_port=@p4 snaplen=64", spec);
+}
+
+#[test]
+fn a_mirror_of_a_vlan() {
+    let spec = MirrorSpec {
+        name: "m".to_owned(),
+        select_all: true,
+        sources: BTreeSet::new(),
+        destinations: BTreeSet::new(),
+        vlans: set(&[10]),
+        output: MirrorTarget::Vlan(20),
+        snaplen: None,
+    };
+    mirror("select_all=true select_vlan=10 output_vlan=20", spec);
 }
 
 #[test]
@@ -145,10 +153,10 @@ fn bridges_behind_patch_ports() {
         specs.push(spec(1, "br1", ports));
     });
     twin.any_order = true;
-    let traits = Traits { vlans: true, sets: true, groups: true, normal: true, conntrack: true, mpls: false };
+    let traits = Traits { vlans: true, sets: true, groups: true, normal: true, conntrack: false, mpls: false };
     twin.ofctl("add-groups", "br0", GROUPS);
     twin.ofctl("add-groups", "br1", GROUPS);
-    for seed in 900..915 {
+    for seed in 900..908 {
         let mut random = Random::new(seed);
         for bridge in ["br0", "br1"] {
             let flows = random_flows(&mut random, traits, 6);
