@@ -194,7 +194,7 @@ impl Daemon {
         status.bridges.insert(bridge.config.id, row);
         for port in &bridge.config.ports {
             let bond_active_member = port.bond.as_ref().and_then(|_| {
-                let active = self.pipeline.bond(bridge.id, &port.name)?.show().1?;
+                let active = self.pipeline.bond(bridge.id, &port.name)?.show().active?;
                 bridge.member_of(active)?.1.status.mac.map(MacAddr)
             });
             status.ports.insert(port.id, PortStatus { bond_active_member, ..PortStatus::default() });

@@ -52,7 +52,7 @@ fn mode(mode: BondMode) -> &'static str {
 
 fn show(daemon: &Daemon, bridge: &Bridge, port: &Port, bond: &Bond, text: &mut String) {
     let Some(shown) = daemon.pipeline.bond(bridge.id, &port.name).map(|bond| bond.show()) else { return };
-    let (members, active, loads) = shown;
+    let hive_pipeline::BondShown { members, active, buckets: loads } = shown;
     let name = |number| bridge.member_of(number).map_or("?", |(name, _)| name);
     let active_mac = active.and_then(|active| bridge.member_of(active)?.1.status.mac);
     let _ = write!(
