@@ -20,12 +20,7 @@ pub(super) struct LinkWatch(OwnedFd);
 impl LinkWatch {
     pub fn open() -> io::Result<Self> {
         // Protocol 0 is NETLINK_ROUTE.
-        let socket = rustix::net::socket_with(
-            AddressFamily::NETLINK,
-            SocketType::RAW,
-            SocketFlags::CLOEXEC,
-            None,
-        )?;
+        let socket = rustix::net::socket_with(AddressFamily::NETLINK, SocketType::RAW, SocketFlags::CLOEXEC, None)?;
         rustix::net::bind(&socket, &SocketAddrNetlink::new(0, GROUP_LINK))?;
         Ok(Self(socket))
     }

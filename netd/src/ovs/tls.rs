@@ -95,7 +95,8 @@ impl Identity {
         for certificate in certificates(&ssl.ca_cert)? {
             authority.add(certificate).map_err(other)?;
         }
-        let key = PrivateKeyDer::from_pem_file(&ssl.private_key).map_err(|error| unreadable(&ssl.private_key, &error))?;
+        let key =
+            PrivateKeyDer::from_pem_file(&ssl.private_key).map_err(|error| unreadable(&ssl.private_key, &error))?;
         Ok(Self { chain: certificates(&ssl.certificate)?, key, authority: Arc::new(authority) })
     }
 }

@@ -51,7 +51,10 @@ fn what_cannot_be_made_is_said_and_made_when_it_can() {
     lab.node.ip("link del late");
     wait("the device is gone", || lab.vsctl("get interface late ofport") == "-1");
     let output = lab.try_vsctl("add-port br0 odd -- set interface odd type=odd").unwrap_or_else(|error| error);
-    assert!(output.contains("could not open network device odd (Address family not supported by protocol)"), "{output}");
+    assert!(
+        output.contains("could not open network device odd (Address family not supported by protocol)"),
+        "{output}"
+    );
 }
 
 #[test]
@@ -60,11 +63,16 @@ fn the_database_is_told_what_there_is() {
     let _hosts = lab.hosts::<1>();
     assert_eq!(lab.vsctl("get open_vswitch . ovs_version"), "\"3.1.0\"");
     let types = lab.vsctl("get open_vswitch . iface_types");
-    assert!(["geneve", "vxlan", "internal", "patch", "tap", "dpdkvhostuserclient"].iter().all(|kind| types.contains(kind)));
+    assert!(
+        ["geneve", "vxlan", "internal", "patch", "tap", "dpdkvhostuserclient"].iter().all(|kind| types.contains(kind))
+    );
     wait("the link is seen", || lab.vsctl("get interface p1 link_state") == "up");
     assert_eq!(lab.vsctl("get interface p1 admin_state"), "up");
     let capabilities = lab.vsctl("get datapath . capabilities").replace(' ', "");
-    assert!(capabilities.contains("ct_zero_snat=\"true\"") || capabilities.contains("ct_zero_snat=true"), "{capabilities}");
+    assert!(
+        capabilities.contains("ct_zero_snat=\"true\"") || capabilities.contains("ct_zero_snat=true"),
+        "{capabilities}"
+    );
     lab.node.ip("link set p1 down");
     wait("the link is down", || lab.vsctl("get interface p1 admin_state link_state") == "down\ndown");
     wait("OpenFlow knows too", || lab.ofctl("show br0").contains("LINK_DOWN"));
@@ -76,7 +84,8 @@ fn a_thousand_ports_are_made() {
     lab.vsctl("add-br br0");
     let mut batch = String::new();
     for number in 1..=1000 {
-        batch += &format!(" -- add-port br0 t{number} -- set interface t{number} type=internal ofport_request={number}");
+        batch +=
+            &format!(" -- add-port br0 t{number} -- set interface t{number} type=internal ofport_request={number}");
     }
     lab.vsctl(batch.trim_start_matches(" --").trim());
     assert_eq!(lab.vsctl("get interface t1 ofport"), "1");

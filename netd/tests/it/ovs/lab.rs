@@ -67,7 +67,8 @@ impl Lab {
     pub fn start_database(&mut self) {
         let mut server = Command::new("ip");
         server.args(["netns", "exec", &self.node.name, "/usr/sbin/ovsdb-server", &self.path("conf.db")]);
-        server.args([&format!("--remote=punix:{}", self.path("db.sock")), &format!("--unixctl={}", self.path("db.ctl"))]);
+        server
+            .args([&format!("--remote=punix:{}", self.path("db.sock")), &format!("--unixctl={}", self.path("db.ctl"))]);
         server.env("OVS_RUNDIR", self.directory.path());
         self.database = Some(self.spawn(server, "db.log"));
         wait("the database answers", || {

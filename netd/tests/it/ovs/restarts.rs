@@ -68,7 +68,8 @@ fn nothing_is_forwarded_while_flows_are_restored() {
 
 #[test]
 fn databases_of_other_kinds_are_refused() {
-    for (database, expected) in [("tcp:127.0.0.1:6640", "only databases at unix:PATH"), ("ssl:h:1", "ssl"), ("x", "x")] {
+    for (database, expected) in [("tcp:127.0.0.1:6640", "only databases at unix:PATH"), ("ssl:h:1", "ssl"), ("x", "x")]
+    {
         let output = std::process::Command::new(env!("CARGO_BIN_EXE_netd")).args(["--db", database]).output().unwrap();
         assert!(!output.status.success());
         assert!(super::lab::text(&output).contains(expected), "{}", super::lab::text(&output));

@@ -55,7 +55,9 @@ fn flows_choose_the_tunnel_and_its_options() {
             "in_port=1,actions=set_field:0x{own}0->tun_id,set_field:192.168.7.{other}->tun_dst,\
              set_field:0x{own}->tun_metadata0,output:2"
         ));
-        lab.flow(&format!("in_port=2,tun_id=0x{other}0,tun_src=192.168.7.{other},tun_metadata0=0x{other},actions=output:1"));
+        lab.flow(&format!(
+            "in_port=2,tun_id=0x{other}0,tun_src=192.168.7.{other},tun_metadata0=0x{other},actions=output:1"
+        ));
         hosts.push(host);
     }
     hosts[0].ping("10.1.0.2");
