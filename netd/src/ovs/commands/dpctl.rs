@@ -26,7 +26,7 @@ pub(super) fn add(adder: &mut Adder<'_>) {
             if many && !flows.is_empty() {
                 let _ = writeln!(text, "flow-dump from pmd on cpu core: {core}");
             }
-            flows.iter().for_each(|flow| drop(writeln!(text, "{flow}")));
+            text.extend(flows.iter().map(|flow| format!("{flow}\n")));
         }
         Ok(text)
     });

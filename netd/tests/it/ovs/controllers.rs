@@ -96,7 +96,13 @@ fn a_controller_over_tls_is_known_by_its_certificate() {
     let lab = Lab::new();
     let [one, _two] = lab.hosts::<2>();
     let authority = rcgen::KeyPair::generate().unwrap();
-    let mut parameters = rcgen::CertificateParams::new(Vec::new()).unwrap();
+    let named = |name: &str| {
+        let mut parameters = rcgen::CertificateParams::new(vec![name.to_owned()]).unwrap();
+        parameters.distinguished_name = rcgen::DistinguishedName::new();
+        parameters.distinguished_name.push(rcgen::DnType::CommonName, name);
+        parameters
+    };
+    let mut parameters = named("authority");
     parameters.is_ca = rcgen::IsCa::Ca(rcgen::BasicConstraints::Unconstrained);
     let root = parameters.self_signed(&authority).unwrap();
     let issuer = rcgen::Issuer::new(parameters, authority);
@@ -104,14 +110,12 @@ fn a_controller_over_tls_is_known_by_its_certificate() {
     write("ca.pem", root.pem());
     for name in ["switch", "controller"] {
         let key = rcgen::KeyPair::generate().unwrap();
-        let certificate =
-            rcgen::CertificateParams::new(vec![name.to_owned()]).unwrap().signed_by(&key, &issuer).unwrap();
+        let certificate = named(name).signed_by(&key, &issuer).unwrap();
         write(&format!("{name}-key.pem"), key.serialize_pem());
         write(&format!("{name}.pem"), certificate.pem());
     }
     let stranger_key = rcgen::KeyPair::generate().unwrap();
-    let stranger =
-        rcgen::CertificateParams::new(vec!["controller".to_owned()]).unwrap().self_signed(&stranger_key).unwrap();
+    let stranger = named("controller").self_signed(&stranger_key).unwrap();
     write("stranger-key.pem", stranger_key.serialize_pem());
     write("stranger.pem", stranger.pem());
     let options = |name: &str| {
