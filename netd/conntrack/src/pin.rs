@@ -78,7 +78,8 @@ impl Pin {
     /// Whether a packet must not go on with both: TCP would change twice by one segment; and a translated packet is of its connection
     /// for the second time only as long as no other connection has the tuple that it was translated to.
     pub fn collides(&self, other: &Self) -> bool {
-        (self.index, self.zone) == (other.index, other.zone) && (self.plain.is_none() || self.translated || other.translated)
+        (self.index, self.zone) == (other.index, other.zone)
+            && (self.plain.is_none() || self.translated || other.translated)
     }
 }
 

@@ -134,14 +134,15 @@ fn guests_exchange_frames_of_all_sizes_over_two_workers() {
 
 #[test]
 fn what_a_receiver_cannot_take_is_done_for_it() {
-    let offloads = feature::CSUM | feature::HOST_TSO4 | feature::VERSION_1 | feature::PROTOCOL_FEATURES | feature::MRG_RXBUF;
+    let offloads =
+        feature::CSUM | feature::HOST_TSO4 | feature::VERSION_1 | feature::PROTOCOL_FEATURES | feature::MRG_RXBUF;
     let takes = Options::default().features | feature::GUEST_CSUM | feature::GUEST_TSO4;
     let bench = Bench::new(1);
     let (_, mut a) = bench.guest(5, Options { features: offloads, ..Options::default() });
     let (_, mut b) = bench.guest(6, Options::default());
     let (_, mut c) = bench.guest(7, Options { features: takes, ..Options::default() });
     let payload: Vec<u8> = (0..5000).map(|at| at as u8).collect();
-    let mut send = |a: &mut Guest, b: &Guest| {
+    let send = |a: &mut Guest, b: &Guest| {
         let packet = build::tcp(a.ip, b.ip, 1000, 80, 0x10, &payload);
         let mut frame = build::ethernet(b.mac, a.mac, &packet);
         let pseudo = checksum::pseudo_header_ipv4(a.ip, b.ip, 6, frame.len() - 34);
@@ -254,9 +255,7 @@ fn both_directions_of_a_connection_keep_to_one_queue() {
     let bench = Bench::new(2);
     let (_, mut a) = bench.guest(5, options.clone());
     let (_, mut b) = bench.guest(6, options);
-    let queue_of = |guest: &mut Guest| {
-        eventually("a frame", || (0..4).find(|pair| guest.try_receive(*pair).is_some()))
-    };
+    let queue_of = |guest: &mut Guest| eventually("a frame", || (0..4).find(|pair| guest.try_receive(*pair).is_some()));
     let mut seen = std::collections::BTreeSet::new();
     for number in 0..32u16 {
         let there = build::udp(a.ip, b.ip, 1000 + number, 80, b"there");
