@@ -100,6 +100,7 @@ fn operations_are_as_open_vswitch_does_them() {
             _ if actions.starts_with("mod_nw_src") => {
                 ("ip", |key| key.get(Field::EthType) == 0x0800 && key.get(Field::IpFrag) == 0)
             }
+            "strip_vlan" => ("vlan_tci=0x1000/0x1000", |key| key.get(Field::VlanTci) != 0),
             _ if actions.starts_with("mod_nw") => ("ip", |key| key.get(Field::EthType) == 0x0800),
             _ if actions.starts_with("mod_tp") => {
                 ("udp", |key| key.get(Field::IpProto) == 17 && key.get(Field::EthType) == 0x0800)
