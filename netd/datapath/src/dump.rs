@@ -255,7 +255,10 @@ impl Matched<'_> {
 
 impl Display for Matched<'_> {
     fn fmt(&self, f: &mut Formatter<'_>) -> fmt::Result {
-        write!(f, "recirc_id({:#x}),", self.key.get(Field::RecircId))?;
+        match self.key.get(Field::RecircId) {
+            0 => f.write_str("recirc_id(0),")?,
+            id => write!(f, "recirc_id({id:#x}),")?,
+        }
         self.one(f, "dp_hash", Field::DpHash, hex)?;
         self.one(f, "skb_priority", Field::SkbPriority, hex)?;
         self.tunnel(f)?;

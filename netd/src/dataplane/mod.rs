@@ -121,10 +121,9 @@ struct RunningWorker {
     thread: Option<JoinHandle<()>>,
 }
 
-/// A port, and what ends it.
+/// What a port's end ends: its socket, if it has one.
 #[derive(Debug)]
 struct Served {
-    shared: Arc<PortShared>,
     _server: Option<Server>,
 }
 
@@ -267,7 +266,7 @@ impl<P: Pipeline> Dataplane<P> {
                 None
             }
         };
-        served.insert(id, Served { shared, _server: server });
+        served.insert(id, Served { _server: server });
         Ok(id)
     }
 

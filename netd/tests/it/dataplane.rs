@@ -142,7 +142,7 @@ fn what_a_receiver_cannot_take_is_done_for_it() {
     let (_, mut b) = bench.guest(6, Options::default());
     let (_, mut c) = bench.guest(7, Options { features: takes, ..Options::default() });
     let payload: Vec<u8> = (0..5000).map(|at| at as u8).collect();
-    let mut send = |a: &mut Guest, b: &Guest| {
+    let send = |a: &mut Guest, b: &Guest| {
         let packet = build::tcp(a.ip, b.ip, 1000, 80, 0x10, &payload);
         let mut frame = build::ethernet(b.mac, a.mac, &packet);
         let pseudo = checksum::pseudo_header_ipv4(a.ip, b.ip, 6, frame.len() - 34);

@@ -96,7 +96,11 @@ fn operations_are_as_open_vswitch_does_them() {
     for (actions, ops) in table() {
         // The kinds that the actions are allowed for: the rest goes through as it is in neither.
         let (matching, taken): (&str, fn(&Key) -> bool) = match actions {
-            _ if actions.starts_with("mod_nw_src") => ("ip", |key| key.get(Field::EthType) == 0x0800),
+            // Of later fragments Open vSwitch 3.1 changes payload, where a checksum would be.
+            _ if actions.starts_with("mod_nw_src") => {
+                ("ip", |key| key.get(Field::EthType) == 0x0800 && key.get(Field::IpFrag) == 0)
+            }
+            "strip_vlan" => ("vlan_tci=0x1000/0x1000", |key| key.get(Field::VlanTci) != 0),
             _ if actions.starts_with("mod_nw") => ("ip", |key| key.get(Field::EthType) == 0x0800),
             _ if actions.starts_with("mod_tp") => {
                 ("udp", |key| key.get(Field::IpProto) == 17 && key.get(Field::EthType) == 0x0800)
@@ -109,7 +113,11 @@ fn operations_are_as_open_vswitch_does_them() {
         let comma = if matching.is_empty() { "" } else { "," };
         let mut real = switch::Switch::start(&format!("in_port=1{comma}{matching},actions={actions}{output}\n"));
         let expected = real.send(&frames);
-        assert_eq!(ours(ops, &frames), expected, "{actions}");
+        let got = ours(ops, &frames);
+        assert_eq!(got.len(), expected.len(), "{actions}");
+        for ((got, expected), sent) in got.iter().zip(&expected).zip(&frames) {
+            assert_eq!(got, expected, "{actions} of {sent:?}");
+        }
     }
 }
 

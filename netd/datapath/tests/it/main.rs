@@ -1,9 +1,13 @@
 //! The engine against itself without caches, known frames, and Open vSwitch.
 
+// Helpers of tests, which fail by panicking.
+#![allow(clippy::unwrap_used)]
+
 mod caches;
 mod cost;
 mod executor;
 mod packets;
 mod rules;
+#[allow(dead_code)]
 #[path = "../../../conntrack/tests/it/switch.rs"]
 mod switch;
