@@ -17,6 +17,8 @@ impl Drop for Controller {
 fn controller(lab: &Lab, listen: &str, options: &[String]) -> Controller {
     let mut command = Command::new("ip");
     command.args(["netns", "exec", &lab.node.name, "ovs-testcontroller", listen]).args(options);
+    // Its own packets of 1.5 it cannot write, nor always survive.
+    command.args(["-O", "OpenFlow13"]);
     command.arg(format!("--unixctl={}", lab.path("controller.ctl")));
     command.env("OVS_RUNDIR", lab.directory.path());
     Controller(command.stdout(Stdio::null()).stderr(Stdio::null()).spawn().unwrap())
