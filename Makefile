@@ -41,6 +41,7 @@ lint: deps ## rustfmt, clippy with warnings denied, licences and sources of depe
 
 unit: build ## unit and component tests of all crates
 	cargo test --$(PROFILE) --workspace
+	HIVE_VPC_SWITCH=$(BIN)/netd cargo test --$(PROFILE) -p hive-vpc --test it
 
 scenarios: images ## end to end: real aws-cli, simulated node, real guest kernel
 	$(BIN)/hive-scenarios --binaries $(BIN) --images $(IMAGES)

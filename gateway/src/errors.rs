@@ -389,7 +389,7 @@ mod tests {
         ] {
             assert_eq!(of(fault), code);
         }
-        let not_found = |resource| super::fault(&ApiError::NotFound { resource, id: "x".into() }, "ec2").code;
+        let not_found = |resource| fault(&ApiError::NotFound { resource, id: "x".into() }, "ec2").code;
         // As Terraform and the waiters of SDKs match them.
         assert_eq!(not_found(Resource::Vpc), "InvalidVpcID.NotFound");
         assert_eq!(not_found(Resource::RouteTable), "InvalidRouteTableID.NotFound");
