@@ -179,7 +179,9 @@ fn carry(mut stream: TcpStream, mut connection: Connection, mut plain: UnixStrea
         if network.intersects(PollFlags::IN | PollFlags::HUP | PollFlags::ERR) {
             match connection.read_tls(&mut stream) {
                 Ok(0) => return Ok(()),
-                Ok(_) => drop(connection.process_new_packets().map_err(other)?),
+                Ok(_) => {
+                    connection.process_new_packets().map_err(other)?;
+                }
                 Err(error) => quiet(error)?,
             }
         }

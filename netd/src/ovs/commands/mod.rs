@@ -81,7 +81,7 @@ impl Daemon {
         let stats = self.dataplane.stats();
         let state = self.lock();
         let ports: usize = state.bridges.values().map(|bridge| bridge.members.len()).sum();
-        let rules: usize = state.bridges.values().map(|bridge| ofproto::count_flows(bridge)).sum();
+        let rules: usize = state.bridges.values().map(ofproto::count_flows).sum();
         let named = [
             ("bridges", state.bridges.len()),
             ("connections", stats.connections),
