@@ -84,7 +84,7 @@ async fn bad_input() {
     let user_data = format!("RunInstances&MinCount=1&MaxCount=1&UserData={}", "A".repeat(4 * 5462));
     for (call, status, code) in [
         ("NoSuchThing", 400, "InvalidAction"),
-        ("CreateDefaultVpc", 400, "UnsupportedOperation"),
+        ("CreateTransitGateway", 400, "UnsupportedOperation"),
         ("TerminateInstances", 400, "MissingParameter"),
         ("DescribeInstances&Foo=1", 400, "UnknownParameter"),
         ("DescribeInstances&InstanceId.1=foo", 400, "InvalidInstanceID.Malformed"),
