@@ -5,7 +5,7 @@
 use anyhow::Context;
 use clap::Parser;
 use hive_netd::config::Config;
-use hive_netd::ovs::{self, OvsOptions};
+use hive_netd::ovs::{self, OvsOptions, ServicesOptions};
 use std::io::IsTerminal;
 use std::path::PathBuf;
 use tracing_subscriber::EnvFilter;
@@ -36,6 +36,15 @@ struct Arguments {
     /// Socket for ovs-appctl, in place of <rundir>/netd.<pid>.ctl.
     #[arg(long, value_name = "FILE", requires = "db")]
     unixctl: Option<PathBuf>,
+    /// For interfaces of type `services`: keeps what DHCP, DNS and instance metadata answer.
+    #[arg(long, value_name = "DIR", requires = "db", requires = "control_socket")]
+    state_dir: Option<PathBuf>,
+    /// For interfaces of type `services`: socket that takes what they answer, a segment or port with a number a line.
+    #[arg(long, value_name = "FILE", requires = "db", requires = "state_dir")]
+    control_socket: Option<PathBuf>,
+    /// For interfaces of type `services`: resolver of names that they do not know.
+    #[arg(long, value_name = "ADDRESS:PORT", requires = "state_dir")]
+    resolver: Option<std::net::SocketAddrV4>,
 }
 
 const EXAMPLE: &str = r#"A first network:
@@ -63,14 +72,25 @@ Beside a stock ovsdb-server:
   ovs-vsctl add-br br0 -- add-port br0 eth1
   ovs-appctl -t netd fdb/show br0
 
+With DHCP, DNS and metadata behind a port, to which flows bring packets with the port's number as tun_id:
+
+  netd --db unix:/var/run/openvswitch/db.sock --state-dir /var/lib/netd --control-socket /run/netd.sock &
+  ovs-vsctl add-port br0 svc -- set interface svc type=services ofport_request=20
+  (as above, with "number":7 in put-port, and no socket in the answer)
+
 Each answer of the control socket is one line; put-port answers with the vhost-user socket that the virtual machine connects to.
 Log level: RUST_LOG=debug (default info)."#;
 
 fn main() -> anyhow::Result<()> {
-    let Arguments { config, check_config, print_config, db, rundir, pidfile, unixctl } = Arguments::parse();
-    if let Some(database) = db {
+    let arguments = Arguments::parse();
+    let Arguments { config, check_config, print_config, db, .. } = &arguments;
+    if let Some(database) = db.clone() {
         let logs = ovs::start_logging();
-        return Ok(ovs::run(&OvsOptions { database, rundir, pidfile, unixctl }, logs)?);
+        let Arguments { rundir, pidfile, unixctl, state_dir, control_socket, resolver: upstream, .. } = arguments;
+        let services = state_dir.zip(control_socket);
+        let services =
+            services.map(|(state_dir, control_socket)| ServicesOptions { state_dir, control_socket, upstream });
+        return Ok(ovs::run(&OvsOptions { database, rundir, pidfile, unixctl, services }, logs)?);
     }
     let filter = EnvFilter::try_from_default_env().unwrap_or_else(|_| EnvFilter::new("info"));
     tracing_subscriber::fmt()
@@ -78,11 +98,11 @@ fn main() -> anyhow::Result<()> {
         .with_writer(std::io::stderr)
         .with_ansi(std::io::stderr().is_terminal())
         .init();
-    let config = Config::load(&config.context("no configuration file")?)?;
-    if print_config {
+    let config = Config::load(config.as_ref().context("no configuration file")?)?;
+    if *print_config {
         print!("{}", toml::to_string(&config).context("cannot print the configuration")?);
     }
-    if !check_config && !print_config {
+    if !*check_config && !*print_config {
         hive_netd::run(&config)?;
     }
     Ok(())

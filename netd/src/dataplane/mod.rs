@@ -136,7 +136,20 @@ pub struct Dataplane<P: Pipeline> {
     workers: Arc<[RunningWorker]>,
     started: Instant,
     next_port: AtomicU32,
-    next_worker: Arc<AtomicUsize>,
+    turns: Arc<Turns>,
+}
+
+/// Whose turn it is to get a queue or a device: the first so many workers, one after the other.
+#[derive(Debug)]
+struct Turns {
+    next: AtomicUsize,
+    workers: AtomicUsize,
+}
+
+impl Turns {
+    fn next(&self) -> usize {
+        self.next.fetch_add(1, Ordering::Relaxed) % self.workers.load(Ordering::Relaxed).max(1)
+    }
 }
 
 impl<P: Pipeline> fmt::Debug for Dataplane<P> {
@@ -196,6 +209,7 @@ impl<P: Pipeline> Dataplane<P> {
             Ok(RunningWorker { mailbox, counters, thread: Some(thread) })
         };
         let workers = (0..config.workers.max(1)).map(start_worker).collect::<Result<Vec<_>, DaemonError>>()?;
+        let turns = Arc::new(Turns { next: AtomicUsize::new(0), workers: AtomicUsize::new(workers.len()) });
         Ok(Self {
             shared,
             served: Mutex::default(),
@@ -203,8 +217,18 @@ impl<P: Pipeline> Dataplane<P> {
             workers: workers.into(),
             started,
             next_port: AtomicU32::new(1),
-            next_worker: Arc::default(),
+            turns,
         })
+    }
+
+    /// Has one worker for each of these processors, bound to it, as far as there are workers; none: all workers, that float. Queues that have
+    /// a worker keep it until their port is made anew.
+    pub fn use_cpus(&self, cpus: &[usize]) {
+        let used = if cpus.is_empty() { self.workers.len() } else { cpus.len().min(self.workers.len()) };
+        self.turns.workers.store(used, Ordering::Relaxed);
+        for (worker, cpu) in self.workers.iter().zip(cpus) {
+            worker.mailbox.send(Command::Bind { cpu: *cpu });
+        }
     }
 
     /// Milliseconds of the clock that the pipeline, connections and meters are told.
@@ -249,7 +273,7 @@ impl<P: Pipeline> Dataplane<P> {
                 let rings = GuestRings {
                     port: Arc::clone(&shared),
                     workers: Arc::clone(&self.workers),
-                    next_worker: Arc::clone(&self.next_worker),
+                    turns: Arc::clone(&self.turns),
                     homes: Mutex::default(),
                 };
                 match Server::start(socket, Arc::new(rings)) {
@@ -261,7 +285,7 @@ impl<P: Pipeline> Dataplane<P> {
                 }
             }
             None => {
-                let number = self.next_worker.fetch_add(1, Ordering::Relaxed) % self.workers.len();
+                let number = self.turns.next();
                 self.workers[number].mailbox.send(Command::StartDevice { port: Arc::clone(&shared) });
                 None
             }
@@ -378,7 +402,7 @@ impl<P: Pipeline> Dataplane<P> {
 struct GuestRings {
     port: Arc<PortShared>,
     workers: Arc<[RunningWorker]>,
-    next_worker: Arc<AtomicUsize>,
+    turns: Arc<Turns>,
     /// The worker of each pair, once it has one.
     homes: Mutex<HashMap<usize, usize>>,
 }
@@ -386,7 +410,7 @@ struct GuestRings {
 impl GuestRings {
     fn home(&self, pair: usize) -> usize {
         let mut homes = lock(&self.homes);
-        *homes.entry(pair).or_insert_with(|| self.next_worker.fetch_add(1, Ordering::Relaxed) % self.workers.len())
+        *homes.entry(pair).or_insert_with(|| self.turns.next())
     }
 }
 

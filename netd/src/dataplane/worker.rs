@@ -62,6 +62,10 @@ pub(super) enum Command {
     Held {
         reply: SyncSender<(usize, usize, usize)>,
     },
+    /// Runs on this processor from here on.
+    Bind {
+        cpu: usize,
+    },
     Stop,
 }
 
@@ -198,6 +202,11 @@ impl<P: Pipeline> Worker<P> {
                 }
                 Command::Held { reply } => {
                     let _ = reply.send(self.engine.held());
+                }
+                Command::Bind { cpu } => {
+                    if let Err(error) = crate::sys::pin_to_cpu(cpu) {
+                        tracing::warn!(cpu, %error, "worker is not bound to its processor");
+                    }
                 }
                 Command::Stop => return false,
             }

@@ -4,8 +4,11 @@ use super::act::Deed;
 use super::bridge::Bridge;
 use super::links::LinkWatch;
 use super::logging::Logs;
-use super::{OvsError, OvsOptions, commands};
+use super::{OvsError, OvsOptions, ServicesOptions, commands};
+use crate::control;
 use crate::dataplane::{Dataplane, DataplaneConfig};
+use crate::error::DaemonError;
+use crate::services::endpoints::Endpoints;
 use hive_device::tunnel::Tunnels;
 use hive_ovsdb::{Client, Connection, Options, Remote, Snapshot, Version};
 use hive_pipeline::Switch;
@@ -43,6 +46,8 @@ pub(super) struct Daemon {
     pub pipeline: Arc<Switch>,
     pub dataplane: Arc<Dataplane<Switch>>,
     pub tunnels: Tunnels,
+    /// Who answers behind `services` ports.
+    pub services: Option<Arc<Endpoints>>,
     pub events: Sender<Event>,
     pub state: Mutex<State>,
 }
@@ -60,6 +65,8 @@ pub(super) struct State {
     /// To be followed once more when devices come and go.
     pub snapshot: Option<Snapshot>,
     pub connection: Option<Connection>,
+    /// That workers are bound to.
+    pub cpus: Vec<usize>,
 }
 
 impl Daemon {
@@ -97,6 +104,7 @@ pub fn run(options: &OvsOptions, logs: Logs) -> Result<(), OvsError> {
         pipeline,
         dataplane,
         tunnels: Tunnels::default(),
+        services: options.services.as_ref().map(start_services).transpose()?,
         events: events.clone(),
         state: Mutex::default(),
     });
@@ -117,6 +125,20 @@ pub fn run(options: &OvsOptions, logs: Logs) -> Result<(), OvsError> {
     }
     drop(control);
     Ok(())
+}
+
+fn start_services(options: &ServicesOptions) -> Result<Arc<Endpoints>, DaemonError> {
+    let endpoints = Arc::new(Endpoints::open(&options.state_dir, options.upstream)?);
+    let listener = control::bind(&options.control_socket)?;
+    let handler = endpoints.clone();
+    let serve = move || {
+        if let Err(error) = control::serve(&listener, &handler) {
+            tracing::error!(%error, "the services' control socket is given up");
+        }
+    };
+    let failed = |source| DaemonError::System { action: "start the control socket's thread", source };
+    std::thread::Builder::new().name("control".to_owned()).spawn(serve).map_err(failed)?;
+    Ok(endpoints)
 }
 
 fn watch_signals(events: Sender<Event>) -> std::io::Result<()> {

@@ -1,11 +1,11 @@
 //! What moves an interface's packets.
 
+use super::daemon::Daemon;
 use crate::dataplane::Backend;
 use hive_device::tunnel::{Endpoint, Key, Kind, OptionMap, OptionsHandle, TunnelConfig, Tunnels};
 use hive_device::{Device, PacketDevice, Tap};
 use hive_ovsdb::snapshot::{self, Interface, InterfaceKind, Tunnel};
 use std::io;
-use std::path::Path;
 
 /// An opened device, or that none is needed.
 pub(super) enum Opened {
@@ -31,8 +31,9 @@ pub(super) fn open(
     mac: Option<[u8; 6]>,
     tunnels: &Tunnels,
     options: &OptionMap,
-    rundir: &Path,
+    daemon: &Daemon,
 ) -> Result<Opened, String> {
+    let rundir = &daemon.rundir;
     let name = &interface.name;
     let failed = |error: io::Error| format!("could not open network device {name} ({})", reason(&error));
     let device = |device: Box<dyn Device>| Ok(Opened::Backend { backend: Backend::Device(device), options: None });
@@ -62,7 +63,11 @@ pub(super) fn open(
         }
         InterfaceKind::Geneve(tunnel) => open_tunnel(name, Kind::Geneve, tunnel, tunnels, options),
         InterfaceKind::Vxlan(tunnel) => open_tunnel(name, Kind::Vxlan, tunnel, tunnels, options),
-        InterfaceKind::Afxdp | InterfaceKind::Services => {
+        InterfaceKind::Services => match &daemon.services {
+            Some(services) => device(Box::new(services.device().map_err(failed)?)),
+            None => Err(format!("{name}: netd was started without --state-dir and --control-socket")),
+        },
+        InterfaceKind::Afxdp => {
             let error = io::Error::from_raw_os_error(libc::EAFNOSUPPORT);
             Err(failed(error))
         }

@@ -38,6 +38,19 @@ pub struct OvsOptions {
     pub rundir: Option<PathBuf>,
     pub pidfile: Option<PathBuf>,
     pub unixctl: Option<PathBuf>,
+    /// None: interfaces of type `services` cannot be.
+    pub services: Option<ServicesOptions>,
+}
+
+/// Who answers behind `services` ports, and who says so.
+#[derive(Clone, Debug)]
+pub struct ServicesOptions {
+    /// Keeps what was put.
+    pub state_dir: PathBuf,
+    /// Where it is put, as [`hive_netd_api`] has it, with numbers.
+    pub control_socket: PathBuf,
+    /// Resolver for names of no segment.
+    pub upstream: Option<std::net::SocketAddrV4>,
 }
 
 /// Why the daemon cannot run.

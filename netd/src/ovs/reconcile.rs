@@ -57,6 +57,17 @@ fn same_device(one: &Interface, other: &Interface) -> bool {
     one.kind == other.kind && one.options == other.options
 }
 
+/// Processors of a mask in hexadecimal (`other_config:pmd-cpu-mask`), lowest first; none if it is not one.
+fn cpus(mask: &str) -> Vec<usize> {
+    let digits = mask.trim_start_matches("0x");
+    let bits = digits.bytes().rev().map(|digit| char::from(digit).to_digit(16)).enumerate();
+    let of_digit = |(place, digit): (usize, Option<u32>)| {
+        let digit = digit?;
+        Some((0..4).filter(move |bit| digit >> bit & 1 != 0).map(move |bit| 4 * place + bit))
+    };
+    bits.map(of_digit).collect::<Option<Vec<_>>>().map(|all| all.into_iter().flatten().collect()).unwrap_or_default()
+}
+
 /// The local port of a bridge that has no row for it.
 fn implicit_local(bridge: &snapshot::Bridge) -> Interface {
     Interface {
@@ -80,6 +91,11 @@ impl Daemon {
         let configuration = &snapshot.configuration;
         let mut state = self.lock();
         let state = &mut *state;
+        let mask = cpus(configuration.open_vswitch.other_config.text("pmd-cpu-mask").unwrap_or_default());
+        if state.cpus != mask {
+            self.dataplane.use_cpus(&mask);
+            state.cpus = mask;
+        }
         // What goes has to be gone before what comes in its place: names of devices, sockets.
         let same =
             |bridge: &Bridge| configuration.bridges.get(bridge.name()).is_some_and(|new| new.id == bridge.config.id);
@@ -238,7 +254,7 @@ impl Daemon {
         let local = config.name == bridge.config.name;
         let mac = config.mac.map(|mac| mac.0).or(local.then_some(bridge.mac));
         let tlvs = self.pipeline.bridge_state(bridge.id).map(|state| option_map(&state.tlvs.load()));
-        let opened = device::open(config, mac, &self.tunnels, &tlvs.unwrap_or_default(), &self.rundir)?;
+        let opened = device::open(config, mac, &self.tunnels, &tlvs.unwrap_or_default(), self)?;
         let number = if local { Some(PortNo::LOCAL) } else { bridge.choose_number(config.ofport_request, before) };
         let number = number.ok_or_else(|| format!("{}: no port number is left", config.name))?;
         let (port, has_device, options) = match opened {
@@ -399,4 +415,17 @@ fn has_flow(agent: &Agent, actions: &[Action]) -> bool {
 /// Rows that are there, for the report.
 pub(super) fn rows(config: &snapshot::Bridge) -> BTreeSet<InterfaceId> {
     config.ports.iter().flat_map(|port| &port.interfaces).map(|interface| interface.id).collect()
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn masks_of_processors() {
+        assert_eq!(cpus("0x2"), [1]);
+        assert_eq!(cpus("13"), [0, 1, 4]);
+        assert_eq!(cpus("0x8000000000000000f"), [0, 1, 2, 3, 67]);
+        assert!(cpus("").is_empty() && cpus("two").is_empty());
+    }
 }

@@ -82,11 +82,15 @@ impl Lab {
     }
 
     pub fn start_switch(&mut self) {
+        self.start_switch_with(&[]);
+    }
+
+    pub fn start_switch_with(&mut self, arguments: &[&str]) {
         // Without timeout(1) between, so that signals reach it.
         let mut switch = Command::new("ip");
         switch.args(["netns", "exec", &self.node.name, env!("CARGO_BIN_EXE_netd")]);
         switch.args(["--db", &format!("unix:{}", self.path("db.sock")), "--rundir", &self.path("")]);
-        switch.args(["--unixctl", &self.path("netd.ctl")]);
+        switch.args(["--unixctl", &self.path("netd.ctl")]).args(arguments);
         self.switch = Some(self.spawn(switch, "netd.log"));
         wait("netd answers", || self.try_appctl("version").is_ok());
     }

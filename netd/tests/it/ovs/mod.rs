@@ -11,4 +11,5 @@ mod lab;
 #[path = "../../../device/tests/it/namespace.rs"]
 mod namespace;
 mod restarts;
+mod services;
 mod tunnels;
