@@ -206,7 +206,8 @@ impl Daemon {
                 self.follow_controllers();
                 self.pipeline.run(self.now_ms());
             }
-            if tick || links {
+            // What was configured shows in the same report that says so.
+            if tick || links || changed {
                 changed |= self.look_at_links();
             }
             if tick {
