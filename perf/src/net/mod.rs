@@ -159,7 +159,7 @@ fn measure(options: &Options, netd: &Switch) -> anyhow::Result<Vec<Line>> {
         lines.extend(installation(options, &mut ours, &mut ovs)?);
     }
     if wanted("memory") {
-        lines.extend(memory(&mut ours)?);
+        lines.extend(memory(netd)?);
     }
     Ok(lines)
 }
@@ -258,9 +258,10 @@ fn installation(options: &Options, ours: &mut Side, ovs: &mut Side) -> anyhow::R
 }
 
 /// What connections and cached flows cost, by how the process has grown.
-fn memory(ours: &mut Side) -> anyhow::Result<Vec<Line>> {
+fn memory(netd: &Switch) -> anyhow::Result<Vec<Line>> {
     let (rules, streams) = cases::new_connections();
-    ours.awake(|side| {
+    // A new one: who has had as many connections before has the memory already.
+    Side::start(netd)?.awake(|side| {
         side.bed.set_flows(&rules)?;
         side.bed.appctl(&["dpctl/flush-conntrack"])?;
         let before = side.bed.resident_bytes()?;
