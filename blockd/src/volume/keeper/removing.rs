@@ -34,6 +34,10 @@ impl Keeper {
     pub(super) async fn keep_removing(self: Arc<Self>) {
         loop {
             self.freed.notified().await;
+            if self.backing.is_in_doubt() {
+                // What is free stays noted.
+                continue;
+            }
             self.look_for_left().await;
             loop {
                 let next = self.state().free.iter().next().copied();
