@@ -230,6 +230,11 @@ impl Backing {
         self.in_doubt.load(Ordering::Relaxed)
     }
 
+    /// Whether nobody needs the segment, so that it may be removed from the store.
+    pub fn is_free(&self, name: SegmentName) -> bool {
+        !self.is_in_doubt() && !self.is_referenced(name)
+    }
+
     /// The store may have objects of the volume that nobody refers to: they are looked for when it is opened next.
     pub fn suspect(&self, volume: VolumeUid) {
         self.suspected.lock().unwrap_or_else(PoisonError::into_inner).insert(volume);

@@ -170,7 +170,7 @@ impl Daemon {
         if backing.is_in_doubt() {
             return Ok(false);
         }
-        for name in free.into_iter().filter(|name| !backing.is_referenced(*name)) {
+        for name in free.into_iter().filter(|name| backing.is_free(*name)) {
             let key = segment_key(name);
             backing.patiently(&key, || backing.store.delete(&key)).await?;
         }

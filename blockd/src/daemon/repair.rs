@@ -164,7 +164,7 @@ impl Daemon {
         for chunk in 0..chunks as u32 {
             backing.cache.invalidate(chunk_key(name, chunk));
         }
-        if !backing.is_referenced(name) {
+        if backing.is_free(name) {
             // Removed meanwhile: it must not come back.
             let _ = backing.patiently(&key, || backing.store.delete(&key)).await;
             return false;

@@ -42,7 +42,7 @@ impl Keeper {
             loop {
                 let next = self.state().free.iter().next().copied();
                 let Some(name) = next else { break };
-                if !self.backing.is_referenced(name) {
+                if self.backing.is_free(name) {
                     let key = segment_key(name);
                     let removed = self.backing.patiently(&key, || self.backing.store.delete(&key)).await;
                     if let Err(error) = removed {
@@ -68,7 +68,7 @@ impl Keeper {
             Ok(keys) => {
                 let names = keys.iter().filter_map(|key| parse_segment_key(key));
                 let left: Vec<_> =
-                    names.filter(|name| suspects.is_left(*name) && !self.backing.is_referenced(*name)).collect();
+                    names.filter(|name| suspects.is_left(*name) && self.backing.is_free(*name)).collect();
                 if !left.is_empty() {
                     tracing::info!(volume = self.name, segments = left.len(), "the store has what nobody refers to");
                 }
