@@ -132,7 +132,8 @@ mod tests {
     use crate::volume::manifest::{self, About, Manifest};
     use bytes::Bytes;
     use hive_blockd_store::faulty::{FaultyStore, Outage};
-    use hive_blockd_store::{ChunkCache, DirStore, ObjectStore};
+    use hive_blockd_store::{ChunkCache, DirStore, ObjectStore, Version};
+    use std::time::{Duration, Instant};
 
     const VOLUME: VolumeUid = [7; 16];
     const PATIENCE: Duration = Duration::from_secs(60);
@@ -147,19 +148,22 @@ mod tests {
             VolumeFiles::new(self.dir.path().join("volume"))
         }
 
-        /// A daemon's start, and its keeper of the volume; it lives as long as the runtime that it is started on.
-        fn keeper(&self) -> (Arc<Keeper>, Link) {
-            self.keeper_of(Writer::default(), false, None)
+        /// A daemon's start, and its keeper of the volume; it lives as long as the runtime that it is started on. As a daemon does, it
+        /// knows what a snapshot needs before anybody removes anything.
+        fn keeper(&self, snapshot_needs: SegmentName) -> (Arc<Keeper>, Link) {
+            self.keeper_of(snapshot_needs, Writer::default(), false, None)
         }
 
         fn keeper_of(
             &self,
+            snapshot_needs: SegmentName,
             writer: Writer,
             is_suspect: bool,
             manifest: Option<(Manifest, Version)>,
         ) -> (Arc<Keeper>, Link) {
             let cache = ChunkCache::open(&self.dir.path().join("cache"), 1 << 20).unwrap();
             let backing = Arc::new(Backing::new(self.store.clone(), cache));
+            backing.hold(Holder::snapshot(&"snap".parse().unwrap()), [snapshot_needs]);
             let (orders, receiver) = tokio::sync::mpsc::unbounded_channel();
             let (link, caller) = link::connect(orders, backing.clone()).unwrap();
             let checkpoint = self.files().checkpoint().unwrap();
@@ -201,29 +205,26 @@ mod tests {
         let node = Node { store: FaultyStore::new(Arc::new(inner), 1), dir };
         node.files().create(&Checkpoint::empty(VOLUME, None)).unwrap();
         let name = |seq| SegmentName { owner: VOLUME, id: SegmentId { epoch: 1, incarnation: 0, seq } };
-        let snapshot = Holder::snapshot(&"snap".parse().unwrap());
         let keys: Vec<String> = (1..=3).map(|seq| segment_key(name(seq))).collect();
         let killed = runtime();
         killed.block_on(async {
             for key in &keys {
                 node.store.put(key, Bytes::from_static(b"segment")).await.unwrap();
             }
-            let (keeper, _link) = node.keeper();
+            let (keeper, _link) = node.keeper(name(3));
             keeper.backing.hold(Holder::volume(VOLUME), (1..=3).map(name));
-            // Somebody else needs it still.
-            keeper.backing.hold(snapshot, [name(3)]);
             node.store.set_outage(Outage::Refusing);
             (1..=3).for_each(|seq| keeper.forget(name(seq)));
             let files = node.files();
             eventually("those to remove are noted", async || files.dropped().len() >= 2).await;
         });
-        killed.shutdown_background();
+        // A note that is being written ends with the process, not after its successor's.
+        killed.shutdown_timeout(PATIENCE);
         node.store.set_outage(Outage::None);
         let (all, files) = (node.store.inner().clone(), node.files());
         runtime().block_on(async {
             assert_eq!(all.list("segments/").await.unwrap().len(), 3, "the outage kept them");
-            let (keeper, _link) = node.keeper();
-            keeper.backing.hold(snapshot, [name(3)]);
+            let (_keeper, _link) = node.keeper(name(3));
             eventually("they are removed", async || all.list("segments/").await.unwrap() == keys[2..]).await;
             eventually("nothing is noted any more", async || files.dropped().is_empty()).await;
         });
@@ -272,8 +273,7 @@ mod tests {
             }
             let manifest = claimed(&node).await;
             away.set_outage(Outage::Refusing);
-            let (keeper, _link) = node.keeper_of(writer, true, Some(manifest));
-            keeper.backing.hold(Holder::snapshot(&"snap".parse().unwrap()), [name(stay[5])]);
+            let (keeper, _link) = node.keeper_of(name(stay[5]), writer, true, Some(manifest));
             tokio::time::sleep(Duration::from_millis(50)).await;
             assert_eq!(all.list("segments/").await.unwrap().len(), left.len() + stay.len());
             // As soon as the store is there.

@@ -1,7 +1,7 @@
 //! A volume in a world that can end at any moment, and a model that knows which contents may be found afterwards.
 
-use super::super::{Event, LogEngine, OpenError, Setup, Tuning};
-use super::sim::{Elsewhere, Op, Pending, Rng, SECTOR, SimBackground, SimDisk, gather, memfd};
+use super::super::{Event, LogEngine, OpenError, SegmentName, Setup, Tuning};
+use super::sim::{Elsewhere, Faults, Op, Pending, Rng, SECTOR, SimBackground, SimDisk, gather, memfd};
 use crate::engine::check::Guard;
 use crate::engine::format::{BLOCK_BYTES, Checkpoint, SEGMENT_BYTES, WrappedKey};
 use crate::engine::{Completion, Engine, Io, Operation, Request};
