@@ -45,6 +45,8 @@ pub struct Backing {
     retired: Mutex<HashSet<u128>>,
     /// Volumes of which the store may have what nobody refers to.
     suspected: Mutex<HashSet<VolumeUid>>,
+    /// What somebody refers to is not known: see [`Self::doubt`].
+    in_doubt: AtomicBool,
     /// Open volumes, and those whose last uploads have not ended; how often each.
     busy: watch::Sender<HashMap<VolumeUid, u32>>,
 }
@@ -86,6 +88,7 @@ impl Backing {
             references: Mutex::default(),
             retired: Mutex::default(),
             suspected: Mutex::default(),
+            in_doubt: AtomicBool::new(false),
             busy: watch::Sender::default(),
         }
     }
@@ -215,6 +218,21 @@ impl Backing {
 
     pub async fn put_until(&self, key: &str, data: Bytes, enough: &Notify) -> Option<Result<(), StoreError>> {
         self.patiently_until(key, enough, || self.store.put(key, data.clone())).await
+    }
+
+    /// A map that says what its volume or snapshot refers to cannot be read. From now on nothing is removed from the store: that no
+    /// holder of a segment is known does not mean that nobody needs it.
+    pub fn doubt(&self) {
+        self.in_doubt.store(true, Ordering::Relaxed);
+    }
+
+    pub fn is_in_doubt(&self) -> bool {
+        self.in_doubt.load(Ordering::Relaxed)
+    }
+
+    /// Whether nobody needs the segment, so that it may be removed from the store.
+    pub fn is_free(&self, name: SegmentName) -> bool {
+        !self.is_in_doubt() && !self.is_referenced(name)
     }
 
     /// The store may have objects of the volume that nobody refers to: they are looked for when it is opened next.

@@ -184,13 +184,16 @@ impl Daemon {
                     self.node.backing.hold(Holder::volume(uid), held);
                     checkpoints.insert(uid, checkpoint);
                 }
-                Err(error) => tracing::error!(volume = %id, %error, "cannot read the volume's checkpoint"),
+                Err(error) => {
+                    tracing::error!(volume = %id, %error, "cannot read the volume's checkpoint");
+                    self.node.backing.doubt();
+                }
             }
         }
         let mut damaged_snapshots = BTreeMap::new();
         for (id, reason) in snapshots.damaged {
             // Whatever of it is in the store, and in its volume's log if it was not completed.
-            let map = self.snapshot_map(&id).ok();
+            let map = self.map_at_load(&id);
             self.hold_for_snapshot(&id, map.as_ref().map(stored_names).unwrap_or_default(), &checkpoints);
             let is_pending = |map: &Checkpoint| map.segments.iter().any(|s| s.owner == 0 && !s.uploaded);
             let pins = map.filter(is_pending).map(|map| (map.volume, self.next_token()));
@@ -198,7 +201,9 @@ impl Daemon {
         }
         let snapshots = snapshots.whole;
         for (id, record) in &snapshots {
-            if let (SnapshotState::Completed, Ok(map)) = (record.state, self.snapshot_map(id)) {
+            if record.state == SnapshotState::Completed
+                && let Some(map) = self.map_at_load(id)
+            {
                 self.hold_for_snapshot(id, snapshot::names(&map), &checkpoints);
             }
         }
@@ -207,6 +212,16 @@ impl Daemon {
         known.damaged_snapshots = damaged_snapshots;
         known.snapshots = snapshots.into_iter().map(|(id, record)| (id, self.entry(record))).collect();
         self.load_removals(&mut known, &checkpoints)
+    }
+
+    /// What the snapshot needs, if that can be read.
+    fn map_at_load(&self, id: &SnapshotId) -> Option<Checkpoint> {
+        let map = self.snapshot_map(id);
+        if let Err(error) = &map {
+            tracing::error!(snapshot = %id, ?error, "cannot read the snapshot's map: nothing is removed from the store");
+            self.node.backing.doubt();
+        }
+        map.ok()
     }
 
     /// The snapshot needs these segments, which are in the store; `volumes` are those of this node.

@@ -118,7 +118,13 @@ impl Daemon {
         self.node.runtime.spawn(async move {
             match daemon.carry_out(&removal).await {
                 // Not on this thread: see `Daemon::lock`.
-                Ok(()) => drop(tokio::task::spawn_blocking(move || daemon.removed(&removal)).await),
+                Ok(true) => drop(tokio::task::spawn_blocking(move || daemon.removed(&removal)).await),
+                Ok(false) => {
+                    tracing::error!(
+                        removal = removal.name(),
+                        "what others need of the store is not known: put off to the next start"
+                    );
+                }
                 Err(error) => {
                     tracing::error!(removal = removal.name(), %error, "cannot remove, trying again at the next start");
                 }
@@ -133,7 +139,8 @@ impl Daemon {
         }
     }
 
-    async fn carry_out(&self, removal: &Removal) -> Result<(), StoreError> {
+    /// False: its segments must stay for now.
+    async fn carry_out(&self, removal: &Removal) -> Result<bool, StoreError> {
         let backing = &self.node.backing;
         let mut free = removal.segments.clone();
         match &removal.subject {
@@ -150,7 +157,7 @@ impl Daemon {
                         volume = hex(uid),
                         "taken over by another node: nothing of it is removed from the store"
                     );
-                    return Ok(());
+                    return Ok(true);
                 }
                 free.extend(self.list_segments(*uid).await?);
                 let prefix = volume_prefix(*uid);
@@ -160,11 +167,14 @@ impl Daemon {
             }
             Subject::Builder(uid) => free.extend(self.list_segments(*uid).await?),
         }
-        for name in free.into_iter().filter(|name| !backing.is_referenced(*name)) {
+        if backing.is_in_doubt() {
+            return Ok(false);
+        }
+        for name in free.into_iter().filter(|name| backing.is_free(*name)) {
             let key = segment_key(name);
             backing.patiently(&key, || backing.store.delete(&key)).await?;
         }
-        Ok(())
+        Ok(true)
     }
 
     async fn is_foreign(&self, uid: VolumeUid, epoch: u32) -> Result<bool, StoreError> {

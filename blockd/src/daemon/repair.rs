@@ -10,6 +10,7 @@ use crate::engine::format::{
 };
 use crate::engine::log::{CHUNK_BYTES, Event, MAX_REPAIR_BLOCKS, Repair, SegmentName};
 use crate::snapshot::verify::{Verified, verify_segment};
+use crate::volume::Handle;
 use crate::volume::keeper::read_slot;
 use bytes::Bytes;
 use hive_blockd_api::VolumeId;
@@ -119,13 +120,17 @@ impl Daemon {
         if known.volumes.get(volume).is_none_or(|record| record.uid != crate::keys::hex(&uid)) {
             return Ok(false);
         }
-        let (done, ended) = mpsc::channel();
-        self.with_open(&mut known, std::slice::from_ref(volume), |handles| {
-            if let [handle] = handles {
-                handle.caller.call(Event::Repair(Repair { segment, blocks, done }));
-            }
-            Ok(ended.recv_timeout(REPAIR_TIMEOUT).unwrap_or(false))
-        })
+        let write = |handle: &Handle| {
+            let (done, ended) = mpsc::channel();
+            handle.caller.call(Event::Repair(Repair { segment, blocks, done }));
+            ended.recv_timeout(REPAIR_TIMEOUT).unwrap_or(false)
+        };
+        if let Some(handle) = known.open.get(volume).map(|open| open.handle.clone()) {
+            // Others need not wait for its disk. If it is closed meanwhile, its engine's end is ours.
+            drop(known);
+            return Ok(write(&handle));
+        }
+        self.with_open(&mut known, std::slice::from_ref(volume), |handles| Ok(handles.first().is_some_and(write)))
     }
 
     /// Put the segment to the store again, from the log; false if it is not what it was any more.
@@ -159,7 +164,7 @@ impl Daemon {
         for chunk in 0..chunks as u32 {
             backing.cache.invalidate(chunk_key(name, chunk));
         }
-        if !backing.is_referenced(name) {
+        if backing.is_free(name) {
             // Removed meanwhile: it must not come back.
             let _ = backing.patiently(&key, || backing.store.delete(&key)).await;
             return false;

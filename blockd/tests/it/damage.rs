@@ -190,6 +190,44 @@ fn a_damaged_record_costs_what_it_is_of_and_is_left_as_it_is() {
     assert_eq!(daemon.export_snapshot("snap-of-bad")[..4096], block_bytes(0, 1));
 }
 
+/// Whose map cannot be read holds nothing that is known of. It is not lost for that.
+#[test]
+fn nothing_is_removed_from_the_store_while_a_map_cannot_be_read() {
+    let mut daemon = Daemon::start();
+    daemon.create("disk", 16 * MIB, None);
+    let mut disk = Frontend::connect(&daemon.attach("disk", 1), 1, F_FLUSH);
+    fill(&mut disk, 10, 1);
+    daemon.take_snapshot("disk", "snap");
+    daemon.create("clone", 16 * MIB, Some("snap"));
+    drop(disk);
+    daemon.detach("disk");
+    daemon.kill();
+    let maps = ["snapshots/snap.map", "volumes/clone/checkpoint"].map(|name| daemon.state().join(name));
+    let whole = maps.clone().map(|path| std::fs::read(path).unwrap());
+    let damage = |which: usize| std::fs::write(&maps[which], &whole[which][..whole[which].len() / 2]).unwrap();
+    let segments = daemon.stored("segments");
+    assert!(!segments.is_empty());
+    damage(0);
+    damage(1);
+    daemon.restart();
+    daemon.delete_volume("disk");
+    eventually("the volume is removed as far as it can be", || daemon.stored("volumes").is_empty());
+    daemon.kill();
+    // Only the clone cannot say any more what it needs, and the snapshot goes too.
+    std::fs::write(&maps[0], &whole[0]).unwrap();
+    daemon.restart();
+    assert_eq!(daemon.export_snapshot("snap")[..4096], block_bytes(0, 1));
+    daemon.delete_snapshot("snap");
+    eventually("so is the snapshot", || daemon.stored("snapshots").is_empty());
+    daemon.kill();
+    assert_eq!(daemon.stored("segments"), segments);
+    std::fs::write(&maps[1], &whole[1]).unwrap();
+    daemon.restart();
+    assert_eq!(daemon.export_volume("clone")[..4096], block_bytes(0, 1));
+    daemon.delete_volume("clone");
+    daemon.await_empty_store();
+}
+
 #[test]
 fn the_stores_copy_heals_what_is_damaged_here() {
     let mut daemon = Daemon::start();

@@ -3,7 +3,8 @@
 
 use super::super::OpenError;
 use super::super::Tuning;
-use super::world::{Rng, World};
+use super::sim::Rng;
+use super::world::World;
 use crate::engine::format::{BLOCK_BYTES, FRONT_BLOCKS, INDEX_AT, Place, SEGMENT_BLOCKS};
 use crate::engine::{Engine, Operation};
 use std::collections::{BTreeMap, HashMap};

@@ -4,4 +4,5 @@ mod damage;
 mod exhaustive;
 mod lives;
 mod random;
+mod sim;
 mod world;
