@@ -96,9 +96,13 @@ impl Arena {
         Some(connection)
     }
 
+    /// All numbers are below it.
+    pub fn numbers(&self) -> u32 {
+        u32::try_from(self.chunks.len() * CHUNK).unwrap_or(NONE)
+    }
+
     /// From a number on: the next connection, and its number.
     pub fn next(&self, from: u32) -> Option<(u32, &Connection)> {
-        let end = u32::try_from(self.chunks.len() * CHUNK).unwrap_or(NONE);
-        (from..end).find_map(|index| self.get(index).map(|connection| (index, connection)))
+        (from..self.numbers()).find_map(|index| self.get(index).map(|connection| (index, connection)))
     }
 }

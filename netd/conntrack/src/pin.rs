@@ -97,8 +97,11 @@ impl Conntrack {
         }
         let plain = match connection.state {
             State::Tcp(_) if verdict.state & state::ESTABLISHED != 0 => None,
-            // The first packet of all makes a connection, and the second is what all of that side are.
-            State::Plain(state @ (Plain::Multiple | Plain::Both)) => Some(state),
+            // The first packet of all makes a connection, and the second is what all of that side are. Messages of ICMP are not
+            // [`is_plain`].
+            State::Plain(state @ (Plain::Multiple | Plain::Both)) if connection.original.protocol() == PROTO_UDP => {
+                Some(state)
+            }
             _ => return None,
         };
         Some(Pin {
@@ -183,11 +186,7 @@ fn advance(
             }
         }
         State::Plain(state) if Some(*state) == pin.plain => {
-            let timer = match (connection.original.protocol(), state) {
-                (PROTO_UDP, Plain::Both) => Timer::UdpMultiple,
-                (PROTO_UDP, _) => Timer::UdpSingle,
-                _ => Timer::Other,
-            };
+            let timer = if *state == Plain::Both { Timer::UdpMultiple } else { Timer::UdpSingle };
             Some((connection.state, Some(timer)))
         }
         State::Plain(_) => None,

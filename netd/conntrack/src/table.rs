@@ -306,12 +306,22 @@ impl Conntrack {
 
     /// All connections, or those of a zone.
     pub fn entries(&self, zone: Option<u16>, now_ms: u64) -> impl Iterator<Item = Entry<'_>> {
-        let mut from = 0;
-        let all = std::iter::from_fn(move || {
-            let (index, connection) = self.arena.next(from)?;
-            from = index + 1;
-            Some(connection)
-        });
+        self.entries_of(0..self.numbers(), zone, now_ms)
+    }
+
+    /// Connections are numbered below it: who looks at all of them may do so in parts.
+    pub fn numbers(&self) -> u32 {
+        self.arena.numbers()
+    }
+
+    /// As [`Self::entries`], of the connections with these numbers.
+    pub fn entries_of(
+        &self,
+        numbers: std::ops::Range<u32>,
+        zone: Option<u16>,
+        now_ms: u64,
+    ) -> impl Iterator<Item = Entry<'_>> {
+        let all = (numbers.start..numbers.end.min(self.numbers())).filter_map(|number| self.arena.get(number));
         all.filter(move |connection| zone.is_none_or(|zone| zone == connection.original.zone()))
             .filter(move |connection| connection.expires_ms > now_ms)
             .map(move |connection| Entry { connection, now_ms })

@@ -2,9 +2,9 @@
 
 use crate::counters::{Counter, Counters};
 use crate::exact::{Exact, Exit, Fused, Hit};
-use crate::flows::{FlowId, Flows, Plan};
+use crate::flows::{Flow, FlowId, Flows, Plan};
 use crate::meter::Meters;
-use crate::packet::{Outgoing, Output, Packet, Tail};
+use crate::packet::{Outgoing, Output, Packet, Tail, fills_in_behind};
 use crate::quick::{self, L4, QUICK_WORDS, Quick, Secret, quick};
 use crate::trace::Trace;
 use crate::tracker::{Locked, Tracker};
@@ -214,6 +214,7 @@ impl<P: Pipeline> Engine<P> {
             bytes += packet.frame_bytes as u64;
             if packet.metadata.is_none()
                 && let Some(key) = quick(&packet.line, packet.frame_bytes, in_port.0)
+                && fills_in_behind(&packet.vnet, L4, quick::protocol(&key))
             {
                 place.key = key;
                 place.quick = true;
@@ -400,7 +401,7 @@ impl<P: Pipeline> Engine<P> {
         template.set(Field::RecircId, 0);
         let mut work = self.works.pop().unwrap_or_default();
         work.load(packet, &template, self.settings.vlan_limit);
-        if work.parsed.malformed == Some(hive_flow::Malformed::Ethernet) {
+        if work.parsed.malformed == Some(hive_flow::Malformed::Ethernet) || !work.fills_in_behind() {
             self.counters.add(Counter::Malformed, 1);
             self.works.push(work);
             return;
@@ -463,10 +464,10 @@ impl<P: Pipeline> Engine<P> {
         circumstances.output.pause();
         let now_ms = circumstances.now_ms;
         let (bytes, tcp_flags) = (work.frame_bytes(), work.key().get_u64(Field::TcpFlags) as u16);
-        let index = match known {
-            Some(index) => Some(index),
-            None if self.settings.caches => self.find(work.key(), now_ms),
-            None => None,
+        let (index, stale) = match known {
+            Some(index) => (Some(index), None),
+            None if self.settings.caches => self.find(work.key()),
+            None => (None, None),
         };
         let (ops, plan) = match index.and_then(|index| Some((self.flows.id(index)?, self.flows.at_mut(index)?))) {
             Some((id, flow)) => {
@@ -482,11 +483,14 @@ impl<P: Pipeline> Engine<P> {
                 }
                 self.counters.add(Counter::Misses, 1);
                 let translation = self.shared.pipeline.translate(work.key(), true, now_ms);
-                let kept = if self.settings.caches && !translation.uncached {
-                    self.keep(work.key(), &translation, now_ms)
-                } else {
-                    None
-                };
+                let cached = self.settings.caches && !translation.uncached;
+                let renews = |flow: &Flow<P::Credits>| cached && flow.is_under(&translation.mask);
+                if let Some(stale) = stale
+                    && !self.flows.at(stale).is_some_and(renews)
+                {
+                    self.retire_flow(stale, now_ms);
+                }
+                let kept = if cached { self.keep(work.key(), &translation, now_ms) } else { None };
                 match kept.and_then(|index| Some((self.flows.id(index)?, self.flows.at_mut(index)?))) {
                     Some((id, flow)) => {
                         flow.count(bytes, tcp_flags, now_ms);
@@ -510,30 +514,19 @@ impl<P: Pipeline> Engine<P> {
         self.run(circumstances, work, &ops, 0);
     }
 
-    /// The flow of a key, as of now.
-    fn find(&mut self, key: &Key, now_ms: u64) -> Option<u32> {
+    /// The flow of a key as of now, or else that of an earlier epoch: it is asked for anew as one that is not known, so a port with many
+    /// flows takes no more of a processor when the pipeline changes than otherwise.
+    fn find(&mut self, key: &Key) -> (Option<u32>, Option<u32>) {
         let (found, looked_at) = self.flows.find(key);
         self.counters.add(Counter::FlowLookups, looked_at.into());
-        let index = found?;
-        let flow = self.flows.at_mut(index)?;
-        if flow.epoch == self.epoch {
-            self.counters.add(Counter::FlowHits, 1);
-            return Some(index);
+        let Some((index, flow)) = found.and_then(|index| Some((index, self.flows.at(index)?))) else {
+            return (None, None);
+        };
+        if flow.epoch != self.epoch {
+            return (None, Some(index));
         }
-        let (pending, credits) = (flow.take_pending(), Arc::clone(&flow.credits));
-        let mask = *flow.mask();
-        if pending.packets > 0 {
-            self.shared.pipeline.credit(&credits, pending, now_ms);
-        }
-        let translation = self.shared.pipeline.translate(key, true, now_ms);
-        if translation.mask == mask && !translation.uncached {
-            self.flows.at_mut(index)?.renew(&translation);
-            self.changes += 1;
-            return Some(index);
-        }
-        self.flows.remove(index);
-        self.changes += 1;
-        if translation.uncached { None } else { self.keep(key, &translation, now_ms) }
+        self.counters.add(Counter::FlowHits, 1);
+        (Some(index), None)
     }
 
     fn keep(&mut self, key: &Key, translation: &hive_program::Translation<P::Credits>, now_ms: u64) -> Option<u32> {
@@ -554,7 +547,8 @@ impl<P: Pipeline> Engine<P> {
         let budget = self.budgets.entry(port.0).or_insert(Budget { thousandths: full, filled_ms: now_ms });
         let elapsed_ms = now_ms.saturating_sub(budget.filled_ms);
         budget.filled_ms = budget.filled_ms.max(now_ms);
-        let filled = budget.thousandths.saturating_add(elapsed_ms * u64::from(self.settings.misses_per_second));
+        let filled = elapsed_ms.saturating_mul(self.settings.misses_per_second.into());
+        let filled = budget.thousandths.saturating_add(filled);
         budget.thousandths = filled.min(full);
         let may = budget.thousandths >= THOUSAND;
         if may {

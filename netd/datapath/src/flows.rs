@@ -61,6 +61,11 @@ impl<C> Flow<C> {
         &self.rest.mask
     }
 
+    /// Whether a translation that depends on these bits is one of the same flow.
+    pub fn is_under(&self, mask: &Mask) -> bool {
+        self.rest.mask == under(mask)
+    }
+
     #[inline]
     pub fn count(&mut self, bytes: usize, tcp_flags: u16, now_ms: u64) {
         self.pending.packets += 1;
@@ -96,6 +101,13 @@ impl<C> Flow<C> {
         add(&mut all, self.pending);
         all
     }
+}
+
+/// The mask that a translation's flow is kept under: groups are by the first word.
+fn under(mask: &Mask) -> Mask {
+    let mut mask = *mask;
+    mask.words[0] = u64::MAX;
+    mask
 }
 
 pub(crate) fn add(to: &mut Traffic, more: Traffic) {
@@ -222,8 +234,7 @@ impl<C> Flows<C> {
     /// None if there is no room. If the flow is there already it takes the translation's operations; whom to credit for what it
     /// had not been credited for is given back.
     pub fn insert(&mut self, key: &Key, translation: &Translation<C>, now_ms: u64) -> Option<(u32, Replaced<C>)> {
-        let mut mask = translation.mask;
-        mask.words[0] = u64::MAX;
+        let mask = under(&translation.mask);
         let group = self.groups.entry(key.words[0]).or_default();
         let at = match group.tables.iter().position(|table| table.mask == mask) {
             Some(at) => at,
@@ -249,6 +260,9 @@ impl<C> Flows<C> {
         if self.slots.len() - self.free.len() >= self.flows_max {
             if table.flows.is_empty() {
                 group.tables.remove(at);
+            }
+            if group.tables.is_empty() {
+                self.groups.remove(&key.words[0]);
             }
             return None;
         }

@@ -1,6 +1,6 @@
 //! Packets on their way: what comes in, and what goes out.
 
-use hive_flow::Key;
+use hive_flow::{Key, PROTO_ICMP, PROTO_ICMPV6, PROTO_SCTP, PROTO_TCP, PROTO_UDP};
 use hive_packet::VnetHeader;
 use hive_packet::checksum;
 use hive_program::{PortId, Tunnel};
@@ -93,6 +93,24 @@ impl<T: Tail> Outgoing<'_, T> {
         out.extend_from_slice(self.head);
         out.resize(self.frame_bytes(), 0);
         self.tail.read(self.tail_from, &mut out[self.head.len()..]);
+    }
+}
+
+/// Whether a checksum that is left to the receiver is that of the transport header at `l4`, or lies behind it. Anywhere else it would
+/// be a way to change addresses or ports after they were looked at: who fills it in writes what the sender chose.
+#[inline]
+pub(crate) fn fills_in_behind(vnet: &VnetHeader, l4: usize, protocol: u8) -> bool {
+    if !vnet.needs_checksum() {
+        return true;
+    }
+    let (start, offset) = (usize::from(vnet.csum_start), usize::from(vnet.csum_offset));
+    match protocol {
+        PROTO_TCP => (start, offset) == (l4, 16),
+        // Within there may be a tunnel, whose packet has one.
+        PROTO_UDP => (start, offset) == (l4, 6) || start >= l4 + 8,
+        PROTO_ICMP | PROTO_ICMPV6 => (start, offset) == (l4, 2),
+        PROTO_SCTP => (start, offset) == (l4, 8),
+        _ => start >= l4,
     }
 }
 

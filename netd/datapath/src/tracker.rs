@@ -1,13 +1,22 @@
 //! Connections of all workers, in shards by zone: translation and what helpers expect stay within a zone, so a shard suffices.
 
 use hive_conntrack::{Conntrack, Counters, Entry, Flush, Settings, TimeoutPolicy, Tuple};
+use std::ops::Range;
 use std::sync::atomic::{AtomicUsize, Ordering};
 use std::sync::{Mutex, MutexGuard, PoisonError};
+use std::time::Duration;
 
 /// Shards: enough that a few workers seldom meet, and not so many that asking all of them takes long.
 const SHARDS: usize = 64;
 /// Connections that are looked at in one go when time passes.
 const EXPIRE_BUDGET: usize = 256;
+/// Goes that a shard has in a row.
+const GOES: usize = 64;
+
+/// Connections of a shard that are looked at in one go by who looks at all: packets wait for a millisecond at most.
+const PART: u32 = 1024;
+/// Between two of these goes.
+const PART_PAUSE: Duration = Duration::from_micros(20);
 
 /// The connections of a switch.
 #[derive(Debug)]
@@ -15,7 +24,7 @@ pub struct Tracker {
     shards: Box<[Mutex<Conntrack>]>,
     connections: AtomicUsize,
     connections_max: AtomicUsize,
-    /// Where cleaning up goes on.
+    /// Where cleaning up goes on: goes, [`GOES`] for each shard.
     cleaned: AtomicUsize,
 }
 
@@ -126,15 +135,30 @@ impl Tracker {
 
     /// Forgets the connections that are meant; how many they were.
     pub fn flush_where(&self, zone: Option<u16>, now_ms: u64, meant: impl Fn(&Entry<'_>) -> bool) -> usize {
-        let shards = zone.map_or(0..SHARDS, |zone| Self::shard_of(zone)..Self::shard_of(zone) + 1);
         let mut flushed = 0;
-        for shard in shards {
-            let mut locked = self.lock(shard);
-            let entries = locked.conntrack.entries(zone, now_ms);
+        self.in_parts(zone, |conntrack, numbers| {
+            let entries = conntrack.entries_of(numbers, zone, now_ms);
             let tuples: Vec<Tuple> = entries.filter(|entry| meant(entry)).map(|entry| *entry.original()).collect();
-            flushed += tuples.iter().map(|tuple| locked.conntrack.flush(Flush::Tuple(tuple))).sum::<usize>();
-        }
+            flushed += tuples.iter().map(|tuple| conntrack.flush(Flush::Tuple(tuple))).sum::<usize>();
+        });
         flushed
+    }
+
+    /// Looks at all connections that can be of a zone. A shard is held for a part at a time: workers wait for it.
+    fn in_parts(&self, zone: Option<u16>, mut what: impl FnMut(&mut Conntrack, Range<u32>)) {
+        let shards = zone.map_or(0..SHARDS, |zone| Self::shard_of(zone)..Self::shard_of(zone) + 1);
+        for shard in shards {
+            for from in (0..).step_by(PART as usize) {
+                let mut locked = self.lock(shard);
+                what(&mut locked.conntrack, from..from.saturating_add(PART));
+                if from.saturating_add(PART) >= locked.conntrack.numbers() {
+                    break;
+                }
+                drop(locked);
+                // Who waits for the lock gets it only if nobody takes it at once again.
+                std::thread::sleep(PART_PAUSE);
+            }
+        }
     }
 
     /// Forgets the connection with this tuple, in either direction.
@@ -145,14 +169,10 @@ impl Tracker {
     /// As `dpctl/dump-conntrack` has it, a line each; `timeouts` as its option `-s`.
     pub fn dump(&self, zone: Option<u16>, timeouts: bool, now_ms: u64) -> Vec<String> {
         let mut lines = Vec::new();
-        let mut of = |conntrack: &Conntrack| {
+        self.in_parts(zone, |conntrack, numbers| {
             let line = |entry| if timeouts { format!("{entry:#}") } else { format!("{entry}") };
-            lines.extend(conntrack.entries(zone, now_ms).map(line));
-        };
-        match zone {
-            Some(zone) => of(&self.lock(Self::shard_of(zone)).conntrack),
-            None => self.each(|conntrack| of(conntrack)),
-        }
+            lines.extend(conntrack.entries_of(numbers, zone, now_ms).map(line));
+        });
         lines
     }
 
@@ -175,12 +195,24 @@ impl Tracker {
         all
     }
 
-    /// Cleans up a little of what has expired: the shards take turns.
+    /// Cleans up a little of what has expired. The shards that have connections take turns; one that has more to clean up has a few
+    /// goes, so that connections that expire at once, all in one, do not keep others out for long.
     pub fn expire(&self, now_ms: u64) {
         if self.is_empty() {
             return;
         }
-        let shard = self.cleaned.fetch_add(1, Ordering::Relaxed) % SHARDS;
-        self.lock(shard).conntrack.expire(now_ms, EXPIRE_BUDGET);
+        for _ in 0..SHARDS {
+            let go = self.cleaned.load(Ordering::Relaxed);
+            let mut locked = self.lock(go / GOES % SHARDS);
+            let empty = locked.conntrack.is_empty();
+            let more = !empty && locked.conntrack.expire(now_ms, EXPIRE_BUDGET);
+            drop(locked);
+            let next = if more { go.wrapping_add(1) } else { (go / GOES).wrapping_add(1).wrapping_mul(GOES) };
+            // Another worker may have gone on already.
+            let _ = self.cleaned.compare_exchange(go, next, Ordering::Relaxed, Ordering::Relaxed);
+            if !empty {
+                return;
+            }
+        }
     }
 }

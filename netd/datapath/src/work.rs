@@ -1,9 +1,10 @@
 //! A packet that is worked on: its headers in private memory with room before them, its key, and what was found out about it.
 
-use crate::packet::{Outgoing, Packet, Tail};
+use crate::packet::{Outgoing, Packet, Tail, fills_in_behind};
 use hive_conntrack::{Checksum, Verdict};
 use hive_flow::{
-    FRAG_LATER, Field, Key, Malformed, PROTO_ICMP, PROTO_ICMPV6, PROTO_TCP, PROTO_UDP, Parsed, parse_into,
+    ETH_TYPE_ARP, ETH_TYPE_IPV4, ETH_TYPE_IPV6, ETH_TYPE_RARP, FRAG_LATER, Field, Key, Malformed, PROTO_ICMP,
+    PROTO_ICMPV6, PROTO_TCP, PROTO_UDP, Parsed, parse_into,
 };
 use hive_packet::VnetHeader;
 use hive_packet::offload::GSO_NONE;
@@ -139,12 +140,25 @@ impl Work {
         &mut self.parsed.key
     }
 
+    /// Whether a checksum that is left to the receiver lies behind everything that is looked at.
+    pub fn fills_in_behind(&self) -> bool {
+        let parsed = &self.parsed;
+        let looked_at = parsed.mpls_offset.is_some()
+            || [ETH_TYPE_IPV4, ETH_TYPE_IPV6, ETH_TYPE_ARP, ETH_TYPE_RARP]
+                .contains(&(self.key().get_u64(Field::EthType) as u16));
+        match (parsed.l4_offset, parsed.l3_offset) {
+            (Some(l4), _) => fills_in_behind(&self.vnet, l4.into(), self.protocol()),
+            (None, Some(l3)) if !looked_at => !self.vnet.needs_checksum() || self.vnet.csum_start >= l3,
+            _ => !self.vnet.needs_checksum(),
+        }
+    }
+
     fn protocol(&self) -> u8 {
         self.key().get_u64(Field::IpProto) as u8
     }
 
     fn is_v6(&self) -> bool {
-        self.key().get_u64(Field::EthType) as u16 == hive_flow::ETH_TYPE_IPV6
+        self.key().get_u64(Field::EthType) as u16 == ETH_TYPE_IPV6
     }
 
     /// Where the transport header is, if there is a whole one.

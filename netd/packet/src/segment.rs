@@ -12,6 +12,9 @@ const UDP_HEADER_BYTES: usize = 8;
 /// Offsets of the checksum in the headers of TCP and UDP.
 const TCP_CHECK: u16 = 16;
 const UDP_CHECK: u16 = 6;
+/// Frames that one becomes at most: each costs what a frame costs, so that a sender who asks for tiny ones would have thousands of
+/// them for one. 64 KiB of segments of 64 bytes: a path of less than 576 bytes, which every host takes (RFC 791), is none in use.
+const SEGMENTS_MAX: usize = 1024;
 
 /// A large frame, and where its headers end.
 #[derive(Debug)]
@@ -26,7 +29,7 @@ pub struct Segmenter<'a> {
 }
 
 impl<'a> Segmenter<'a> {
-    /// None when the frame is not TCP or UDP in IPv4 or IPv6 as its header says, or is malformed. It may have VLAN tags; in IPv6 there may
+    /// None when the frame is not TCP or UDP in IPv4 or IPv6 as its header says, is malformed, or would become too many. It may have VLAN tags; in IPv6 there may
     /// be extension headers, if the header says where its checksum begins.
     pub fn new(header: &VnetHeader, frame: &'a [u8]) -> Option<Self> {
         let (kind, ip_at) = network_layer(frame)?;
@@ -58,7 +61,8 @@ impl<'a> Segmenter<'a> {
             return None;
         }
         let segment_bytes = usize::from(header.gso_size);
-        Some(Self { frame, ip_v4, ip_at, transport_at, payload_at, segment_bytes, tcp })
+        let segmenter = Self { frame, ip_v4, ip_at, transport_at, payload_at, segment_bytes, tcp };
+        (segmenter.count() <= SEGMENTS_MAX).then_some(segmenter)
     }
 
     /// Number of frames that this one becomes; at least one.
@@ -173,6 +177,18 @@ mod tests {
                 joined.extend_from_slice(&out[46..]);
             }
             prop_assert_eq!(joined, payload);
+        }
+
+        /// What a sender may ask for is bounded.
+        #[test]
+        fn frames_become_no_more_than_so_many(size in 1u16..200) {
+            let payload = vec![7; 60_000];
+            let packet = build::tcp(Ipv4Addr::new(10, 0, 0, 1), Ipv4Addr::new(10, 0, 0, 2), 80, 8080, 0x10, &payload);
+            let frame = build::ethernet(MacAddr([2; 6]), MacAddr([4; 6]), &packet);
+            let header = VnetHeader { flags: NEEDS_CSUM, gso_type: GSO_TCPV4, gso_size: size, csum_start: 34, csum_offset: 16, header_bytes: 54 };
+            let count = Segmenter::new(&header, &frame).map(|segmenter| segmenter.count());
+            let expected = 60_000usize.div_ceil(size.into());
+            prop_assert_eq!(count, (expected <= SEGMENTS_MAX).then_some(expected));
         }
 
         #[test]

@@ -29,6 +29,9 @@ use worker::{Command, Worker};
 
 /// Ports at one time: each guest's rings cost threads and memory maps.
 pub const PORTS_MAX: usize = 4096;
+/// Frames of controllers that wait for their worker: what is beyond is dropped, as where a port's queue is full. 1024 of 64 KiB are
+/// 64 MiB at most.
+pub const EXECUTIONS_MAX: usize = 1024;
 
 /// How a data path is to be.
 #[derive(Clone, Debug)]
@@ -137,6 +140,24 @@ pub struct Dataplane<P: Pipeline> {
     started: Instant,
     next_port: AtomicU32,
     turns: Arc<Turns>,
+    executions: Arc<AtomicUsize>,
+}
+
+/// One of [`EXECUTIONS_MAX`], until it is carried out.
+#[derive(Debug)]
+struct Execution(Arc<AtomicUsize>);
+
+impl Execution {
+    fn begin(executions: &Arc<AtomicUsize>) -> Option<Self> {
+        let one = Self(Arc::clone(executions));
+        (executions.fetch_add(1, Ordering::Relaxed) < EXECUTIONS_MAX).then_some(one)
+    }
+}
+
+impl Drop for Execution {
+    fn drop(&mut self) {
+        self.0.fetch_sub(1, Ordering::Relaxed);
+    }
 }
 
 /// Whose turn it is to get a queue or a device: the first so many workers, one after the other.
@@ -218,6 +239,7 @@ impl<P: Pipeline> Dataplane<P> {
             started,
             next_port: AtomicU32::new(1),
             turns,
+            executions: Arc::default(),
         })
     }
 
@@ -331,11 +353,14 @@ impl<P: Pipeline> Dataplane<P> {
         ids
     }
 
-    /// Carries operations out on a frame, which has the key's metadata: what a controller sends out. Does not wait.
-    pub fn execute(&self, frame: Vec<u8>, template: Key, ops: Arc<[Op]>) {
-        if let Some(worker) = self.workers.first() {
-            worker.mailbox.send(Command::Execute { frame, template: Box::new(template), ops });
-        }
+    /// Carries operations out on a frame, which has the key's metadata: what a controller sends out. Does not
+    /// wait; false: too many wait already, and it is dropped.
+    pub fn execute(&self, frame: Vec<u8>, template: Key, ops: Arc<[Op]>) -> bool {
+        let (Some(worker), Some(execution)) = (self.workers.first(), Execution::begin(&self.executions)) else {
+            return false;
+        };
+        worker.mailbox.send(Command::Execute { frame, template: Box::new(template), ops, execution });
+        true
     }
 
     /// Adds or replaces a meter, with full buckets; None removes it.

@@ -1,5 +1,6 @@
 //! A worker: bursts from rings and devices through its engine, run to completion.
 
+use super::Execution;
 use super::output::{GuestTail, Outlet, Scratch};
 use super::port::{PortMap, PortShared};
 use crate::mailbox::{Mailbox, lock};
@@ -52,6 +53,7 @@ pub(super) enum Command {
         frame: Vec<u8>,
         template: Box<Key>,
         ops: Arc<[Op]>,
+        execution: Execution,
     },
     DumpFlows {
         reply: SyncSender<Vec<String>>,
@@ -87,6 +89,8 @@ struct DeviceSlot {
     port: Arc<PortShared>,
     fd: Option<RawFd>,
     ready: bool,
+    /// It was said that it gives nothing.
+    failed: bool,
 }
 
 pub(super) struct Worker<P: Pipeline> {
@@ -192,7 +196,10 @@ impl<P: Pipeline> Worker<P> {
                     self.stop_port(port);
                     let _ = reply.send(());
                 }
-                Command::Execute { frame, template, ops } => self.execute(&frame, &template, &ops),
+                Command::Execute { frame, template, ops, execution } => {
+                    self.execute(&frame, &template, &ops);
+                    drop(execution);
+                }
                 Command::DumpFlows { reply } => {
                     let _ = reply.send(self.engine.dump_flows(self.now_ms()));
                 }
@@ -254,7 +261,7 @@ impl<P: Pipeline> Worker<P> {
         {
             tracing::warn!(%error, port = %port.name, "cannot watch a device");
         }
-        self.devices.push(DeviceSlot { port, fd, ready: fd.is_some() });
+        self.devices.push(DeviceSlot { port, fd, ready: fd.is_some(), failed: false });
     }
 
     fn stop_port(&mut self, port: PortId) {
@@ -403,11 +410,19 @@ impl<P: Pipeline> Worker<P> {
             let stored = &mut self.stored;
             let received = lock(shared).receive(usize::from(self.batch), &mut |frame| stored.push(&frame));
             match received {
-                Ok(count) => device.ready = count >= usize::from(self.batch),
+                Ok(count) => {
+                    device.ready = count >= usize::from(self.batch);
+                    if std::mem::take(&mut device.failed) {
+                        port.set_fault(None);
+                    }
+                }
+                // It is tried again when there is news of it; what it says then is not news.
                 Err(error) => {
-                    tracing::warn!(%error, port = %port.name, "device stopped");
-                    port.set_fault(Some(error.to_string()));
                     device.ready = false;
+                    if !std::mem::replace(&mut device.failed, true) {
+                        tracing::warn!(%error, port = %port.name, "device stopped");
+                        port.set_fault(Some(error.to_string()));
+                    }
                 }
             }
             if port.up.load(Ordering::Relaxed) {
@@ -419,7 +434,7 @@ impl<P: Pipeline> Worker<P> {
     fn forward_stored(&mut self, port: &PortShared) {
         let now_us = self.now_us;
         let (mut bytes, mut dropped) = (0, 0);
-        let mut packets: Vec<Packet<'_, &[u8]>> = Vec::with_capacity(self.stored.count);
+        let mut packets: Vec<Packet<'_, &[u8]>> = recycle(std::mem::take(&mut self.storage.plain));
         for (vnet, frame, metadata) in self.stored.frames.iter().take(self.stored.count) {
             if port.is_policed() && !port.admits(frame.len(), now_us) {
                 dropped += 1;
@@ -436,6 +451,7 @@ impl<P: Pipeline> Worker<P> {
         port.counters.rx_packets.fetch_add(packets.len() as u64, Ordering::Relaxed);
         port.counters.rx_bytes.fetch_add(bytes, Ordering::Relaxed);
         port.counters.rx_dropped.fetch_add(dropped, Ordering::Relaxed);
+        self.storage.plain = recycle(packets);
     }
 
     fn execute(&mut self, frame: &[u8], template: &Key, ops: &[Op]) {
@@ -453,6 +469,8 @@ struct Storage {
     buffers: Vec<GuestSlice<'static>>,
     chains: Vec<(u16, usize)>,
     packets: Vec<Packet<'static, GuestTail<'static, 'static>>>,
+    /// Of devices.
+    plain: Vec<Packet<'static, &'static [u8]>>,
 }
 
 /// An empty list in the memory of another one, whose elements differ in nothing but how long they live.

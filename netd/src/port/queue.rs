@@ -13,6 +13,8 @@ pub const HEAD_BYTES: usize = 64;
 pub const MAX_FRAME_BYTES: usize = 65_535 + 40 + 14;
 /// Most buffers of one frame with VIRTIO_NET_F_MRG_RXBUF: a 64 KiB frame in buffers of 1 KiB, rounded up.
 const MAX_MERGED: u16 = 128;
+/// Descriptors of one frame's chains, together: two for each, as some drivers have them.
+const MAX_BUFFERS: usize = 2 * MAX_MERGED as usize;
 
 /// How many frames ahead a receive buffer is fetched into the cache: about the time of one miss. Its descriptor before that.
 const BUFFERS_AHEAD: u16 = 6;
@@ -320,7 +322,7 @@ impl RxQueue {
         let mut chains = Vec::new();
         let mut capacity = 0usize;
         while capacity < needed {
-            if chains.len() == usize::from(most) {
+            if chains.len() == usize::from(most) || buffers.len() >= MAX_BUFFERS {
                 self.ring.untake(chains.len() as u16);
                 return Ok(Delivery::NoBuffers);
             }

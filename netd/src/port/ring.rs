@@ -13,6 +13,10 @@ use std::sync::atomic::{AtomicU16, Ordering, fence};
 /// Largest ring accepted. Stock drivers use 256 to 1024; virtio allows 32768.
 pub const MAX_RING_SIZE: u16 = 4096;
 
+/// Descriptors of a chain that are followed. Drivers use some tens at most; each costs a look, of every copy too, so that chains as
+/// long as a ring would take much of a worker's time. (DPDK takes as many.)
+pub const CHAIN_MAX: u16 = 256;
+
 const DESCRIPTOR_BYTES: u32 = 16;
 const DESC_F_NEXT: u16 = 1;
 const DESC_F_WRITE: u16 = 2;
@@ -29,7 +33,7 @@ pub enum RingFault {
     AvailableIndex,
     /// A descriptor index is not below the ring's (or table's) size.
     DescriptorIndex,
-    /// A chain is longer than the ring: it loops.
+    /// A chain is longer than the ring, or than [`CHAIN_MAX`]: it loops.
     ChainLength,
     /// A buffer lies outside guest memory.
     BufferAddress,
@@ -45,7 +49,7 @@ impl fmt::Display for RingFault {
             Self::Placement => "ring is misaligned or outside guest memory",
             Self::AvailableIndex => "available index is more than a ring ahead",
             Self::DescriptorIndex => "descriptor index is outside its table",
-            Self::ChainLength => "descriptor chain is longer than the ring",
+            Self::ChainLength => "descriptor chain is longer than the ring or 256 descriptors",
             Self::BufferAddress => "buffer is outside guest memory",
             Self::Direction => "buffer has the wrong direction",
             Self::IndirectTable => "indirect table is nested, empty or too long",
@@ -275,7 +279,7 @@ impl SplitRing {
     #[inline]
     fn walk<'m>(&self, memory: &'m GuestMemory, head: u16, buffers: &mut Vec<GuestSlice<'m>>) -> Result<(), RingFault> {
         let mut index = head;
-        for _ in 0..self.layout.size {
+        for _ in 0..self.layout.size.min(CHAIN_MAX) {
             let descriptor = self.descriptor(index)?;
             if descriptor.flags & DESC_F_INDIRECT != 0 {
                 if descriptor.flags & DESC_F_NEXT != 0 {
@@ -317,7 +321,7 @@ impl SplitRing {
         let entries = memory.slice(table.addr, table.len).filter(|slice| slice.len() == table.len);
         let entries = entries.ok_or(RingFault::BufferAddress)?;
         let mut index = 0;
-        for _ in 0..count {
+        for _ in 0..count.min(CHAIN_MAX.into()) {
             let bytes = entries.skip(u32::from(index) * DESCRIPTOR_BYTES).read_array();
             let descriptor = Descriptor::from_bytes(bytes.ok_or(RingFault::DescriptorIndex)?);
             if descriptor.flags & DESC_F_INDIRECT != 0 {
@@ -402,5 +406,65 @@ impl SplitRing {
         } else {
             self.used_field(0).store(USED_F_NO_NOTIFY.to_le(), Ordering::Relaxed);
         }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::super::memory::RegionLayout;
+    use super::*;
+
+    const SIZE: u16 = 1024;
+    const TABLE: u64 = 0x1_0000;
+
+    /// Whether the first chain of a ring with these descriptors can be taken, and how many buffers it has.
+    fn take(ring: &[[u8; 16]], table: &[[u8; 16]]) -> Result<usize, RingFault> {
+        let file = tempfile::tempfile().unwrap();
+        file.set_len(0x4_0000).unwrap();
+        let layout = RegionLayout { guest_addr: 0, size_bytes: 0x4_0000, user_addr: 0, offset_bytes: 0 };
+        let memory = Arc::new(GuestMemory::default().with(layout, &file).unwrap());
+        let put = |at: u64, bytes: &[u8]| assert_eq!(memory.slice(at, 0x1_0000).unwrap().write(bytes), bytes.len());
+        put(0, &ring.concat());
+        put(TABLE, &table.concat());
+        put(0x8000 + 2, &1u16.to_le_bytes());
+        let layout = RingLayout {
+            size: SIZE,
+            desc: 0,
+            avail: 0x8000,
+            used: 0xa000,
+            base: 0,
+            event_idx: false,
+            direction: Direction::FromGuest,
+        };
+        let mut ring = SplitRing::new(memory.clone(), layout)?;
+        assert_eq!(ring.available(), Ok(1));
+        let mut buffers = Vec::new();
+        ring.take(&memory, &mut buffers).map(|_| buffers.len())
+    }
+
+    fn descriptor(addr: u64, len: u32, flags: u16, next: u16) -> [u8; 16] {
+        let mut bytes = [0; 16];
+        bytes[..8].copy_from_slice(&addr.to_le_bytes());
+        bytes[8..12].copy_from_slice(&len.to_le_bytes());
+        bytes[12..14].copy_from_slice(&flags.to_le_bytes());
+        bytes[14..].copy_from_slice(&next.to_le_bytes());
+        bytes
+    }
+
+    fn chain(length: u16) -> Vec<[u8; 16]> {
+        let flags = |at| if at + 1 < length { DESC_F_NEXT } else { 0 };
+        (0..length).map(|at| descriptor(0x3_0000, 1, flags(at), at + 1)).collect()
+    }
+
+    #[test]
+    fn chains_are_followed_so_far_and_no_further() {
+        assert_eq!(take(&chain(1), &[]), Ok(1));
+        assert_eq!(take(&chain(CHAIN_MAX), &[]), Ok(CHAIN_MAX.into()));
+        assert_eq!(take(&chain(CHAIN_MAX + 1), &[]), Err(RingFault::ChainLength));
+        let indirect = |count: u16| [descriptor(TABLE, u32::from(count) * DESCRIPTOR_BYTES, DESC_F_INDIRECT, 0)];
+        assert_eq!(take(&indirect(CHAIN_MAX), &chain(CHAIN_MAX)), Ok(CHAIN_MAX.into()));
+        // What is behind the chain's end in a larger table counts for nothing.
+        assert_eq!(take(&indirect(SIZE), &chain(CHAIN_MAX)), Ok(CHAIN_MAX.into()));
+        assert_eq!(take(&indirect(SIZE), &chain(CHAIN_MAX + 1)), Err(RingFault::ChainLength));
     }
 }

@@ -4,7 +4,7 @@ use crate::daemon::{eventually, port};
 use crate::guest::{Guest, Options, feature};
 use hive_device::{Counters, Device, Received, Sent, Status};
 use hive_flow::{Field, Key, Mask};
-use hive_netd::dataplane::{Backend, Dataplane, DataplaneConfig, Policing, PortSettings, PortSpec};
+use hive_netd::dataplane::{Backend, Dataplane, DataplaneConfig, EXECUTIONS_MAX, Policing, PortSettings, PortSpec};
 use hive_packet::ipv4::{Ipv4Header, header_checksum_holds, transport_checksum_holds};
 use hive_packet::offload::{GSO_TCPV4, NEEDS_CSUM};
 use hive_packet::{VnetHeader, build, checksum};
@@ -330,4 +330,86 @@ fn devices_are_ports_like_others_and_controllers_send_out() {
     let status = bench.dataplane.port_status(device).unwrap();
     assert_eq!((status.link, status.counters.rx_packets, status.counters.tx_packets), (true, 4, 5));
     drop(theirs);
+}
+
+/// A device whose wire takes nothing until its other end is dropped.
+struct Stuck(std::sync::mpsc::Receiver<()>);
+
+impl Device for Stuck {
+    fn wake_fd(&self) -> Option<BorrowedFd<'_>> {
+        None
+    }
+
+    fn receive(&mut self, _frames_max: usize, _take: &mut dyn FnMut(Received<'_>)) -> io::Result<usize> {
+        Ok(0)
+    }
+
+    fn send(&mut self, _frame: Sent<'_>) -> bool {
+        self.0.recv_timeout(crate::daemon::PATIENCE).is_ok()
+    }
+
+    fn flush(&mut self) {}
+
+    fn status(&self) -> Status {
+        Status::default()
+    }
+}
+
+/// A controller that sends more than can go out fills no memory.
+#[test]
+fn frames_of_controllers_that_wait_are_bounded() {
+    let bench = Bench::new(1);
+    let (release, stuck) = std::sync::mpsc::channel();
+    let device = bench.add(9, Backend::Device(Box::new(Stuck(stuck))), 1);
+    let execute = || bench.dataplane.execute(vec![0; 64], Key::ZERO, Arc::from([Op::Output(device)]));
+    assert_eq!((0..2 * EXECUTIONS_MAX).filter(|_| execute()).count(), EXECUTIONS_MAX);
+    drop(release);
+    eventually("room", || execute().then_some(()));
+}
+
+/// A device that may fail, and go on.
+struct Flaky(Wire);
+
+impl Device for Flaky {
+    fn wake_fd(&self) -> Option<BorrowedFd<'_>> {
+        self.0.wake_fd()
+    }
+
+    fn receive(&mut self, frames_max: usize, take: &mut dyn FnMut(Received<'_>)) -> io::Result<usize> {
+        let mut failed = false;
+        let count = self.0.receive(frames_max, &mut |received| {
+            failed |= received.frame == b"fail";
+            take(received);
+        })?;
+        if failed { Err(io::Error::other("it failed")) } else { Ok(count) }
+    }
+
+    fn send(&mut self, frame: Sent<'_>) -> bool {
+        self.0.send(frame)
+    }
+
+    fn flush(&mut self) {}
+
+    fn status(&self) -> Status {
+        self.0.status()
+    }
+}
+
+#[test]
+fn a_device_that_goes_on_has_no_fault() {
+    let bench = Bench::new(1);
+    let (_, mut a) = bench.guest(5, Options::default());
+    let (ours, theirs) = UnixDatagram::pair().unwrap();
+    ours.set_nonblocking(true).unwrap();
+    let device = bench.add(9, Backend::Device(Box::new(Flaky(Wire(ours)))), 1);
+    let fault = || bench.dataplane.port_status(device).unwrap().fault;
+    let mac = hive_packet::MacAddr(Bench::mac(9));
+    for _ in 0..2 {
+        theirs.send(b"fail").unwrap();
+        assert_eq!(eventually("a fault", fault), "it failed");
+        let frame = build::ethernet(a.mac, mac, &build::udp(Ipv4Addr::new(10, 0, 0, 9), a.ip, 2, 1, b"again"));
+        theirs.send(&frame).unwrap();
+        assert_eq!(a.receive(), frame);
+        eventually("no fault", || fault().is_none().then_some(()));
+    }
 }

@@ -507,3 +507,136 @@ fn a_port_asks_no_more_than_its_share() {
     assert_eq!(send(1, 1, 10, 0), (10, 90), "what is known is not asked for");
     assert_eq!(send(1, 1000, 10, 5), (5, 95), "a second's share comes by and by");
 }
+
+/// Asking anew after a change of the pipeline is within a port's share too.
+#[test]
+fn a_port_asks_no_more_than_its_share_when_rules_change() {
+    // Each packet is a flow of its own.
+    let rules = || {
+        vec![
+            Rule { wanted: vec![(Field::TpSrc, 0, 0xffff)], ops: vec![] },
+            Rule { wanted: vec![], ops: vec![Op::Output(PortId(2))] },
+        ]
+    };
+    let rules_now = Arc::new(Rules::new(rules()));
+    let shared = Shared {
+        pipeline: Arc::clone(&rules_now),
+        tracker: Arc::new(Tracker::new(&Settings::default())),
+        meters: Arc::default(),
+    };
+    let settings = EngineSettings { misses_burst: 10, misses_per_second: 1000, ..EngineSettings::default() };
+    let mut engine = Engine::new(shared, settings);
+    let mut send = |from: u16, count: u16, now_ms: u64| {
+        let frames: Vec<_> =
+            (from..from + count).map(|number| udp(Ends { source: (1, number), destination: (2, 80) }, b"")).collect();
+        let mut packets: Vec<_> = frames.iter().map(|frame| Packet::of_frame(frame, VnetHeader::default())).collect();
+        let mut out = Collect::default();
+        engine.process(PortId(1), &mut packets, &mut out, now_ms);
+        (out.0.len(), engine.held().0)
+    };
+    assert_eq!(send(1, 10, 0), (10, 10));
+    assert_eq!(send(11, 10, 10), (10, 20));
+    rules_now.replace(rules());
+    assert_eq!(send(1, 20, 15), (5, 20), "five came by since");
+    assert_eq!(send(6, 15, 25), (10, 20), "the others have theirs yet");
+    assert_eq!(rules_now.translations.load(std::sync::atomic::Ordering::Relaxed), 35, "none is asked for twice");
+    // Other bits matter: the flow is another one, and the old one is gone.
+    rules_now.replace(vec![Rule { wanted: vec![(Field::Ipv4Dst, 2, 0xff)], ops: vec![Op::Output(PortId(3))] }]);
+    assert_eq!(send(1, 1, 50), (1, 20));
+    assert_eq!(send(2, 1, 51), (1, 19), "it is of the first one's flow");
+}
+
+/// The checksum of ICMP is each message's own.
+#[test]
+fn messages_of_icmp_that_are_changed_sum_up() {
+    let rules = || {
+        vec![Rule {
+            wanted: vec![(Field::EthType, 0x0800, 0xffff)],
+            ops: vec![
+                Op::Set { field: Field::IcmpType, value: 0, mask: 0xff },
+                Op::Set { field: Field::IpTtl, value: 9, mask: 0xff },
+                Op::Output(PortId(2)),
+            ],
+        }]
+    };
+    let mut switch = Switch::new(rules(), true, true);
+    for sequence in 0..4 {
+        let mut message = vec![8, 0, 0, 0, 0, 5, 0, sequence];
+        let check = !fold(sum(&message));
+        message[2..4].copy_from_slice(&check.to_be_bytes());
+        let sent = switch.send(1, &plain(vec![ethernet(0x0800, &ipv4(1, 0x0a00_0001, 0x0a00_0002, &message))]), 1);
+        let frame = &sent[0].2;
+        assert_eq!((frame[34], frame[41], fold(sum(&frame[34..]))), (0, sequence, 0xffff), "message {sequence}");
+    }
+}
+
+/// A checksum that is left to the receiver is the transport's, or behind it: it is no way to change what was looked at.
+#[test]
+fn no_checksum_is_filled_in_over_headers() {
+    let mut switch = Switch::new(vec![Rule { wanted: vec![], ops: vec![Op::Output(PortId(2))] }], true, true);
+    let ends = Ends { source: (0x0a00_0001, 1000), destination: (0x0a00_0011, 80) };
+    let segment = tcp(ends, Tcp { flags: ACK, seq: 1, ack: 1, window: 9000, payload: &[0; 40] });
+    let datagram = udp(ends, &[0; 60]);
+    let tagged = {
+        let mut frame = datagram.clone();
+        frame.splice(12..12, [0x81, 0, 0, 5]);
+        frame
+    };
+    let arp = ethernet(0x0806, &[0, 1, 8, 0, 6, 4, 0, 1].into_iter().chain([0; 40]).collect::<Vec<_>>());
+    let other = ethernet(0x88b5, &[0; 60]);
+    let v6 = {
+        let mut packet = vec![0x60, 0, 0, 0, 0, 68, 0, 64];
+        packet.extend_from_slice(&[1; 32]);
+        // Hop-by-hop options, then UDP.
+        packet.extend_from_slice(&[17, 0, 1, 4, 0, 0, 0, 0]);
+        packet.extend_from_slice(&[0, 7, 0, 8, 0, 60, 0, 0]);
+        packet.extend_from_slice(&[0; 52]);
+        ethernet(0x86dd, &packet)
+    };
+    let cases = [
+        // The source address, the destination port, and flags.
+        (&segment, 14, 12, false),
+        (&segment, 34, 2, false),
+        (&segment, 35, 12, false),
+        (&segment, 54, 16, false),
+        (&segment, 34, 16, true),
+        (&datagram, 34, 6, true),
+        (&datagram, 30, 6, false),
+        (&datagram, 34, 2, false),
+        // Of a packet in a tunnel.
+        (&datagram, 60, 16, true),
+        (&tagged, 34, 6, false),
+        (&tagged, 38, 6, true),
+        (&arp, 22, 6, false),
+        (&other, 14, 6, true),
+        (&v6, 54, 8, false),
+        (&v6, 62, 6, true),
+    ];
+    for round in 0..2 {
+        for (frame, csum_start, csum_offset, sound) in cases {
+            let header = VnetHeader { flags: NEEDS_CSUM, csum_start, csum_offset, ..VnetHeader::default() };
+            let sent = switch.send(1, &[(frame.clone(), header)], 1);
+            assert_eq!(sent.len(), usize::from(sound), "{csum_start} + {csum_offset} of {frame:x?}, round {round}");
+            // The flow is known then.
+            assert_eq!(switch.send(1, &plain(vec![frame.clone()]), 1).len(), 1);
+        }
+    }
+    assert_eq!(switch.engine.counters().get(Counter::Malformed), 18);
+}
+
+/// Connections that expire at once, all in one zone, are cleaned up soon: until then they keep others out.
+#[test]
+fn what_expires_at_once_is_cleaned_up_soon() {
+    let rules = vec![Rule { wanted: vec![], ops: vec![commit(5, None, None)] }];
+    let mut switch = Switch::new(rules, true, true);
+    for number in 0..20_000u32 {
+        let ends = Ends { source: (0x0a00_0000 + number, 1000), destination: (0x0b00_0000, 80) };
+        switch.send(1, &plain(vec![udp(ends, b"")]), 1);
+    }
+    assert_eq!(switch.tracker.len(), 20_000);
+    // A second, and what the wheel needs to get there.
+    for step in 0..120 {
+        switch.engine.maintain(100_000 + 10 * step);
+    }
+    assert_eq!(switch.tracker.len(), 0);
+}

@@ -8,6 +8,6 @@ mod cost;
 mod executor;
 mod packets;
 mod rules;
-#[allow(dead_code)]
+#[expect(dead_code, reason = "connection tracking asks the switch for its connections too")]
 #[path = "../../../conntrack/tests/it/switch.rs"]
 mod switch;
