@@ -79,7 +79,7 @@ With DHCP, DNS and metadata behind a port, to which flows bring packets with the
   (as above, with "number":7 in put-port, and no socket in the answer)
 
 Each answer of the control socket is one line; put-port answers with the vhost-user socket that the virtual machine connects to.
-Log level: RUST_LOG=debug (default info)."#;
+Log level: RUST_LOG=debug (default info); with --db, ovs-appctl -t netd vlog/set."#;
 
 fn main() -> anyhow::Result<()> {
     let arguments = Arguments::parse();

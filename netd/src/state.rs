@@ -30,6 +30,8 @@ struct Document<S> {
 #[derive(Debug)]
 pub struct Store {
     directory: PathBuf,
+    /// Locked (flock(2)) as long as this lives, so that no two daemons save over each other.
+    opened: File,
 }
 
 impl Store {
@@ -40,7 +42,10 @@ impl Store {
             path: directory.to_owned(),
             source,
         })?;
-        Ok(Self { directory: directory.to_owned() })
+        let failed = |action| move |source| DaemonError::File { action, path: directory.to_owned(), source };
+        let opened = File::open(directory).map_err(failed("open"))?;
+        opened.try_lock().map_err(|error| failed("have for this process alone")(error.into()))?;
+        Ok(Self { directory: directory.to_owned(), opened })
     }
 
     fn path(&self) -> PathBuf {
@@ -77,8 +82,7 @@ impl Store {
         let mut file = File::create(&new).map_err(failed("create", &new))?;
         file.write_all(&bytes).and_then(|()| file.sync_all()).map_err(failed("write", &new))?;
         fs::rename(&new, &path).map_err(failed("replace", &path))?;
-        let directory = File::open(&self.directory).map_err(failed("open", &self.directory))?;
-        directory.sync_all().map_err(failed("sync", &self.directory))
+        self.opened.sync_all().map_err(failed("sync", &self.directory))
     }
 }
 
@@ -100,6 +104,15 @@ mod tests {
         let text = fs::read_to_string(store.path()).unwrap();
         fs::write(store.path(), text.replace("\"version\": 1", "\"version\": 2")).unwrap();
         assert!(store.load().unwrap_err().to_string().contains("version 2"));
+    }
+
+    #[test]
+    fn a_directory_is_one_daemons_alone() {
+        let directory = tempfile::tempdir().unwrap();
+        let store = Store::open(directory.path()).unwrap();
+        assert!(Store::open(directory.path()).is_err());
+        drop(store);
+        Store::open(directory.path()).unwrap();
     }
 
     /// The format of version 1, as written to disk.

@@ -79,7 +79,8 @@ pub trait Device: Send {
     /// Readable when there is something to receive; None: only transmits.
     fn wake_fd(&self) -> Option<BorrowedFd<'_>>;
 
-    /// Gives at most `frames_max` frames to `take`, and says how many there were: fewer means that there are no more for now.
+    /// Gives at most `frames_max` frames to `take`, and says how many there were: fewer means that there are no more for now. Work for what
+    /// is not given counts too: who floods a device with what it drops holds up no other.
     ///
     /// # Errors
     /// The device is gone, or broken for good.

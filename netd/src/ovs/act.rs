@@ -11,9 +11,43 @@ use hive_openflow::{CtFlush, CtTuple, MeterFlags, PacketIn, PacketOut, PortConfi
 use hive_pipeline::Execution;
 use hive_program::{BridgeId, MeterId, Pipeline, Traffic};
 use std::net::IpAddr;
+use std::sync::atomic::{AtomicU64, AtomicUsize, Ordering};
 
 /// Tags that are told apart, as in the data path.
 pub(super) const VLAN_LIMIT: usize = 2;
+
+/// Bytes of packets that may wait for the loop: a second of what a controller sends at most. Beyond, they are dropped, as packets are.
+const WAITING_BYTES_MAX: usize = 16 << 20;
+/// Beside its bytes, what a packet that waits takes.
+const PACKET_OVERHEAD_BYTES: usize = 1024;
+
+/// Packets of agents on their way to the loop, which may be busy with a configuration.
+#[derive(Debug, Default)]
+pub(super) struct Waiting {
+    bytes: AtomicUsize,
+    dropped: AtomicU64,
+}
+
+impl Waiting {
+    /// False if there is no room.
+    fn enter(&self, packet: &[u8]) -> bool {
+        let bytes = packet.len() + PACKET_OVERHEAD_BYTES;
+        let fits = self.bytes.fetch_add(bytes, Ordering::Relaxed) + bytes <= WAITING_BYTES_MAX;
+        if !fits {
+            self.leave(packet);
+            self.dropped.fetch_add(1, Ordering::Relaxed);
+        }
+        fits
+    }
+
+    fn leave(&self, packet: &[u8]) {
+        self.bytes.fetch_sub(packet.len() + PACKET_OVERHEAD_BYTES, Ordering::Relaxed);
+    }
+
+    pub fn dropped(&self) -> u64 {
+        self.dropped.load(Ordering::Relaxed)
+    }
+}
 
 /// What has to wait until the agent's lock is given up.
 #[derive(Debug)]
@@ -58,8 +92,16 @@ impl Daemon {
         }
         let now_ms = self.now_ms();
         match self.pipeline.follow(bridge, command, now_ms) {
-            Some(Command::PacketOut(packet)) => self.later(Deed::PacketOut(bridge, packet)),
-            Some(Command::Resume(packet)) => self.later(Deed::Resume(bridge, packet)),
+            Some(Command::PacketOut(packet)) => {
+                if self.waiting.enter(&packet.packet) {
+                    self.later(Deed::PacketOut(bridge, packet));
+                }
+            }
+            Some(Command::Resume(packet)) => {
+                if self.waiting.enter(&packet.packet) {
+                    self.later(Deed::Resume(bridge, packet));
+                }
+            }
             Some(Command::CtFlushZone(zone)) => {
                 self.dataplane.tracker().flush(Flush::Zone(zone));
             }
@@ -96,8 +138,14 @@ impl Daemon {
 
     pub fn act(&self, deed: Deed) {
         match deed {
-            Deed::PacketOut(bridge, packet) => self.packet_out(bridge, &packet),
-            Deed::Resume(bridge, packet) => self.resume(bridge, &packet),
+            Deed::PacketOut(bridge, packet) => {
+                self.waiting.leave(&packet.packet);
+                self.packet_out(bridge, &packet);
+            }
+            Deed::Resume(bridge, packet) => {
+                self.waiting.leave(&packet.packet);
+                self.resume(bridge, &packet);
+            }
             Deed::TunnelOptions(bridge, table) => {
                 let state = self.lock();
                 let bridge = state.bridges.values().find(|known| known.id == bridge);
@@ -137,5 +185,21 @@ impl Daemon {
         let tcp_flags = key.get_u64(Field::TcpFlags) as u16;
         self.pipeline.credit(&credits, Traffic { packets: 1, bytes: frame.len() as u64, tcp_flags }, self.now_ms());
         self.dataplane.execute(frame, key, ops);
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn packets_wait_up_to_a_limit() {
+        let waiting = Waiting::default();
+        let packet = [0; 1500];
+        let taken = (0..100_000).take_while(|_| waiting.enter(&packet)).count();
+        assert_eq!(taken, WAITING_BYTES_MAX / (1500 + PACKET_OVERHEAD_BYTES));
+        assert_eq!(waiting.dropped(), 1);
+        waiting.leave(&packet);
+        assert!(waiting.enter(&packet) && !waiting.enter(&packet));
     }
 }

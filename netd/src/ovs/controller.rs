@@ -2,7 +2,7 @@
 
 use hive_ofproto::{Adopter, ConnectionKind, Session, SessionState, Stream};
 use hive_ovsdb::snapshot::{self, Controller, ControllerId, FailMode, Ssl, Target};
-use hive_ovsdb::status::{ControllerStatus, Role};
+use hive_ovsdb::status::ControllerStatus;
 use std::collections::BTreeMap;
 use std::fmt;
 use std::io;
@@ -20,6 +20,8 @@ const ADDRESSES_MAX: usize = 4;
 const BACKOFF_MIN: Duration = Duration::from_secs(1);
 /// Between two looks of who listens at whether to go on.
 const LISTEN_PAUSE: Duration = Duration::from_millis(100);
+/// Sessions of one socket that is listened on; who comes later waits until one has ended.
+const SESSIONS_MAX: usize = 64;
 /// Probe intervals without a controller until the bridge forwards by itself: one until the probe, one for the answer, one to connect again.
 const INTERVALS_TO_FAIL: u32 = 3;
 
@@ -216,7 +218,8 @@ impl Controllers {
                 ("sec_since_disconnect", seconds(shown.disconnected)),
             ];
             let status = status.into_iter().filter_map(|(name, value)| Some((name.to_owned(), value?))).collect();
-            ControllerStatus { is_connected, role: is_connected.then_some(Role::Other), status }
+            // What role the controller asked for, only its agent knows.
+            ControllerStatus { is_connected, role: None, status }
         };
         self.ones.iter().filter(|(_, one)| !is_passive(&one.config.target)).map(|(id, one)| (*id, of(one))).collect()
     }
@@ -276,6 +279,8 @@ impl Worker {
         while !self.shared.is_stopped() {
             self.shared.show(|shown| shown.state = "CONNECTING");
             match connect() {
+                // The bridge may be gone since: nobody would end the session.
+                Ok(_) if self.shared.is_stopped() => return,
                 Ok(stream) => {
                     let session = self.adopt(stream, kind);
                     self.shared.show(|shown| shown.session = Some(session.clone()));
@@ -292,12 +297,12 @@ impl Worker {
                         if self.shared.is_stopped() {
                             session.close();
                             self.adopter.ring();
+                            return;
                         }
                     }
                     self.shared.show(|shown| {
                         shown.session = None;
                         shown.disconnected = Some(Instant::now());
-                        shown.last_error = Some("Connection reset by peer".to_owned());
                     });
                     if session.was_greeted() {
                         backoff = BACKOFF_MIN.min(self.config.max_backoff);
@@ -324,24 +329,29 @@ impl Worker {
     fn listen(&self, mut accept: impl FnMut() -> io::Result<Stream>) {
         let mut sessions: Vec<Arc<SessionState>> = Vec::new();
         while !self.shared.pause(LISTEN_PAUSE) {
-            while let Ok(stream) = accept() {
+            sessions.retain(|session| !session.has_ended());
+            while sessions.len() < SESSIONS_MAX
+                && let Ok(stream) = accept()
+            {
                 sessions.push(self.adopt(stream, ConnectionKind::Service));
             }
-            sessions.retain(|session| !session.has_ended());
         }
         sessions.iter().for_each(|session| session.close());
         self.adopter.ring();
     }
 
     fn bind<T>(&self, bind: impl Fn() -> io::Result<T>) -> Option<T> {
+        // Soon again: it may be who had the socket under the configuration before, and is about to give it up.
+        let mut backoff = LISTEN_PAUSE;
         loop {
             match bind() {
                 Ok(listener) => return Some(listener),
                 Err(error) => self.shared.show(|shown| shown.last_error = Some(error.to_string())),
             }
-            if self.shared.pause(self.config.max_backoff) {
+            if self.shared.pause(backoff) {
                 return None;
             }
+            backoff = (2 * backoff).min(self.config.max_backoff);
         }
     }
 
@@ -356,10 +366,18 @@ impl Worker {
             Ok(listener)
         });
         let Some(listener) = bound else { return };
+        // A thread may outlast its session: the handshake has its own time.
+        let threads = Arc::new(());
         self.listen(|| {
+            if Arc::strong_count(&threads) > SESSIONS_MAX {
+                return Err(io::ErrorKind::WouldBlock.into());
+            }
             let (stream, _) = listener.accept()?;
             stream.set_nonblocking(false)?;
-            if tls { super::tls::accept(stream, self.ssl.as_ref()) } else { Ok(Stream::Tcp(stream)) }
+            if !tls {
+                return Ok(Stream::Tcp(stream));
+            }
+            super::tls::accept(stream, self.ssl.as_ref(), threads.clone())
         });
     }
 

@@ -1,6 +1,6 @@
 //! The daemon: what it holds, and the loop that changes it.
 
-use super::act::Deed;
+use super::act::{Deed, Waiting};
 use super::bridge::Bridge;
 use super::links::LinkWatch;
 use super::logging::Logs;
@@ -22,6 +22,8 @@ use std::time::{Duration, Instant};
 
 /// Between two looks at counters, links that nobody told of, and what ages.
 const TICK: Duration = Duration::from_secs(1);
+/// Events that are followed before the database, links and counters have their turn: whoever sends packets out does not hold them up.
+const EVENTS_PER_TURN: usize = 1024;
 /// Between two looks at whether the daemon is there yet.
 const PUNT_PAUSE: Duration = Duration::from_millis(200);
 /// The name in the run directory, and in messages.
@@ -49,6 +51,7 @@ pub(super) struct Daemon {
     /// Who answers behind `services` ports.
     pub services: Option<Arc<Endpoints>>,
     pub events: Sender<Event>,
+    pub waiting: Waiting,
     pub state: Mutex<State>,
 }
 
@@ -106,6 +109,7 @@ pub fn run(options: &OvsOptions, logs: Logs) -> Result<(), OvsError> {
         tunnels: Tunnels::default(),
         services: options.services.as_ref().map(start_services).transpose()?,
         events: events.clone(),
+        waiting: Waiting::default(),
         state: Mutex::default(),
     });
     watch_signals(events.clone()).map_err(failed("watch for signals"))?;
@@ -118,7 +122,8 @@ pub fn run(options: &OvsOptions, logs: Logs) -> Result<(), OvsError> {
     let call = daemon.serve(&client, &told);
     tracing::info!("ending");
     // Controllers and ovs-ofctl first, then ports, then the database, which is told nothing any more.
-    daemon.lock().bridges.clear();
+    let bridges = std::mem::take(&mut daemon.lock().bridges);
+    bridges.into_values().for_each(|bridge| daemon.remove_bridge(bridge));
     client.stop();
     if let Some(call) = call {
         call.answer(Ok(String::new()));
@@ -178,16 +183,19 @@ impl Daemon {
     /// Follows what comes, until the end: the call that asked for it, if it was one.
     fn serve(self: &Arc<Self>, client: &Client, told: &Receiver<Event>) -> Option<Call> {
         let mut ticked = Instant::now();
+        let mut event = None;
         loop {
-            let left = TICK.saturating_sub(ticked.elapsed());
-            let mut event = match told.recv_timeout(left) {
-                Ok(event) => Some(event),
-                Err(RecvTimeoutError::Timeout) => None,
-                Err(RecvTimeoutError::Disconnected) => return None,
-            };
+            if event.is_none() {
+                event = match told.recv_timeout(TICK.saturating_sub(ticked.elapsed())) {
+                    Ok(event) => Some(event),
+                    Err(RecvTimeoutError::Timeout) => None,
+                    Err(RecvTimeoutError::Disconnected) => return None,
+                };
+            }
             // What has come meanwhile is followed together: the database is told once.
             let (mut changed, mut links) = (false, false);
-            while let Some(current) = event {
+            for _ in 0..EVENTS_PER_TURN {
+                let Some(current) = event else { break };
                 match current {
                     Event::Database => changed |= self.follow_database(client),
                     Event::Links => links = true,

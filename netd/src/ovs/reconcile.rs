@@ -57,6 +57,9 @@ fn same_device(one: &Interface, other: &Interface) -> bool {
     one.kind == other.kind && one.options == other.options
 }
 
+/// Processors that a thread can be bound to (CPU_SETSIZE); those beyond are no kernel's.
+const CPUS_MAX: usize = libc::CPU_SETSIZE as usize;
+
 /// Processors of a mask in hexadecimal (`other_config:pmd-cpu-mask`), lowest first; none if it is not one.
 fn cpus(mask: &str) -> Vec<usize> {
     let digits = mask.trim_start_matches("0x");
@@ -65,7 +68,8 @@ fn cpus(mask: &str) -> Vec<usize> {
         let digit = digit?;
         Some((0..4).filter(move |bit| digit >> bit & 1 != 0).map(move |bit| 4 * place + bit))
     };
-    bits.map(of_digit).collect::<Option<Vec<_>>>().map(|all| all.into_iter().flatten().collect()).unwrap_or_default()
+    let cpus = bits.map(of_digit).collect::<Option<Vec<_>>>().unwrap_or_default();
+    cpus.into_iter().flatten().filter(|cpu| *cpu < CPUS_MAX).collect()
 }
 
 /// The local port of a bridge that has no row for it.
@@ -189,8 +193,12 @@ impl Daemon {
         })
     }
 
-    fn remove_bridge(&self, bridge: Bridge) {
-        for member in bridge.members.into_values().filter(|member| member.has_device) {
+    /// Its controllers and clients go first, then its ports.
+    pub fn remove_bridge(&self, bridge: Bridge) {
+        let Bridge { members, controllers, server, .. } = bridge;
+        drop(controllers);
+        drop(server);
+        for member in members.into_values().filter(|member| member.has_device) {
             self.dataplane.remove_port(member.port);
         }
     }
@@ -427,5 +435,7 @@ mod tests {
         assert_eq!(cpus("13"), [0, 1, 4]);
         assert_eq!(cpus("0x8000000000000000f"), [0, 1, 2, 3, 67]);
         assert!(cpus("").is_empty() && cpus("two").is_empty());
+        assert_eq!(cpus(&format!("0x1{}", "0".repeat(255))), [1020]);
+        assert!(cpus(&format!("0x1{}", "0".repeat(256))).is_empty());
     }
 }

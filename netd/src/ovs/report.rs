@@ -42,7 +42,7 @@ pub(super) const CAPABILITIES: [(&str, &str); 24] = [
     ("nd_ext", "true"),
     ("recirc", "true"),
     ("trunc", "true"),
-    ("ufid", "true"),
+    ("ufid", "false"),
 ];
 /// OFPPS_*
 const STATE_LINK_DOWN: u32 = 1;
@@ -69,7 +69,8 @@ impl Daemon {
             return link.status(self.counters(member));
         }
         if !member.has_device {
-            return Link { up: true, link: true, mac: Some(member.mac), ..Link::default() };
+            let counters = self.counters(member);
+            return Link { up: true, link: true, mac: Some(member.mac), counters, ..Link::default() };
         }
         let status = self.dataplane.port_status(member.port).unwrap_or_default();
         let mtu =
@@ -130,16 +131,15 @@ impl Daemon {
         changed
     }
 
-    /// Agents answer with counters that are a tick old at most.
+    /// Agents answer with counters that are a tick old at most. Links were looked at just before: to ask a device is some system calls,
+    /// under a lock that its worker wants.
     pub fn update_counters(&self) {
         let state = self.lock();
         for bridge in state.bridges.values() {
-            let counters: Vec<_> =
-                bridge.members.values().map(|member| (member.number, self.counters(member))).collect();
             let mut agent = bridge.lock_agent();
-            for (number, counters) in counters {
-                if let Some(port) = agent.port_mut(number) {
-                    port.counters = port_counters(&counters);
+            for member in bridge.members.values() {
+                if let Some(port) = agent.port_mut(member.number) {
+                    port.counters = port_counters(&member.status.counters);
                 }
             }
         }
@@ -202,7 +202,7 @@ impl Daemon {
         let rows = reconcile::rows(&bridge.config);
         for member in bridge.members.values() {
             if let Some(row) = member.row.filter(|row| rows.contains(row)) {
-                status.interfaces.insert(row, self.report_member(member));
+                status.interfaces.insert(row, report_member(member));
             }
         }
         for (row, error) in &bridge.failed {
@@ -218,29 +218,29 @@ impl Daemon {
             }
         }
     }
+}
 
-    fn report_member(&self, member: &Member) -> InterfaceStatus {
-        let link = &member.status;
-        let own = matches!(member.config.kind, InterfaceKind::System | InterfaceKind::Internal | InterfaceKind::Tap);
-        let mut status = BTreeMap::new();
-        if matches!(member.config.kind, InterfaceKind::Internal | InterfaceKind::Tap) {
-            status.insert("driver_name".to_owned(), "tun".to_owned());
-        }
-        InterfaceStatus {
-            error: None,
-            ofport: Some(member.number.0),
-            mac_in_use: link.mac.map(MacAddr),
-            mtu: link.mtu,
-            admin_state: Some(state_of(link.up)),
-            link_state: Some(state_of(link.link)),
-            link_speed_bps: (link.speed_mbps != 0).then_some(link.speed_mbps * 1_000_000),
-            link_resets: Some(member.link_resets),
-            duplex: (own && link.speed_mbps != 0).then_some(Duplex::Full),
-            ifindex: Some(link.ifindex.unwrap_or(0)),
-            lacp_current: None,
-            status,
-            statistics: statistics(&self.counters(member), own),
-        }
+fn report_member(member: &Member) -> InterfaceStatus {
+    let link = &member.status;
+    let own = matches!(member.config.kind, InterfaceKind::System | InterfaceKind::Internal | InterfaceKind::Tap);
+    let mut status = BTreeMap::new();
+    if matches!(member.config.kind, InterfaceKind::Internal | InterfaceKind::Tap) {
+        status.insert("driver_name".to_owned(), "tun".to_owned());
+    }
+    InterfaceStatus {
+        error: None,
+        ofport: Some(member.number.0),
+        mac_in_use: link.mac.map(MacAddr),
+        mtu: link.mtu,
+        admin_state: Some(state_of(link.up)),
+        link_state: Some(state_of(link.link)),
+        link_speed_bps: (link.speed_mbps != 0).then_some(link.speed_mbps * 1_000_000),
+        link_resets: Some(member.link_resets),
+        duplex: (own && link.speed_mbps != 0).then_some(Duplex::Full),
+        ifindex: Some(link.ifindex.unwrap_or(0)),
+        lacp_current: None,
+        status,
+        statistics: statistics(&link.counters, own),
     }
 }
 

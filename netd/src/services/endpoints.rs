@@ -271,6 +271,20 @@ mod tests {
         assert!(!send(&mut device, 80, &build::tcp_syn(addresses[1], METADATA_ADDRESS, 1000, 80)), "deleted");
     }
 
+    /// As `ovs-vsctl del-port svc -- add-port br0 svc` makes of it: the guest is still there.
+    #[test]
+    fn a_services_port_made_anew_answers_whom_the_former_one_knew() {
+        let directory = tempfile::tempdir().unwrap();
+        let endpoints = open(directory.path());
+        let address = Ipv4Addr::new(10, 0, 0, 7);
+        put(&endpoints, "eni-7", 70, address);
+        for port in [1000, 1001] {
+            let mut device = endpoints.device().unwrap();
+            assert!(send(&mut device, 70, &build::tcp_syn(address, METADATA_ADDRESS, port, 80)));
+            assert_eq!(receive(&mut device).0, 70);
+        }
+    }
+
     #[test]
     fn a_flood_of_one_interface_takes_no_more_than_its_share() {
         let directory = tempfile::tempdir().unwrap();

@@ -218,6 +218,7 @@ impl Services {
                     .metadata
                     .entry(client.port.key)
                     .or_insert_with(|| MetadataServer::new(client.clone(), self.now_ms));
+                server.answer_by(client);
                 server.receive(packet.to_vec(), self.now_ms);
             }
             _ => {}

@@ -33,6 +33,8 @@ pub struct TunnelPort {
     whole: Vec<u8>,
     /// Datagrams in a message, as of late: for how many messages to ask.
     datagrams_expected: usize,
+    /// Whose turn it is to be read first.
+    turn: usize,
 }
 
 impl Drop for TunnelPort {
@@ -64,6 +66,7 @@ impl TunnelPort {
             senders,
             whole: Vec::new(),
             datagrams_expected: 1,
+            turn: 0,
         })
     }
 
@@ -71,12 +74,13 @@ impl TunnelPort {
         OptionsHandle(Arc::clone(&self.member))
     }
 
+    /// Says how many datagrams there were, whosever they are.
     fn receive_batch(
         &mut self,
         socket: BorrowedFd<'_>,
         budget: &mut usize,
         take: &mut dyn FnMut(Received<'_>),
-    ) -> io::Result<()> {
+    ) -> io::Result<usize> {
         let endpoint = Arc::clone(&self.endpoint);
         let members = endpoint.members();
         with_receiver(|receiver| {
@@ -106,7 +110,7 @@ impl TunnelPort {
                 }
             }
             self.datagrams_expected = datagrams.div_ceil(count.max(1)).max(1);
-            Ok(())
+            Ok(datagrams.max(count))
         })
     }
 
@@ -199,12 +203,16 @@ impl Device for TunnelPort {
             self.member.take_queue().into_iter().for_each(|frame| self.intake.wait(frame));
         }
         self.intake.give(&mut budget, take);
+        let mut seen = 0;
         if self.member.leads.load(Ordering::Acquire) {
             let members = self.endpoint.members();
-            for socket in &members.sockets {
-                while budget > 0 {
+            let sockets = &members.sockets;
+            // One that always has something must not keep the other from its turn.
+            self.turn = self.turn.wrapping_add(1);
+            for socket in sockets.iter().cycle().skip(self.turn % sockets.len().max(1)).take(sockets.len()) {
+                while budget > 0 && seen < frames_max {
                     match self.receive_batch(socket.as_fd(), &mut budget, take) {
-                        Ok(()) => {}
+                        Ok(datagrams) => seen += datagrams,
                         Err(error) if error.kind() == io::ErrorKind::Interrupted => {}
                         // Nothing that a socket says of itself ends a tunnel.
                         Err(_) => break,
@@ -212,7 +220,8 @@ impl Device for TunnelPort {
                 }
             }
         }
-        Ok(frames_max - budget)
+        // Datagrams for others, and for nobody: there may be more.
+        Ok(if seen >= frames_max { frames_max } else { frames_max - budget })
     }
 
     fn send(&mut self, frame: Sent<'_>) -> bool {

@@ -275,3 +275,25 @@ fn what_is_malformed_is_counted_by_its_reason() {
         .unwrap();
     assert_eq!(receive::next(&mut geneve, |_| true).1.get(Field::TunMetadata(0)), 5);
 }
+
+#[test]
+fn a_flood_for_nobody_has_no_more_than_its_turn() {
+    let [left, right] = nodes();
+    let tunnels = Tunnels::default();
+    let in_left = tunnels.clone();
+    let mut port = left.enter(move || in_left.add(config(Kind::Geneve, "192.168.7.2", 7)).unwrap());
+    let socket = right.enter(|| UdpSocket::bind("192.168.7.2:0").unwrap());
+    let nobodys = [&[0, 0, 0x65, 0x58, 0, 0, 8, 0][..], &frame(0, b"")].concat();
+    let rejected = || tunnels.rejected().iter().map(|(.., count)| count).sum::<u64>();
+    const FLOOD: u64 = 200;
+    for _ in 0..FLOOD {
+        socket.send_to(&nobodys, "192.168.7.1:6081").unwrap();
+    }
+    // Said to be as many as were asked for: so the port is asked again without being woken.
+    assert_eq!(port.receive(32, &mut |_| panic!("nobody's")).unwrap(), 32);
+    assert!((32..FLOOD).contains(&rejected()), "{}", rejected());
+    wait("all of them are counted", || {
+        port.receive(32, &mut |_| panic!("nobody's")).unwrap();
+        rejected() == FLOOD
+    });
+}

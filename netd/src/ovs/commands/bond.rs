@@ -57,21 +57,14 @@ fn show(daemon: &Daemon, bridge: &Bridge, port: &Port, bond: &Bond, text: &mut S
     let active_mac = active.and_then(|active| bridge.member_of(active)?.1.status.mac);
     let _ = write!(
         text,
-        "---- {} ----\nbond_mode: {}\nbond may use recirculation: no, Recirc-ID : -1\nbond-hash-basis: 0\n\
+        "---- {} ----\nbond_mode: {}\nbond may use recirculation: no, Recirc-ID : -1\n\
          lb_output action: disabled, bond-id: -1\nupdelay: {} ms\ndowndelay: {} ms\n",
         port.name,
         mode(bond.mode),
         bond.updelay_ms,
         bond.downdelay_ms
     );
-    if bond.mode != BondMode::ActiveBackup {
-        let _ = writeln!(text, "next rebalance: {} ms", bond.rebalance_interval_ms);
-    }
-    let _ = write!(
-        text,
-        "lacp_status: off\nlacp_fallback_ab: false\nactive-backup primary: {}\n",
-        bond.primary.as_deref().unwrap_or("<none>")
-    );
+    let _ = write!(text, "lacp_status: off\nactive-backup primary: {}\n", bond.primary.as_deref().unwrap_or("<none>"));
     match (active, active_mac) {
         (Some(active), Some(mac)) => {
             let _ = writeln!(text, "active member mac: {}({})", hive_packet::MacAddr(mac), name(active));
@@ -86,7 +79,6 @@ fn show(daemon: &Daemon, bridge: &Bridge, port: &Port, bond: &Bond, text: &mut S
         if active == Some(number) {
             text.push_str("  active member\n");
         }
-        let _ = writeln!(text, "  may_enable: {}", enabled);
         if bond.mode == BondMode::ActiveBackup {
             continue;
         }

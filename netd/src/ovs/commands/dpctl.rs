@@ -77,6 +77,9 @@ pub(super) fn add(adder: &mut Adder<'_>) {
         Ok(text)
     });
     adder.add("dpctl/ct-set-limits", "[dp] [default=L] [zone=N,limit=L]...", 1..=64, move |daemon, arguments| {
+        if arguments.iter().any(|argument| argument.starts_with("default=")) {
+            return Err("zones without a limit of their own have none: default= is not supported".to_owned());
+        }
         let mut limits = set.lock().unwrap_or_else(std::sync::PoisonError::into_inner);
         for argument in arguments.iter().filter(|argument| argument.starts_with("zone=")) {
             let bad = || format!("{argument}: no zone=N,limit=L (Invalid argument)");
@@ -117,11 +120,20 @@ fn zones(argument: &str) -> Option<Vec<u16>> {
 fn flush(daemon: &std::sync::Arc<Daemon>, arguments: &[String]) -> Answer {
     let zone = zone(arguments)?;
     let mut asked = CtFlush { zone, ..CtFlush::default() };
-    for argument in arguments.iter().filter(|argument| argument.contains("ct_")) {
-        asked.original = tuple(argument, &mut asked.ip_proto)?;
+    for (at, argument) in arguments.iter().enumerate() {
+        // What is not understood must not flush more than what was meant.
+        if parse::named(argument, "zone").is_none() && !(at == 0 && is_datapath(daemon, argument)) {
+            asked.original = tuple(argument, &mut asked.ip_proto)?;
+        }
     }
     daemon.flush_connections(&asked);
     Ok(String::new())
+}
+
+/// `[type@]name`
+fn is_datapath(daemon: &Daemon, name: &str) -> bool {
+    let named = |kind: &String| name == format!("ovs-{kind}") || name == format!("{kind}@ovs-{kind}");
+    dpif::types(&daemon.lock()).iter().any(named)
 }
 
 fn tuple(text: &str, protocol: &mut u8) -> Result<CtTuple, String> {

@@ -73,6 +73,7 @@ impl Daemon {
             }),
         );
         counters.push(("punts_dropped".to_owned(), self.pipeline.punts_dropped()));
+        counters.push(("packets_out_dropped".to_owned(), self.waiting.dropped()));
         counters
     }
 

@@ -120,6 +120,11 @@ fn instant(now_ms: u64) -> Instant {
 }
 
 impl MetadataServer {
+    /// Answers go the way that the guest's last packet came: the services port of before may be gone.
+    pub fn answer_by(&mut self, client: &Client) {
+        self.client = client.clone();
+    }
+
     pub fn new(client: Client, now_ms: u64) -> Self {
         let mtu = usize::from(client.port.config().segment.spec.mtu);
         let mut link = Link { received: VecDeque::new(), sent: VecDeque::new(), mtu };

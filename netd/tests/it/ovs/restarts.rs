@@ -36,10 +36,12 @@ fn a_new_netd_takes_up_what_the_database_says() {
 #[test]
 fn netd_ends_when_it_is_told_to_and_leaves_nothing() {
     let mut lab = Lab::new();
-    lab.vsctl("add-br br0");
+    lab.vsctl("add-br br0 -- set bridge br0 datapath_type=netdev");
+    lab.vsctl("add-port br0 vhu -- set interface vhu type=dpdkvhostuser");
+    assert!(std::fs::exists(lab.path("vhu")).unwrap());
     assert!(std::fs::exists(lab.path("br0.mgmt")).unwrap() && std::fs::exists(lab.path("netd.pid")).unwrap());
     assert!(lab.terminate_switch().success());
-    for file in ["br0.mgmt", "br0.snoop", "netd.ctl", "netd.pid"] {
+    for file in ["br0.mgmt", "br0.snoop", "vhu", "netd.ctl", "netd.pid"] {
         assert!(!std::fs::exists(lab.path(file)).unwrap(), "{file} is left");
     }
     assert!(!lab.node.ip("link show").contains("br0"));
