@@ -176,8 +176,8 @@ impl Interval {
 
     /// The interval is over. `logged`: the interfaces that are logged, of which each has a record.
     pub fn finish(self, account: &str, logged: &BTreeSet<InterfaceId>, start_s: u64, end_s: u64) -> Vec<Record> {
-        let silent = logged.iter().filter(|id| !self.records.keys().any(|key| key.interface == **id));
-        let silent: Vec<_> = silent.filter(|id| !self.skipped.contains(*id)).cloned().collect();
+        let heard: BTreeSet<_> = self.records.keys().map(|key| &key.interface).chain(&self.skipped).collect();
+        let silent: Vec<_> = logged.iter().filter(|id| !heard.contains(id)).cloned().collect();
         let whole = |interface, content| Record { account: account.to_owned(), interface, start_s, end_s, content };
         let of_interval = |id: &InterfaceId| logged.contains(id);
         let mut records: Vec<_> = self

@@ -25,7 +25,7 @@ pub struct Case {
     pub of_ovs: f64,
     /// The least ratio to the limit of vhost-user, where that forwards the same frames.
     pub of_limit: Option<f64>,
-    /// Connections are forgotten before each measurement, and this much of it is not waited for before it counts.
+    /// Each frame opens a connection: from the first one on they count, and only for a short time.
     pub connections_are_new: bool,
 }
 

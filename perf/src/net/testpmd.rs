@@ -17,10 +17,21 @@ pub struct Testpmd {
 }
 
 impl Testpmd {
-    pub fn start(prefix: &str, lcores: &str, devices: &[String; 2], rest: &[&str]) -> anyhow::Result<Self> {
-        let mut command = Command::new("stdbuf");
+    /// One that starts: [`Testpmd::ready`] waits for it. On the thread that will stay, with which it ends.
+    pub fn spawn(prefix: &str, lcores: &str, devices: &[String; 2], rest: &[&str]) -> anyhow::Result<Self> {
+        let mut command = Command::new("setpriv");
+        command.args(["--pdeathsig", "KILL", "--"]);
         // testpmd's output is block-buffered when it is not a terminal.
-        command.args(["-o0", "dpdk-testpmd", "--lcores", lcores, "--no-pci", "--in-memory", "--single-file-segments"]);
+        command.args([
+            "stdbuf",
+            "-o0",
+            "dpdk-testpmd",
+            "--lcores",
+            lcores,
+            "--no-pci",
+            "--in-memory",
+            "--single-file-segments",
+        ]);
         command.args(["-m", "512", &format!("--file-prefix={prefix}-{}", std::process::id())]);
         for device in devices {
             command.args(["--vdev", device]);
@@ -29,7 +40,7 @@ impl Testpmd {
         command.args(["--", "-i", "--nb-cores=1", "--txd=1024", "--rxd=1024", "--total-num-mbufs=8192"]);
         command.arg(format!("--burst={BURST}")).args(rest);
         command.stdin(Stdio::piped()).stdout(Stdio::piped()).stderr(Stdio::null());
-        let mut child = command.spawn().context("cannot start dpdk-testpmd (Debian package dpdk-dev)")?;
+        let mut child = command.spawn().context("cannot start setpriv")?;
         let output = Arc::new(Mutex::new(String::new()));
         let mut stdout = child.stdout.take().context("testpmd has no output")?;
         let collected = output.clone();
@@ -40,9 +51,12 @@ impl Testpmd {
                 collected.lock().unwrap_or_else(PoisonError::into_inner).push_str(&text);
             }
         });
-        let mut testpmd = Self { child, output };
-        testpmd.wait_for("testpmd>", 0).context("testpmd did not start")?;
-        Ok(testpmd)
+        Ok(Self { child, output })
+    }
+
+    pub fn ready(mut self) -> anyhow::Result<Self> {
+        self.wait_for("testpmd>", 0).context("testpmd did not start (Debian package dpdk-dev)")?;
+        Ok(self)
     }
 
     fn text(&self) -> String {

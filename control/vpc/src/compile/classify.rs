@@ -24,7 +24,7 @@ impl Compiler<'_> {
                 set(OxmField::Metadata, place.vpc.vni.bits()),
                 set_reg(SENDER, local.number.0.into()),
                 set_reg(SUBNET, self.index.subnet_number(place.subnet_id)),
-                set_reg(ROUTE_TABLE, self.index.route_table_number(self.index.route_table(place))),
+                set_reg(ROUTE_TABLE, self.index.route_table_number(place)),
                 set_reg(ACL, self.index.acl_number(&place.subnet.acl)),
                 set_reg(GROUPS, self.index.group_number(&local.interface.groups)),
                 goto(Table::PortSecurity),

@@ -26,6 +26,10 @@ use std::collections::{BTreeMap, BTreeSet};
 /// interface 1000 rules, so that more never comes; it would be spread over priorities.
 const CONJUNCTIONS_PER_FLOW_MAX: usize = 3500;
 
+/// `conjunction` actions of all flows: a rule's for each of its ranges, so that a large group in many rules makes far more of them than
+/// flows. Some hundred MiB here and at the switch.
+const CLAUSES_MAX: usize = 1 << 22;
+
 const INVALID: u16 = 400;
 const TRACKED: u16 = 300;
 const DIRECT: u16 = 200;
@@ -106,7 +110,7 @@ impl Compiler<'_> {
     }
 
     fn rules_of<'a>(network: &'a crate::Network, groups: &Groups, direction: Direction) -> Vec<SetRule<'a>> {
-        let of_groups = network.groups.iter().filter(|(group, _)| groups.contains(group));
+        let of_groups = groups.iter().filter_map(|group| network.groups.get_key_value(group));
         let rules = of_groups.flat_map(|(group, of_group)| {
             let rules = if direction == Direction::Egress { &of_group.egress } else { &of_group.ingress };
             rules.iter().map(move |(id, rule)| SetRule { group, id, rule })
@@ -127,8 +131,9 @@ impl Compiler<'_> {
     fn rules(&mut self, groups: &Groups, number: u32, side: Side) {
         let network = self.index.network;
         let rules = Self::rules_of(network, groups, side.direction);
-        let names = rules.iter().flat_map(|rule| Family::BOTH.map(|family| (number, rule.id.clone(), family)));
-        let ids = numbers(&names.collect(), |(number, rule, family)| format!("{number} {rule} {family:?}"));
+        // Two rules under one number would be a third one: either's ranges with the other's ports.
+        let names = rules.iter().flat_map(|rule| Family::BOTH.map(|family| (rule.group, rule.id, family)));
+        let ids = numbers(&names.collect(), |(group, rule, family)| format!("{number} {group} {rule} {family:?}"));
         let first = || {
             let pattern = Pattern::new().reg(GROUPS, number);
             pattern.ct_state(ct::TRACKED | ct::NEW, ct::TRACKED | ct::NEW)
@@ -142,6 +147,9 @@ impl Compiler<'_> {
         let mut pieces: BTreeMap<(u16, Family, Fields), Vec<Action>> = BTreeMap::new();
         let mut conjunctions = 0;
         for SetRule { group, id, rule } in rules {
+            if self.is_full {
+                return;
+            }
             let source = Source::Rule { group: group.clone(), rule: id.clone(), direction: side.direction };
             let mark = rule_mark(self.out.sources.cookie_of(source.clone(), &self.index.rules));
             let allow = vec![commit(side.zone, mark, side.next)];
@@ -157,10 +165,12 @@ impl Compiler<'_> {
                     }
                     continue;
                 }
-                let conjunction = ids.get(&(number, id.clone(), family)).copied().unwrap_or(0);
+                let conjunction = ids.get(&(group, id, family)).copied().unwrap_or(0);
                 let down = u16::try_from(conjunctions / CONJUNCTIONS_PER_FLOW_MAX).unwrap_or(u16::MAX);
                 let priority = CONJUNCTIVE.saturating_sub(down).max(PIECE + 1);
                 conjunctions += 1;
+                self.clauses += peers.len() + traffic.len();
+                self.is_full |= self.clauses > CLAUSES_MAX;
                 let clause = |clause| Action::Conjunction { id: conjunction, clause, clauses: 2 };
                 for peer in peers {
                     ranges.entry((priority, family, peer)).or_default().push(clause(0));
@@ -168,7 +178,8 @@ impl Compiler<'_> {
                 for fields in traffic {
                     pieces.entry((priority, family, fields)).or_default().push(clause(1));
                 }
-                let both = Pattern::new().with(Field::ConjId, conjunction).ip(family);
+                // Another set's rule may have the number too.
+                let both = Pattern::new().reg(GROUPS, number).with(Field::ConjId, conjunction).ip(family);
                 self.add(side.rules, priority, both, source.clone(), allow.clone());
             }
         }

@@ -51,13 +51,17 @@ pub(super) struct Index<'a> {
     /// VPCs with something at this node, and its subnets.
     pub vpcs: BTreeMap<&'a VpcId, &'a Vpc>,
     pub subnets: BTreeMap<&'a SubnetId, Place<'a>>,
+    /// What is in each subnet.
+    interfaces: BTreeMap<&'a SubnetId, Vec<(&'a InterfaceId, &'a NetworkInterface)>>,
+    nat_gateways: BTreeMap<&'a SubnetId, Vec<(&'a NatGatewayId, &'a NatGateway)>>,
     /// Private addresses of a security group's members.
     pub members: BTreeMap<&'a GroupId, BTreeSet<IpAddr>>,
     pub rules: BTreeMap<(GroupId, RuleId), u32>,
     group_numbers: BTreeMap<Groups, u32>,
     subnet_numbers: BTreeMap<SubnetId, u32>,
     acl_numbers: BTreeMap<AclId, u32>,
-    route_table_numbers: BTreeMap<RouteTableId, u32>,
+    /// A table that is not there is one of its own in each VPC, whose own ranges are in it.
+    route_table_numbers: BTreeMap<(VpcId, RouteTableId), u32>,
 }
 
 impl<'a> Index<'a> {
@@ -91,7 +95,12 @@ impl<'a> Index<'a> {
         let places =
             || locals.iter().map(|local| local.place).chain(local_nats.iter().map(|nat: &LocalNat<'a>| nat.place));
         let mut members: BTreeMap<&GroupId, BTreeSet<IpAddr>> = BTreeMap::new();
-        for interface in network.interfaces.values() {
+        let (mut interfaces, mut nat_gateways): (BTreeMap<_, Vec<_>>, BTreeMap<_, Vec<_>>) = Default::default();
+        for (id, gateway) in &network.nat_gateways {
+            nat_gateways.entry(&gateway.subnet).or_default().push((id, gateway));
+        }
+        for (id, interface) in &network.interfaces {
+            interfaces.entry(&interface.subnet).or_default().push((id, interface));
             for group in &interface.groups {
                 members.entry(group).or_default().extend(interface.addresses());
             }
@@ -107,6 +116,8 @@ impl<'a> Index<'a> {
             node,
             vpcs: places().map(|place| (place.vpc_id, place.vpc)).collect(),
             subnets: places().map(|place| (place.subnet_id, place)).collect(),
+            interfaces,
+            nat_gateways,
             members,
             rules: numbers(&rules.collect(), |(group, rule)| format!("{group} {rule}")),
             group_numbers: numbers(&groups, names),
@@ -114,7 +125,10 @@ impl<'a> Index<'a> {
             acl_numbers: numbers(&network.subnets.values().map(|subnet| subnet.acl.clone()).collect(), |id| {
                 id.0.clone()
             }),
-            route_table_numbers: numbers(&network.route_tables.keys().cloned().collect(), |id| id.0.clone()),
+            route_table_numbers: numbers(
+                &places().map(|place| (place.vpc_id.clone(), route_table(place).clone())).collect(),
+                |(vpc, table)| format!("{vpc} {table}"),
+            ),
             locals,
             local_nats,
         }
@@ -137,12 +151,18 @@ impl<'a> Index<'a> {
         self.acl_numbers.get(id).copied().unwrap_or(0)
     }
 
-    pub(super) fn route_table_number(&self, id: &RouteTableId) -> u32 {
-        self.route_table_numbers.get(id).copied().unwrap_or(0)
+    pub(super) fn route_table_number(&self, place: Place<'_>) -> u32 {
+        let name = (place.vpc_id.clone(), route_table(place).clone());
+        self.route_table_numbers.get(&name).copied().unwrap_or(0)
     }
 
-    pub(super) fn route_table(&self, place: Place<'a>) -> &'a RouteTableId {
-        place.subnet.route_table.as_ref().unwrap_or(&place.vpc.main_route_table)
+    /// Of a subnet, wherever they are.
+    pub(super) fn interfaces_of(&self, subnet: &SubnetId) -> &[(&'a InterfaceId, &'a NetworkInterface)] {
+        self.interfaces.get(subnet).map(Vec::as_slice).unwrap_or_default()
+    }
+
+    pub(super) fn nat_gateways_of(&self, subnet: &SubnetId) -> &[(&'a NatGatewayId, &'a NatGateway)] {
+        self.nat_gateways.get(subnet).map(Vec::as_slice).unwrap_or_default()
     }
 
     /// Whether the internet gateway is attached to the VPC.
@@ -153,7 +173,7 @@ impl<'a> Index<'a> {
 
     /// Whether the subnet is public: something is routed to an internet gateway.
     pub(super) fn is_public(&self, place: Place<'a>) -> bool {
-        let table = self.network.route_tables.get(self.route_table(place));
+        let table = self.network.route_tables.get(route_table(place));
         table.is_some_and(|table| table.routes.iter().any(|route| self.is_attached(&route.target, place.vpc_id)))
     }
 
@@ -164,10 +184,11 @@ impl<'a> Index<'a> {
 
     /// Elastic IPs of interfaces here whose subnets are public: allocation, public and private address, interface.
     pub(super) fn public_addresses(&self) -> Vec<(&'a AllocationId, Ipv4Addr, Ipv4Addr, Local<'a>)> {
+        let locals: BTreeMap<_, _> = self.locals.iter().map(|local| (local.id, local)).collect();
         let mut found = Vec::new();
         for (allocation, address) in &self.network.addresses {
             let Some(Association::Interface { interface, private }) = &address.association else { continue };
-            let Some(local) = self.locals.iter().find(|local| local.id == interface) else { continue };
+            let Some(local) = locals.get(interface).copied() else { continue };
             let is_its = local.interface.addresses().contains(&IpAddr::V4(*private));
             if is_its && self.is_public(local.place) {
                 found.push((allocation, address.public, *private, *local));
@@ -175,4 +196,8 @@ impl<'a> Index<'a> {
         }
         found
     }
+}
+
+pub(super) fn route_table(place: Place<'_>) -> &RouteTableId {
+    place.subnet.route_table.as_ref().unwrap_or(&place.vpc.main_route_table)
 }

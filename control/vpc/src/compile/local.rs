@@ -113,17 +113,13 @@ impl Compiler<'_> {
         if place.subnet.ipv6_cidr.is_some() {
             self.neighbour(place, IpAddr::V6(router.link_local()), router, of_subnet);
         }
-        for (id, interface) in &self.index.network.interfaces {
-            if interface.subnet == *place.subnet_id {
-                for address in interface.addresses() {
-                    self.neighbour(place, address, interface.mac, Source::Interface(id.clone()));
-                }
+        for (id, interface) in self.index.interfaces_of(place.subnet_id).to_vec() {
+            for address in interface.addresses() {
+                self.neighbour(place, address, interface.mac, Source::Interface(id.clone()));
             }
         }
-        for (id, gateway) in &self.index.network.nat_gateways {
-            if gateway.subnet == *place.subnet_id {
-                self.neighbour(place, IpAddr::V4(gateway.private), gateway.mac, Source::NatGateway(id.clone()));
-            }
+        for (id, gateway) in self.index.nat_gateways_of(place.subnet_id).to_vec() {
+            self.neighbour(place, IpAddr::V4(gateway.private), gateway.mac, Source::NatGateway(id.clone()));
         }
     }
 

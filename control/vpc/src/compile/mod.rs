@@ -29,7 +29,7 @@ pub const FLOWS_MAX: usize = 1 << 20;
 
 #[derive(Clone, Copy, Debug, PartialEq, Eq, thiserror::Error)]
 pub enum CompileError {
-    #[error("the node's VPCs make more than {FLOWS_MAX} flows")]
+    #[error("the node's VPCs make more than {FLOWS_MAX} flows, or flows that are too long")]
     TooManyFlows,
 }
 
@@ -47,9 +47,10 @@ pub struct Compiled {
 /// The tables of `node`. The same input gives the same flows.
 ///
 /// # Errors
-/// There would be more than [`FLOWS_MAX`].
+/// There would be more than [`FLOWS_MAX`], or more conjunctions in them than a switch should hold.
 pub fn compile(network: &Network, node: &Node) -> Result<Compiled, CompileError> {
-    let mut compiler = Compiler { index: Index::new(network, node), out: Compiled::default(), is_full: false };
+    let (index, out) = (Index::new(network, node), Compiled::default());
+    let mut compiler = Compiler { index, out, clauses: 0, is_full: false };
     compiler.classify();
     compiler.port_security();
     compiler.local();
@@ -65,6 +66,8 @@ pub fn compile(network: &Network, node: &Node) -> Result<Compiled, CompileError>
 struct Compiler<'a> {
     index: Index<'a>,
     out: Compiled,
+    /// `conjunction` actions so far.
+    clauses: usize,
     is_full: bool,
 }
 

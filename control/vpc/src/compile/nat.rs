@@ -35,7 +35,7 @@ impl Compiler<'_> {
             set_reg(SENDER, nat.number.0.into()),
             set_reg(RECEIVER, 0),
             set_reg(SUBNET, self.index.subnet_number(place.subnet_id)),
-            set_reg(ROUTE_TABLE, self.index.route_table_number(self.index.route_table(place))),
+            set_reg(ROUTE_TABLE, self.index.route_table_number(place)),
             set_reg(ACL, self.index.acl_number(&place.subnet.acl)),
             set_mac(OxmField::EthSrc, nat.gateway.mac),
             again(Table::Route),
@@ -43,6 +43,9 @@ impl Compiler<'_> {
     }
 
     fn nat_gateway(&mut self, nat: LocalNat<'_>) {
+        // What it does not take ends before it is tracked: a connection in its zone without translation would stay without.
+        let others = Pattern::new().reg(RECEIVER, nat.number.0.into());
+        self.add(Table::TrackIn, 250, others, Source::NatGateway(nat.id.clone()), Vec::new());
         let (Some((allocation, public)), Some(uplink)) = (nat.address, self.index.node.uplink) else { return };
         let source = Source::NatGateway(nat.id.clone());
         let (zone, number) = (nat.number.0, u32::from(nat.number.0));

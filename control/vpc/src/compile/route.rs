@@ -1,7 +1,7 @@
 //! Where a packet goes: tables `Switch`, `Route`, `Neighbour`, `NextHop`.
 
 use super::Compiler;
-use super::index::Place;
+use super::index::{Place, route_table};
 use crate::flow::register::{
     ACL, CROSSES, FLAGS, FROM_NAT, GROUPS, RECEIVER, ROUTE_TABLE, SUBNET, TARGET, TO_INSIDE, TO_INTERNET, TOO_LONG_BIT,
 };
@@ -39,15 +39,11 @@ impl Compiler<'_> {
     fn subnet(&mut self, place: Place<'_>) {
         let of_subnet = || Pattern::new().reg(SUBNET, self.index.subnet_number(place.subnet_id));
         let mut flows = Vec::new();
-        for (id, interface) in &self.index.network.interfaces {
-            if interface.subnet == *place.subnet_id {
-                flows.push((of_subnet().eth_to(interface.mac), Source::Interface(id.clone())));
-            }
+        for (id, interface) in self.index.interfaces_of(place.subnet_id) {
+            flows.push((of_subnet().eth_to(interface.mac), Source::Interface((*id).clone())));
         }
-        for (id, gateway) in &self.index.network.nat_gateways {
-            if gateway.subnet == *place.subnet_id {
-                flows.push((of_subnet().eth_to(gateway.mac), Source::NatGateway(id.clone())));
-            }
+        for (id, gateway) in self.index.nat_gateways_of(place.subnet_id) {
+            flows.push((of_subnet().eth_to(gateway.mac), Source::NatGateway((*id).clone())));
         }
         let to_self: Vec<_> = place.subnet.cidrs().map(|cidr| of_subnet().to(cidr)).collect();
         for (pattern, source) in flows {
@@ -60,7 +56,7 @@ impl Compiler<'_> {
     }
 
     fn route_table(&mut self, place: Place<'_>) {
-        let id = self.index.route_table(place);
+        let id = route_table(place);
         let listed = self.index.network.route_tables.get(id).map(|table| table.routes.as_slice()).unwrap_or_default();
         let mut routes: BTreeMap<IpNet, (Destination, RouteTarget)> = BTreeMap::new();
         for route in listed {
@@ -92,7 +88,7 @@ impl Compiler<'_> {
         target: &RouteTarget,
     ) {
         let source = Source::Route { table: table.clone(), destination };
-        let pattern = Pattern::new().reg(ROUTE_TABLE, self.index.route_table_number(table)).to(cidr);
+        let pattern = Pattern::new().reg(ROUTE_TABLE, self.index.route_table_number(place)).to(cidr);
         let priority = ROUTE + 2 * u16::from(cidr.prefix_len());
         let router = set_mac(OxmField::EthSrc, place.vpc.vni.router_mac());
         let crosses = set_flags(CROSSES, CROSSES);

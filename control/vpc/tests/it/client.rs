@@ -1,7 +1,7 @@
 //! The client before peers that do not behave, and what a switch refuses.
 
 use crate::fixture::region;
-use crate::switch::{OpenVswitch, PATIENCE, Switch};
+use crate::switch::{PATIENCE, under_test};
 use hive_openflow::{Action, Context, ErrorCode, Hello, Message, PortNo, TABLE_ALL, Version};
 use hive_vpc::{Client, ClientError, FlowSet, LocalNumber, Programmer, compile, difference};
 use std::io::{Read, Write};
@@ -94,7 +94,7 @@ fn nobody_hangs_a_client() {
 
 #[test]
 fn what_is_refused_changes_nothing() {
-    let switch = OpenVswitch::start();
+    let switch = under_test();
     let (network, node) = region();
     let wanted = compile(&network, &node).unwrap().flows;
     let mut programmer = Programmer::new(switch.management(), PATIENCE);

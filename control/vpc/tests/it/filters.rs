@@ -246,3 +246,28 @@ fn prefix_lists_are_ranges() {
     assert_eq!(changed.changes, 1);
     bench.udp_between(FAR, DB, (1, 6003), true);
 }
+
+/// Neither's ranges go with the other's ports.
+#[test]
+fn two_groups_rules_of_one_name_are_two() {
+    let mut bench = Bench::with(|network, _| {
+        let mut wide = |first, ranges: [&str; 2]| {
+            let list = hive_vpc::model::PrefixListId(format!("pl-{first}"));
+            network.prefix_lists.insert(list.clone(), ranges.map(|range| range.parse().unwrap()).into());
+            let traffic = Traffic::Udp(PortRange { first, last: first + 14 });
+            let ingress = [("sgr-same".into(), rule(traffic, Peer::PrefixList(list)))].into();
+            hive_vpc::model::SecurityGroup { ingress, egress: Default::default() }
+        };
+        let groups = [
+            ("sg-one", wide(6000, ["10.0.1.10/32", "192.168.1.0/24"])),
+            ("sg-two", wide(7000, ["10.0.1.12/32", "192.168.2.0/24"])),
+        ];
+        network.groups.extend(groups.map(|(id, group)| (id.into(), group)));
+        let db = network.interfaces.get_mut(&DB.id.into()).unwrap();
+        db.groups = ["sg-one".into(), "sg-two".into()].into();
+    });
+    bench.udp_between(WEB, DB, (1, 6001), true);
+    bench.udp_between(WEB2, DB, (1, 7001), true);
+    bench.udp_between(WEB, DB, (1, 7001), false);
+    bench.udp_between(WEB2, DB, (1, 6001), false);
+}

@@ -35,6 +35,10 @@ fn every_decision_has_its_interface_and_its_rule() {
             traffic: Traffic::Udp(PortRange::one(port)),
             cidr: "0.0.0.0/0".parse().unwrap(),
         };
+        network.interfaces.get_mut(&FORWARDER.id.into()).unwrap().ipv6 = ["2001:db8::1".parse().unwrap()].into();
+        let open = network.groups.get_mut(&"sg-open".into()).unwrap();
+        open.egress.insert("sgr-out6".into(), rule(Traffic::All, cidr("2001:db8::/32")));
+        open.ingress.insert("sgr-in6".into(), rule(Traffic::All, cidr("2001:db8::/32")));
         network.acls.get_mut(&"acl-a".into()).unwrap().egress.insert(7, deny(777));
         network.acls.get_mut(&"acl-b".into()).unwrap().ingress.insert(8, deny(888));
         network
@@ -78,6 +82,13 @@ fn every_decision_has_its_interface_and_its_rule() {
     let (ethernet, ip) = APP.via_router(WORLD);
     let app_out = format!("eni-app egress ACCEPT {}", rule_of("sg-app", "sgr-app-out", "Egress"));
     assert_eq!(decided(&mut bench, APP, &udp(ethernet, ip, 1, 2, b"x")), [app_out]);
+    // What the gateway does not take is dropped before its zone knows of it, whatever groups the sender has.
+    let address = |text: &str| text.parse::<std::net::Ipv6Addr>().unwrap();
+    let to_gateway = Ip::new(address("2001:db8::1"), address("2001:db8::2"));
+    let frame = udp(Ethernet::new(FORWARDER.mac, NAT_MAC), to_gateway, 1, 2, b"x");
+    let cookies = path(&mut bench, FORWARDER, &frame);
+    let last = cookies.last().and_then(|cookie| bench.compiled().sources.get(*cookie).cloned());
+    assert_eq!(last, Some(hive_vpc::Source::NatGateway("nat-1".into())));
     // What the network answers, and what is forged, nobody decides.
     let (ethernet, ip) = WEB.via_router([169, 254, 169, 253].into());
     assert!(decided(&mut bench, WEB, &udp(ethernet, ip, 1, 53, b"x")).is_empty());

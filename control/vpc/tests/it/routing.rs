@@ -130,3 +130,32 @@ fn only_who_does_not_check_forwards() {
     bench.is_dropped(FORWARDER, &from_stranger);
     bench.is_dropped(WEB, &direct);
 }
+
+/// Each VPC has its own, with its own ranges and its own router, though both are called the same.
+#[test]
+fn a_table_that_is_not_there_is_nobody_elses() {
+    let mut bench = Bench::with(|network, _| {
+        network.route_tables.clear();
+        for vpc in network.vpcs.values_mut() {
+            vpc.main_route_table = "rtb-none".into();
+        }
+        network.subnets.get_mut(&"subnet-a".into()).unwrap().route_table = None;
+        let other = network.vpcs.get_mut(&"vpc-2".into()).unwrap();
+        other.ipv4_cidrs = vec!["10.0.0.0/16".parse().unwrap(), "10.9.0.0/16".parse().unwrap()];
+        let subnet = network.subnets[&"subnet-o".into()].clone();
+        let subnet = hive_vpc::model::Subnet { ipv4_cidr: "10.9.1.0/24".parse().unwrap(), ..subnet };
+        network.subnets.insert("subnet-p".into(), subnet);
+        let web2 = network.interfaces.get_mut(&WEB2.id.into()).unwrap();
+        (web2.subnet, web2.primary) = ("subnet-p".into(), Ipv4Addr::new(10, 9, 1, 12));
+        open_all(network);
+    });
+    let ip = Ip::new(TWIN.address, Ipv4Addr::new(10, 9, 1, 12));
+    let frame = |ethernet| udp(ethernet, ip, 1, 2, b"x");
+    let sent = frame(Ethernet::new(TWIN.mac, OTHER_VNI.router_mac()));
+    bench.passes(TWIN, &sent, WEB2, frame(Ethernet::new(OTHER_VNI.router_mac(), WEB2.mac)));
+    // The other way, in the range that the first VPC has too.
+    let ip = Ip::new(Ipv4Addr::new(10, 9, 1, 12), TWIN.address);
+    let frame = |ethernet| udp(ethernet, ip, 2, 1, b"x");
+    let sent = frame(Ethernet::new(WEB2.mac, OTHER_VNI.router_mac()));
+    bench.passes(WEB2, &sent, TWIN, frame(Ethernet::new(OTHER_VNI.router_mac(), TWIN.mac)));
+}

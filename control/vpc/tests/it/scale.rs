@@ -3,7 +3,7 @@
 use crate::bench::Bench;
 use crate::fixture::*;
 use hive_vpc::model::{Peer, PortRange, SecurityGroupRule, Traffic};
-use hive_vpc::{Network, Table, compile, difference};
+use hive_vpc::{CompileError, Network, Table, compile, difference};
 use std::collections::BTreeSet;
 use std::time::Instant;
 
@@ -138,4 +138,24 @@ fn a_real_switch_holds_thousands() {
     println!("one rule more: {} change, in {:?}", report.changes, began.elapsed());
     assert_eq!(report.changes, 1);
     bench.syn_between(WEB2, APP, (2, 1115), true);
+}
+
+/// A thousand rules about a group with thousands of members: few flows, but each of them tells of all rules.
+#[test]
+fn what_no_switch_should_hold_is_refused() {
+    let compiled = |members: u32| {
+        let (mut network, node) = region();
+        let mut crowd = network.interfaces[&FAR.id.into()].clone();
+        crowd.groups = ["sg-crowd".into()].into();
+        crowd.secondary = (0..members).map(|host| std::net::Ipv4Addr::from_bits(0x0a00_8000 + host)).collect();
+        network.interfaces.insert("eni-crowd".into(), crowd);
+        let ingress = (0..1000_u16).map(|at| {
+            let traffic = Traffic::Tcp(PortRange { first: 1000 + 2 * at, last: 1000 + 2 * at + 2 });
+            (format!("sgr-{at}").as_str().into(), rule(traffic, Peer::Group("sg-crowd".into())))
+        });
+        network.groups.get_mut(&"sg-app".into()).unwrap().ingress = ingress.collect();
+        compile(&network, &node).map(|compiled| compiled.flows.len())
+    };
+    assert!(compiled(100).unwrap() < 10_000);
+    assert_eq!(compiled(5000), Err(CompileError::TooManyFlows));
 }
