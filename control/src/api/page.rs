@@ -3,11 +3,15 @@
 use crate::error::{Error, combination, invalid};
 use base64::Engine;
 use base64::engine::general_purpose::URL_SAFE_NO_PAD;
+use serde::Serialize;
 use std::ops::RangeInclusive;
 
 /// Largest page, whatever the caller names, so that an answer stays below the bus's message size of 1 MiB: an instance takes 3 KiB.
 /// EC2 too may answer fewer than asked for, with a token.
 const MAX_PAGE: usize = 300;
+
+/// Bytes of a page, for the same reason: things with long lists or many tags take far more than an instance.
+const MAX_PAGE_BYTES: usize = 700_000;
 
 /// A page as asked for.
 #[derive(Debug)]
@@ -56,6 +60,28 @@ impl Page {
         };
         (page, token)
     }
+
+    /// The same, of the items as the caller sees them: so many as fit an answer, at least one.
+    pub fn shown<T, V: Serialize>(
+        &self,
+        items: Vec<T>,
+        key: impl Fn(&T) -> String,
+        show: impl Fn(&T) -> V,
+    ) -> (Vec<V>, Option<String>) {
+        let (page, token) = self.cut(items, &key);
+        let (mut shown, mut size) = (Vec::with_capacity(page.len()), 0_usize);
+        let mut last: Option<&T> = None;
+        for item in &page {
+            let one = show(item);
+            size = size.saturating_add(serde_json::to_vec(&one).map_or(0, |encoded| encoded.len()));
+            if let Some(last) = last.filter(|_| size > MAX_PAGE_BYTES) {
+                return (shown, Some(URL_SAFE_NO_PAD.encode(key(last))));
+            }
+            shown.push(one);
+            last = Some(item);
+        }
+        (shown, token)
+    }
 }
 
 #[cfg(test)]
@@ -73,6 +99,28 @@ mod tests {
             token = next;
         }
         assert_eq!((seen, token), (all, None));
+    }
+
+    #[test]
+    fn large_things_are_fewer_a_page_and_all_come() {
+        let all: Vec<String> = (10..20).map(|i| i.to_string().repeat(100_000)).collect();
+        let (mut seen, mut token) = (Vec::new(), None::<String>);
+        loop {
+            let page = Page::check(None, token.as_deref(), 5..=1000, false).expect("a page");
+            let (items, next) = page.shown(all.clone(), |item| item[..2].to_owned(), String::clone);
+            assert!(serde_json::to_vec(&items).expect("encoded").len() < 1 << 20);
+            seen.extend(items);
+            token = next;
+            if token.is_none() {
+                break;
+            }
+        }
+        assert_eq!(seen, all);
+        // One alone comes, whatever its size.
+        let page = Page::check(None, None, 5..=1000, false).expect("a page");
+        let huge = vec!["a".repeat(MAX_PAGE_BYTES + 1), "b".into()];
+        let (items, next) = page.shown(huge, |item| item[..1].to_owned(), String::clone);
+        assert_eq!((items.len(), next.is_some()), (1, true));
     }
 
     #[test]

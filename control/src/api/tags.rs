@@ -137,24 +137,25 @@ async fn edit(api: &Api, call: &Call, id: &str, change: Edit<'_>) -> Result<bool
             Some(record) => in_table(&stores.key_pairs, &record.key, change).await,
             None => Ok(false),
         },
-        _ => in_network(api, call, id, change).await,
+        // Of a VPC: changed by `edit_all`, all at once.
+        _ => Ok(false),
     }
 }
 
+/// Whether things of this kind are part of the account's network, whose changes are commits of it all.
+fn is_of_network(kind: Resource) -> bool {
+    let own = [Resource::Instance, Resource::Volume, Resource::Image, Resource::Snapshot, Resource::KeyPair];
+    !own.contains(&kind)
+}
+
 /// Of a VPC's object, or of a rule, which is part of its group.
-async fn in_network(api: &Api, call: &Call, id: &str, change: Edit<'_>) -> Result<bool, Error> {
-    let edited = api.stores.networks.change(&call.caller.account, |network| {
-        if let Ok(id) = id.parse::<SecurityGroupRuleId>() {
-            let mut rules = network.groups.values_mut().flat_map(|group| &mut group.rules);
-            let found = rules.find(|rule| rule.rule_id == id);
-            return found.map_or(Ok(false), |rule| change(&mut rule.tags).map(|()| true));
-        }
-        match network.tags_of(id) {
-            Some(tags) => change(tags?).map(|()| true),
-            None => Ok(false),
-        }
-    });
-    edited.await.map(|(_, edited)| edited)
+fn tags_in<'a>(network: &'a mut Network, id: &str) -> Result<&'a mut Tags, Error> {
+    if let Ok(id) = id.parse::<SecurityGroupRuleId>() {
+        let mut rules = network.groups.values_mut().flat_map(|group| &mut group.rules);
+        let found = rules.find(|rule| rule.rule_id == id);
+        return found.map(|rule| &mut rule.tags).ok_or_else(|| not_found(Resource::SecurityGroupRule, id));
+    }
+    network.tags_of(id).unwrap_or_else(|| Err(invalid("ResourceId", id, format!("The ID '{id}' is not valid"))))
 }
 
 async fn edit_all(api: &Api, call: &Call, ids: &[String], change: Edit<'_>) -> Result<Empty, Error> {
@@ -165,9 +166,18 @@ async fn edit_all(api: &Api, call: &Call, ids: &[String], change: Edit<'_>) -> R
         return Err(invalid("ResourceId", ids.len(), format!("At most {MAX_RESOURCES} resources a call.")));
     }
     let kinds = ids.iter().map(|id| kind_of(id)).collect::<Result<Vec<_>, _>>()?;
-    for (id, kind) in ids.iter().zip(kinds) {
+    let kinded = || ids.iter().zip(&kinds);
+    let of_network: Vec<&String> = kinded().filter(|(_, kind)| is_of_network(**kind)).map(|(id, _)| id).collect();
+    // As many as one commit takes, beside the account's head.
+    for ids in of_network.chunks(hive_bus::MAX_COMMIT_WRITES - 1) {
+        let edited = api.stores.networks.change(&call.caller.account, |network| {
+            ids.iter().try_for_each(|id| change(tags_in(network, id)?))
+        });
+        edited.await?;
+    }
+    for (id, kind) in kinded().filter(|(_, kind)| !is_of_network(**kind)) {
         if !edit(api, call, id, change).await? {
-            return Err(not_found(kind, id));
+            return Err(not_found(*kind, id));
         }
     }
     Ok(Empty {})

@@ -16,7 +16,7 @@ use crate::store::{
 };
 use hive_aws_types::ec2::{Reservation, RunInstancesRequest};
 use hive_types::id::{AttachmentId, InstanceId, NetworkInterfaceId, ReservationId, VolumeId};
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 use std::net::Ipv4Addr;
 use std::sync::Arc;
 
@@ -192,15 +192,15 @@ async fn make_interfaces(
     ids: &[Ids],
 ) -> Result<(Network, Vec<NetworkInterface>), Error> {
     let account = &call.caller.account;
-    let mut public: BTreeMap<NetworkInterfaceId, Ipv4Addr> = BTreeMap::new();
-    for (_, interface_ids, _) in ids {
-        for (planned, id) in plan.interfaces.iter().zip(interface_ids) {
-            if matches!(planned.source, Source::New { public: true, .. }) {
-                let address = public::claim(api, account, id.as_str(), None, call.now).await;
-                public.insert(id.clone(), address?);
-            }
-        }
-    }
+    // What an earlier try of the same call has made has its address already.
+    let there = api.stores.networks.load(account).await?.interfaces;
+    let all = ids.iter().flat_map(|(_, interface_ids, _)| plan.interfaces.iter().zip(interface_ids));
+    let is_public = |planned: &PlannedInterface| matches!(planned.source, Source::New { public: true, .. });
+    let wanting = all.filter(|(planned, id)| is_public(planned) && !there.contains_key(*id)).map(|(_, id)| id);
+    let wanting: Vec<&NetworkInterfaceId> = wanting.collect();
+    let owners: Vec<&str> = wanting.iter().map(|id| id.as_str()).collect();
+    let claimed = public::claim_free(api, account, &owners, call.now).await?;
+    let public: BTreeMap<&NetworkInterfaceId, Ipv4Addr> = wanting.into_iter().zip(claimed).collect();
     let made = api.stores.networks.change(account, |network| {
         let mut primary = Vec::with_capacity(ids.len());
         for (instance_id, interface_ids, _) in ids {
@@ -264,40 +264,44 @@ fn put_in(
 /// Takes back what a failed launch has made; what cannot be taken back now, the sweeper takes later.
 async fn undo(api: &Api, call: &Call, ids: &[Ids]) {
     let undone = async {
-        for (id, interfaces, volumes) in ids {
+        let mut unmade: Vec<&Ids> = Vec::new();
+        for of_one in ids {
             // An instance that was made terminates; it owns its volumes, its address and its room.
-            let ended = api.stores.instances.modify(key(&call.caller.account, id), |instance| {
+            let ended = api.stores.instances.modify(key(&call.caller.account, &of_one.0), |instance| {
                 if instance.state.may_become(InstanceState::ShuttingDown) {
                     instance.enter(InstanceState::ShuttingDown, call.now);
                 }
                 Ok::<_, Error>(())
             });
-            if ended.await?.is_some() {
-                continue;
+            if ended.await?.is_none() {
+                unmade.push(of_one);
             }
-            for volume in volumes {
-                let marked = api.stores.volumes.modify(key(&call.caller.account, volume), |volume| {
-                    volume.attachment = None;
-                    volume.state = VolumeState::Deleting;
-                    Ok::<_, Error>(())
-                });
-                marked.await?;
-            }
-            let released = api.stores.networks.change(&call.caller.account, |network| {
-                network.release_instance(id);
-                Ok(())
+        }
+        for volume in unmade.iter().flat_map(|(_, _, volumes)| volumes) {
+            let marked = api.stores.volumes.modify(key(&call.caller.account, volume), |volume| {
+                volume.attachment = None;
+                volume.state = VolumeState::Deleting;
+                Ok::<_, Error>(())
             });
-            released.await?;
-            for record in api.stores.public_addresses.range("").await? {
-                if interfaces.iter().any(|interface| interface.as_str() == record.value.owner)
-                    && let Some(address) = PublicAddressRecord::address_of(&record.key)
-                {
-                    public::release(api, &record.value.owner, address).await?;
-                }
+            marked.await?;
+        }
+        let released = api.stores.networks.change(&call.caller.account, |network| {
+            unmade.iter().for_each(|(id, _, _)| network.release_instance(id));
+            Ok(())
+        });
+        released.await?;
+        let owners: BTreeSet<&str> =
+            unmade.iter().flat_map(|(_, interfaces, _)| interfaces).map(|interface| interface.as_str()).collect();
+        for record in api.stores.public_addresses.range("").await? {
+            if owners.contains(record.value.owner.as_str())
+                && let Some(address) = PublicAddressRecord::address_of(&record.key)
+            {
+                public::release(api, &record.value.owner, address).await?;
             }
-            for node in api.stores.nodes.range("").await? {
-                placement::release(api, &node.value.node_id, std::slice::from_ref(id)).await?;
-            }
+        }
+        let unmade: Vec<InstanceId> = unmade.into_iter().map(|(id, _, _)| id.clone()).collect();
+        for node in api.stores.nodes.range("").await? {
+            placement::release(api, &node.value.node_id, &unmade).await?;
         }
         Ok::<_, Error>(())
     };

@@ -147,6 +147,23 @@ impl Entry<'_> {
     }
 }
 
+/// The entry of either call, whose inputs name their members alike.
+macro_rules! entry_of {
+    ($input:ident) => {
+        Entry {
+            number: $input.rule_number,
+            egress: $input.egress,
+            protocol: $input.protocol.as_ref(),
+            action: $input.rule_action.as_ref(),
+            ipv4: $input.cidr_block.as_ref(),
+            ipv6: $input.ipv6_cidr_block.as_ref(),
+            icmp: $input.icmp_type_code.as_ref(),
+            ports: $input.port_range.as_ref(),
+        }
+        .entry()
+    };
+}
+
 fn is_at(egress: bool, number: u16) -> impl Fn(&AclEntry) -> bool {
     move |entry| (entry.egress, entry.number) == (egress, number)
 }
@@ -162,17 +179,7 @@ pub async fn create_network_acl_entry(
     input: CreateNetworkAclEntryRequest,
 ) -> Result<Empty, Error> {
     let id = find_id(input.network_acl_id.as_deref())?;
-    let asked = Entry {
-        number: input.rule_number,
-        egress: input.egress,
-        protocol: input.protocol.as_ref(),
-        action: input.rule_action.as_ref(),
-        ipv4: input.cidr_block.as_ref(),
-        ipv6: input.ipv6_cidr_block.as_ref(),
-        icmp: input.icmp_type_code.as_ref(),
-        ports: input.port_range.as_ref(),
-    };
-    let entry = asked.entry()?;
+    let entry = entry_of!(input)?;
     let made = api.change(&call, |network| {
         let acl = network.get_mut::<AclRecord>(&id)?;
         if acl.entries.iter().any(is_at(entry.egress, entry.number)) {
@@ -197,17 +204,7 @@ pub async fn replace_network_acl_entry(
     input: ReplaceNetworkAclEntryRequest,
 ) -> Result<Empty, Error> {
     let id = find_id(input.network_acl_id.as_deref())?;
-    let asked = Entry {
-        number: input.rule_number,
-        egress: input.egress,
-        protocol: input.protocol.as_ref(),
-        action: input.rule_action.as_ref(),
-        ipv4: input.cidr_block.as_ref(),
-        ipv6: input.ipv6_cidr_block.as_ref(),
-        icmp: input.icmp_type_code.as_ref(),
-        ports: input.port_range.as_ref(),
-    };
-    let entry = asked.entry()?;
+    let entry = entry_of!(input)?;
     let replaced = api.change(&call, |network| {
         let acl = network.get_mut::<AclRecord>(&id)?;
         let found = acl.entries.iter_mut().find(|known| is_at(entry.egress, entry.number)(known));

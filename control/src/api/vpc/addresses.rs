@@ -4,7 +4,7 @@ use super::super::filter::{Filterable, Filters};
 use super::super::page::Page;
 use super::super::{Api, Call, parse_id, parse_ids, tags};
 use super::gateways::gateway_of;
-use super::interfaces::parse_address;
+use super::interfaces::{check_own, parse_address};
 use super::{Seen, public, refuse};
 use crate::error::{Error, combination, invalid, limit, missing, network as fault, not_found, unsupported};
 use crate::random;
@@ -50,7 +50,14 @@ pub async fn allocate_address(
     };
     let account = &call.caller.account;
     full(&api.stores.networks.load(account).await?)?;
-    let public_ip = public::claim(&api, account, allocation_id.as_str(), wanted, call.now).await?;
+    let owner = allocation_id.as_str();
+    let public_ip = match wanted {
+        Some(address) => public::claim(&api, account, owner, address, call.now).await?,
+        None => {
+            let claimed = public::claim_free(&api, account, &[owner], call.now).await?;
+            claimed.into_iter().next().ok_or_else(public::exhausted)?
+        }
+    };
     let made = api.change(&call, |network| {
         full(network)?;
         network.insert(AddressRecord {
@@ -206,6 +213,7 @@ pub async fn associate_address(
     let made = api.change(&call, |network| {
         let allocation_id = named(network, input.allocation_id.as_ref(), input.public_ip.as_ref())?.allocation_id;
         let interface = interface_of(network, &input)?.clone();
+        check_own(&interface)?;
         let private_ip = match &input.private_ip_address {
             Some(text) => parse_address("privateIpAddress", text)?,
             None => interface.private_ip,

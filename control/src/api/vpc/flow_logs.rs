@@ -14,8 +14,11 @@ use hive_types::error::Resource;
 use hive_types::id::{FlowLogId, NetworkInterfaceId, SubnetId, VpcId};
 use std::sync::Arc;
 
-/// EC2's, of one call.
-const MAX_RESOURCES: usize = 1000;
+/// Of one call: each is a record, and with the account's head they are one commit. EC2's is one more.
+const MAX_RESOURCES: usize = hive_bus::MAX_COMMIT_WRITES - 1;
+/// Bytes of each text of a log, longer than ARNs, names of log groups and formats with all of EC2's fields: a call writes as many
+/// records as it names resources, and every later one reads them.
+const MAX_TEXT_BYTES: usize = 2048;
 /// EC2's quota of flow logs of one resource.
 const MAX_OF_RESOURCE: usize = 2;
 const DEFAULT_FORMAT: &str = "${version} ${account-id} ${interface-id} ${srcaddr} ${dstaddr} ${srcport} ${dstport} ${protocol} \
@@ -52,6 +55,16 @@ fn template(call: &Call, input: &CreateFlowLogsRequest) -> Result<FlowLogRecord,
             }
         }
         other => return Err(invalid("LogDestinationType", other, "Expecting cloud-watch-logs or s3.")),
+    }
+    for (name, text) in [
+        ("LogDestination", &input.log_destination),
+        ("LogGroupName", &input.log_group_name),
+        ("DeliverLogsPermissionArn", &input.deliver_logs_permission_arn),
+        ("LogFormat", &input.log_format),
+    ] {
+        if let Some(text) = text.as_ref().filter(|text| text.len() > MAX_TEXT_BYTES) {
+            return Err(invalid(name, text.len(), format!("At most {MAX_TEXT_BYTES} bytes.")));
+        }
     }
     let traffic_type = required(input.traffic_type.clone(), "TrafficType")?;
     if !matches!(traffic_type.as_str(), "ACCEPT" | "REJECT" | "ALL") {

@@ -27,6 +27,7 @@ use hive_aws_types::ec2::Filter;
 use hive_types::id::AccountId;
 use ipnet::Ipv4Net;
 use serde::Serialize;
+use std::collections::BTreeSet;
 use std::ops::RangeInclusive;
 
 /// A record with what filters and answers may need beside it.
@@ -55,8 +56,9 @@ pub async fn describe<T, V>(
 where
     T: NetworkRecord,
     for<'a> Seen<'a, T>: Filterable,
+    V: Serialize,
 {
-    let ids: Vec<T::Id> = parse_ids(T::RESOURCE, asked.ids)?;
+    let ids: BTreeSet<T::Id> = parse_ids(T::RESOURCE, asked.ids)?.into_iter().collect();
     let page = Page::check(asked.max_results, asked.next_token, asked.limits, !ids.is_empty())?;
     let filters = Filters::check::<Seen<'_, T>>(asked.filters)?;
     let network = api.stores.networks.load(&call.caller.account).await?;
@@ -67,8 +69,7 @@ where
     let seen = |record| Seen { record, network: &network, place: &api.place };
     let wanted = all.iter().filter(|(id, _)| ids.is_empty() || ids.contains(id)).map(|(_, record)| seen(record));
     let wanted: Vec<Seen<'_, T>> = wanted.filter(|seen| filters.admit(seen)).collect();
-    let (page, next_token) = page.cut(wanted, |seen| seen.record.id().to_string());
-    Ok((page.iter().map(show).collect(), next_token))
+    Ok(page.shown(wanted, |seen| seen.record.id().to_string(), show))
 }
 
 impl Api {
@@ -82,7 +83,8 @@ impl Api {
     }
 }
 
-/// What a call with a ClientToken makes: the record of the id that the token stands for, made by `make` unless it is there.
+/// What a call with a ClientToken makes: the record of the id that the token stands for, made by `make` unless it is there. One that was
+/// deleted since does not come back: the token is forgotten, and the caller's next try makes another.
 async fn make_once<T: NetworkRecord>(
     api: &Api,
     call: &Call,

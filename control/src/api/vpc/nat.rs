@@ -21,6 +21,8 @@ use std::sync::Arc;
 
 /// EC2's default quota, a zone.
 const MAX_GATEWAYS: usize = 5;
+/// Deleted ones that are still shown; of more, those that went first are forgotten before their time.
+const MAX_DELETED: usize = 100;
 
 pub async fn create_nat_gateway(
     api: Arc<Api>,
@@ -122,6 +124,12 @@ pub async fn delete_nat_gateway(
         gateway.deleted_at = Some(call.now);
         let interface_id = gateway.interface_id.clone();
         network.remove_interface(&interface_id);
+        let deleted = network.nat_gateways.values().filter_map(|g| Some((g.deleted_at?, g.nat_gateway_id.clone())));
+        let mut deleted: Vec<_> = deleted.collect();
+        deleted.sort();
+        for (_, oldest) in deleted.iter().take(deleted.len().saturating_sub(MAX_DELETED)) {
+            network.nat_gateways.remove(oldest);
+        }
         Ok(())
     });
     deleted.await?;

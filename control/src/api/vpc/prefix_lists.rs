@@ -27,8 +27,10 @@ const MAX_LISTS: usize = 100;
 const MAX_ENTRIES: i32 = 1000;
 /// Of one call.
 const MAX_CHANGES: usize = 100;
-/// Older versions are forgotten: with them all, a record would outgrow its place in the store.
+/// Older versions are forgotten: with them all, a record would outgrow its place in the store...
 const KEPT_VERSIONS: usize = 10;
+/// ... which is one message of the bus, 1 MiB. So fewer are kept of long lists, and the latest must fit by itself.
+const MAX_VERSIONS_BYTES: usize = 700_000;
 
 fn parse_entry(family: &str, cidr: Option<&String>) -> Result<IpNet, Error> {
     let text = cidr.ok_or_else(|| missing("Cidr"))?;
@@ -69,6 +71,25 @@ fn check_full(list: &PrefixListRecord) -> Result<(), Error> {
     }
     let reason = format!("You've reached the maximum number of entries for the prefix list, {}.", list.max_entries);
     Err(fault(NetworkFault::PrefixListFull, reason))
+}
+
+/// Forgets old versions until the rest fits.
+fn forget_old(list: &mut PrefixListRecord) -> Result<(), Error> {
+    let size = |version: &PrefixListVersion| serde_json::to_vec(version).map_or(usize::MAX, |encoded| encoded.len());
+    let (mut total, mut kept) = (0_usize, 0);
+    for version in list.versions.iter().rev().take(KEPT_VERSIONS) {
+        total = total.saturating_add(size(version));
+        if total > MAX_VERSIONS_BYTES {
+            break;
+        }
+        kept += 1;
+    }
+    if kept == 0 {
+        let reason = "The entries and their descriptions are longer than a prefix list may be.";
+        return Err(fault(NetworkFault::PrefixListFull, reason));
+    }
+    list.versions.drain(..list.versions.len().saturating_sub(kept));
+    Ok(())
 }
 
 fn check_max(max_entries: i32) -> Result<u16, Error> {
@@ -179,9 +200,8 @@ pub async fn modify(
                 entries.remove(at);
             }
             let entries = added(&list.address_family, entries, &input.add_entries)?;
-            list.versions.push(PrefixListVersion { number: current + 1, entries });
-            let surplus = list.versions.len().saturating_sub(KEPT_VERSIONS);
-            list.versions.drain(..surplus);
+            list.versions.push(PrefixListVersion { number: current.saturating_add(1), entries });
+            forget_old(list)?;
         }
         list.max_entries = max_entries.unwrap_or(list.max_entries);
         if let Some(name) = &input.prefix_list_name {

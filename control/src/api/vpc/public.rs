@@ -10,42 +10,64 @@ use jiff::Timestamp;
 use std::collections::BTreeSet;
 use std::net::Ipv4Addr;
 
-fn exhausted() -> Error {
+pub fn exhausted() -> Error {
     fault(NetworkFault::NoPublicAddresses, "Insufficient capacity: no public address is free.")
 }
 
-/// Claims `wanted`, or any free address, for `owner`.
+fn record(account: &AccountId, owner: &str, now: Timestamp) -> PublicAddressRecord {
+    PublicAddressRecord { version: Version, account: account.clone(), owner: owner.to_owned(), since: now }
+}
+
+/// Claims the address `wanted` for `owner`.
 ///
 /// # Errors
-/// There is none, or `wanted` is somebody's or of no pool.
+/// It is somebody's, or of no pool.
 pub async fn claim(
     api: &Api,
     account: &AccountId,
     owner: &str,
-    wanted: Option<Ipv4Addr>,
+    wanted: Ipv4Addr,
     now: Timestamp,
 ) -> Result<Ipv4Addr, Error> {
-    let pools = &api.place.public_address_pools;
-    let record =
-        PublicAddressRecord { version: Version, account: account.clone(), owner: owner.to_owned(), since: now };
-    if let Some(address) = wanted {
-        if !pools.iter().any(|pool| pool.hosts().any(|host| host == address)) {
-            return Err(invalid("address", address, "The address is of no pool of this region."));
-        }
-        if !api.stores.public_addresses.create(&PublicAddressRecord::key_of(address), &record).await? {
-            return Err(fault(NetworkFault::PublicAddressInUse, format!("Address {address} is in use.")));
-        }
-        return Ok(address);
+    if !api.place.public_address_pools.iter().any(|pool| pool.hosts().any(|host| host == wanted)) {
+        return Err(invalid("address", wanted, "The address is of no pool of this region."));
+    }
+    let record = record(account, owner, now);
+    if !api.stores.public_addresses.create(&PublicAddressRecord::key_of(wanted), &record).await? {
+        return Err(fault(NetworkFault::PublicAddressInUse, format!("Address {wanted} is in use.")));
+    }
+    Ok(wanted)
+}
+
+/// Claims a free address for each owner.
+///
+/// # Errors
+/// There are not enough; those that were claimed are still to be given back.
+pub async fn claim_free(
+    api: &Api,
+    account: &AccountId,
+    owners: &[&str],
+    now: Timestamp,
+) -> Result<Vec<Ipv4Addr>, Error> {
+    if owners.is_empty() {
+        return Ok(Vec::new());
     }
     let taken = api.stores.public_addresses.range("").await?;
     let taken: BTreeSet<String> = taken.into_iter().map(|record| record.key).collect();
-    for address in pools.iter().flat_map(|pool| pool.hosts()) {
-        let key = PublicAddressRecord::key_of(address);
-        if !taken.contains(&key) && api.stores.public_addresses.create(&key, &record).await? {
-            return Ok(address);
+    let hosts = api.place.public_address_pools.iter().flat_map(|pool| pool.hosts());
+    let mut free = hosts.map(|host| (host, PublicAddressRecord::key_of(host))).filter(|(_, key)| !taken.contains(key));
+    let mut claimed = Vec::with_capacity(owners.len());
+    for owner in owners {
+        let record = record(account, owner, now);
+        loop {
+            let (address, key) = free.next().ok_or_else(exhausted)?;
+            if api.stores.public_addresses.create(&key, &record).await? {
+                claimed.push(address);
+                break;
+            }
         }
     }
-    Err(exhausted())
+    Ok(claimed)
 }
 
 /// Gives an address back, if it is the owner's.

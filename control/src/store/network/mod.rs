@@ -27,6 +27,7 @@ use super::{Tags, Version, key};
 use crate::error::{Error, not_found};
 use crate::random;
 use hive_bus::{Bytes, Entry, Store, StoreError, TableError, Write};
+use hive_types::ApiError;
 use hive_types::error::Resource;
 use hive_types::id::{
     AccountId, AllocationId, DhcpOptionsId, FlowLogId, InternetGatewayId, MalformedId, NatGatewayId, NetworkAclId,
@@ -48,6 +49,12 @@ const BACKOFF: Duration = Duration::from_millis(2);
 const MAX_READS: usize = 64;
 /// Times that a commit is sent whose answers get lost.
 const MAX_UNSURE: usize = 3;
+/// Conflicts, one after the other without anybody else's commit in between, after which a change gives up: its commit writes a key that
+/// was deleted before, as one does that makes an object again which its ClientToken has made already. Fewer may be batches of others
+/// that the server is still at.
+const MAX_FUTILE: usize = 16;
+/// Commits that a head remembers: so many may come between a commit and the look for what became of it.
+const KEPT_COMMITS: usize = 16;
 /// Last part of the key of an account's head; no id looks so.
 const HEAD: &str = "head";
 
@@ -194,6 +201,15 @@ struct Head {
     version: Version<1>,
     /// Of the latest commit, so that one whose answer was lost is known again.
     commit: String,
+    /// Those of before, newest first: another worker's commit may have come since.
+    #[serde(default)]
+    before: Vec<String>,
+}
+
+impl Head {
+    fn knows(&self, commit: &str) -> bool {
+        self.commit == commit || self.before.iter().any(|earlier| earlier == commit)
+    }
 }
 
 /// The bucket of all accounts' networks.
@@ -206,8 +222,37 @@ pub struct Networks {
 struct Reading {
     network: Network,
     revisions: BTreeMap<String, u64>,
-    /// 0: the account has none yet.
-    head: u64,
+    /// None: the account has none yet.
+    head: Option<(Head, u64)>,
+}
+
+impl Reading {
+    /// What lies under `prefix`.
+    fn of(prefix: &str, entries: &[Entry]) -> Result<Self, TableError> {
+        let mut reading = Self { network: Network::default(), revisions: BTreeMap::new(), head: None };
+        for entry in entries {
+            match entry.key.strip_prefix(prefix) {
+                Some(HEAD) => reading.head = Some((decode_head(entry)?, entry.revision)),
+                Some(id) => {
+                    reading.network.decode(id, entry)?;
+                    reading.revisions.insert(id.to_owned(), entry.revision);
+                }
+                None => {}
+            }
+        }
+        Ok(reading)
+    }
+
+    fn head_revision(&self) -> u64 {
+        self.head.as_ref().map_or(0, |(_, revision)| *revision)
+    }
+
+    /// The head of the commit that follows.
+    fn next_head(&self) -> Result<Head, Error> {
+        let latest = self.head.iter().flat_map(|(head, _)| std::iter::once(&head.commit).chain(&head.before));
+        let before = latest.take(KEPT_COMMITS).cloned().collect();
+        Ok(Head { version: Version, commit: format!("{:032x}", random::draw()?), before })
+    }
 }
 
 impl Networks {
@@ -228,14 +273,26 @@ impl Networks {
     /// The networks of all accounts that have one, each of one instant.
     pub async fn load_all(&self) -> Result<BTreeMap<AccountId, Network>, Error> {
         let mut all = BTreeMap::new();
-        for entry in self.store.range("").await.map_err(TableError::from)? {
-            let account = entry.key.strip_suffix(HEAD).and_then(|rest| rest.strip_suffix('.'));
-            if let Some(account) = account.and_then(|text| text.parse::<AccountId>().ok()) {
-                let network = self.load(&account).await?;
-                all.insert(account, network);
+        let entries = self.store.range("").await.map_err(TableError::from)?;
+        let account_of = |entry: &Entry| entry.key.split('.').next().and_then(|text| text.parse::<AccountId>().ok());
+        // In the order of their keys: an account's lie together.
+        for of_one in entries.chunk_by(|a, b| account_of(a) == account_of(b)) {
+            let Some(account) = of_one.first().and_then(account_of) else { continue };
+            let reading = Reading::of(&super::account_prefix(&account), of_one)?;
+            if reading.head.is_none() {
+                continue;
             }
+            let network = match self.head_revision(&account).await? == reading.head_revision() {
+                true => reading.network,
+                false => self.load(&account).await?,
+            };
+            all.insert(account, network);
         }
         Ok(all)
+    }
+
+    async fn head_revision(&self, account: &AccountId) -> Result<u64, TableError> {
+        Ok(self.store.get(&key(account, &HEAD)).await?.map_or(0, |entry| entry.revision))
     }
 
     /// Whether anything was ever made for the account.
@@ -247,14 +304,21 @@ impl Networks {
     /// first, so `change` may run several times.
     ///
     /// # Errors
-    /// `change`'s own error: nothing is written.
+    /// `change`'s own error: nothing is written. [`ApiError::ServiceUnavailable`] when it makes anew what was deleted, under the same
+    /// id: that cannot be, and another id must be drawn.
     pub async fn change<R>(
         &self,
         account: &AccountId,
         mut change: impl FnMut(&mut Network) -> Result<R, Error>,
     ) -> Result<(Network, R), Error> {
+        let (mut lost_at, mut futile) = (None, 0);
         for attempt in 1..=MAX_ATTEMPTS {
             let reading = self.read(account).await?;
+            futile = if lost_at == Some(reading.head_revision()) { futile + 1 } else { 0 };
+            if futile == MAX_FUTILE {
+                return Err(ApiError::ServiceUnavailable { reason: "an id was in use before".into() }.into());
+            }
+            lost_at = Some(reading.head_revision());
             let mut network = reading.network.clone();
             let result = change(&mut network)?;
             let edited = reading.network.difference(&network)?;
@@ -284,10 +348,10 @@ impl Networks {
                 Write { key: key(account, &id), revision, value }
             })
             .collect();
-        let head = Head { version: Version, commit: format!("{:032x}", random::draw()?) };
+        let head = reading.next_head()?;
         let head_key = key(account, &HEAD);
         let value = Some(encode(&head_key, &head)?);
-        writes.push(Write { key: head_key.clone(), revision: reading.head, value });
+        writes.push(Write { key: head_key.clone(), revision: reading.head_revision(), value });
         let mut unsure = None;
         for _ in 0..MAX_UNSURE {
             match self.store.commit(&writes).await {
@@ -296,42 +360,42 @@ impl Networks {
                 // It may be ours of before that came first.
                 Err(StoreError::Conflict { .. }) => {}
                 Err(unknown @ StoreError::Unknown { .. }) => unsure = Some(unknown),
-                Err(error) => return Err(TableError::from(error).into()),
+                Err(error) => match unsure {
+                    // Of this time; of an earlier one it is still not known.
+                    None => return Err(TableError::from(error).into()),
+                    Some(_) => break,
+                },
             }
-            let found = self.store.get(&head_key).await.map_err(TableError::from)?;
-            match found {
-                Some(entry) if decode_head(&entry)? == head => return Ok(true),
-                // Still the old one: ours did not arrive, or arrives yet. Of two with the same revisions one at most is carried out.
-                found if found.as_ref().map_or(0, |entry| entry.revision) == reading.head => {}
-                // Somebody's is there; ours may be beneath it.
-                _ => break,
+            let Ok(found) = self.store.get(&head_key).await else { break };
+            // Still the old one: ours did not arrive, or arrives yet. Of two with the same revisions one at most is carried out.
+            if found.as_ref().map_or(0, |entry| entry.revision) == reading.head_revision() {
+                continue;
             }
+            let Some(found) = found.as_ref().map(decode_head).transpose()? else { break };
+            if found.knows(&head.commit) {
+                return Ok(true);
+            }
+            // Others' alone have come since ours was begun, so ours can come no more.
+            if reading.head.as_ref().is_some_and(|(before, _)| found.knows(&before.commit)) {
+                return Ok(false);
+            }
+            break;
         }
         unsure.map_or(Ok(false), |unknown| Err(TableError::from(unknown).into()))
     }
 
     /// A listing is of one instant when no commit came while it was read.
     async fn read(&self, account: &AccountId) -> Result<Reading, Error> {
-        let (prefix, head_key) = (super::account_prefix(account), key(account, &HEAD));
+        let prefix = super::account_prefix(account);
         for _ in 0..MAX_READS {
             let entries = self.store.range(&prefix).await.map_err(TableError::from)?;
-            let latest = self.store.get(&head_key).await.map_err(TableError::from)?.map_or(0, |entry| entry.revision);
-            let mut reading = Reading { network: Network::default(), revisions: BTreeMap::new(), head: 0 };
-            for entry in &entries {
-                match entry.key.strip_prefix(&prefix) {
-                    Some(HEAD) => reading.head = entry.revision,
-                    Some(id) => {
-                        reading.network.decode(id, entry)?;
-                        reading.revisions.insert(id.to_owned(), entry.revision);
-                    }
-                    None => {}
-                }
-            }
-            if reading.head == latest {
+            let latest = self.head_revision(account).await?;
+            let reading = Reading::of(&prefix, &entries)?;
+            if reading.head_revision() == latest {
                 return Ok(reading);
             }
         }
-        Err(TableError::Contended { key: head_key }.into())
+        Err(TableError::Contended { key: key(account, &HEAD) }.into())
     }
 }
 
@@ -345,7 +409,7 @@ mod tests {
     use super::*;
     use crate::api::make_default_vpc;
     use hive_bus::MemoryStore;
-    use std::sync::atomic::{AtomicU64, Ordering};
+    use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
 
     fn account() -> AccountId {
         "123456789012".parse().expect("an account")
@@ -375,6 +439,79 @@ mod tests {
         assert_eq!(networks.load(&account).await.expect("read"), written);
         assert!(written.internet_gateways.is_empty());
         assert!(networks.exists(&account).await.expect("asked"));
+    }
+
+    /// A bucket whose answer to one commit is lost, and in which somebody else commits right after.
+    #[derive(Debug)]
+    struct Overtaken {
+        store: Arc<MemoryStore>,
+        armed: AtomicBool,
+    }
+
+    #[async_trait::async_trait]
+    impl Store for Overtaken {
+        async fn get(&self, key: &str) -> Result<Option<Entry>, StoreError> {
+            self.store.get(key).await
+        }
+        async fn create(&self, key: &str, value: Bytes) -> Result<u64, StoreError> {
+            self.store.create(key, value).await
+        }
+        async fn update(&self, key: &str, value: Bytes, revision: u64) -> Result<u64, StoreError> {
+            self.store.update(key, value, revision).await
+        }
+        async fn delete(&self, key: &str, revision: u64) -> Result<(), StoreError> {
+            self.store.delete(key, revision).await
+        }
+        async fn commit(&self, writes: &[Write]) -> Result<u64, StoreError> {
+            let done = self.store.commit(writes).await?;
+            if !self.armed.swap(false, Ordering::Relaxed) {
+                return Ok(done);
+            }
+            let other = Networks::new(self.store.clone());
+            let renamed = other.change(&account(), |network| {
+                network.vpcs.values_mut().for_each(|vpc| drop(vpc.tags.insert("other".into(), "came".into())));
+                Ok(())
+            });
+            renamed.await.expect("the other's");
+            Err(StoreError::Unknown { bucket: "networks".into(), key: "head".into(), message: "lost".into() })
+        }
+        async fn range(&self, prefix: &str) -> Result<Vec<Entry>, StoreError> {
+            self.store.range(prefix).await
+        }
+        async fn watch(&self, prefix: &str) -> Result<hive_bus::Changes, StoreError> {
+            self.store.watch(prefix).await
+        }
+    }
+
+    /// Its answer lost and another's commit on top of it: a commit is still known as carried out, once.
+    #[tokio::test]
+    async fn a_commit_is_known_beneath_anothers() {
+        let store = Arc::new(Overtaken { store: Arc::new(MemoryStore::new("networks")), armed: AtomicBool::new(false) });
+        let (networks, account, next) = (Networks::new(store.clone()), account(), AtomicU64::new(1));
+        let draw = |_: &str| Ok(next.fetch_add(1, Ordering::Relaxed).into());
+        let make = |network: &mut Network| make_default_vpc(network, &account, "us-east-1a", true, &draw);
+        networks.change(&account, make).await.expect("the first");
+        store.armed.store(true, Ordering::Relaxed);
+        networks.change(&account, make).await.expect("the second");
+        let network = networks.load(&account).await.expect("read");
+        assert_eq!(network.vpcs.len(), 2);
+        assert!(network.vpcs.values().all(|vpc| vpc.tags.contains_key("other")));
+    }
+
+    #[tokio::test]
+    async fn all_networks_are_read_at_once() {
+        let (networks, next) = (networks(), AtomicU64::new(1));
+        let draw = |_: &str| Ok(next.fetch_add(1, Ordering::Relaxed).into());
+        let accounts: Vec<AccountId> = ["123456789012", "210987654321"].map(|id| id.parse().expect("an account")).into();
+        for account in &accounts {
+            let make = |network: &mut Network| make_default_vpc(network, account, "us-east-1a", true, &draw);
+            networks.change(account, make).await.expect("made");
+        }
+        let all = networks.load_all().await.expect("all");
+        assert_eq!(all.keys().collect::<Vec<_>>(), accounts.iter().collect::<Vec<_>>());
+        for (account, network) in all {
+            assert_eq!(network, networks.load(&account).await.expect("one"));
+        }
     }
 
     #[tokio::test]

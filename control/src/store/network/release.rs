@@ -4,12 +4,13 @@ use super::Network;
 use hive_types::id::{InstanceId, NetworkInterfaceId};
 
 impl Network {
-    /// Takes an interface out, with its addresses; its Elastic IPs stay the account's.
+    /// Takes an interface out, with its addresses and flow logs; its Elastic IPs stay the account's.
     pub fn remove_interface(&mut self, id: &NetworkInterfaceId) {
         let Some(interface) = self.interfaces.remove(id) else { return };
         if let Some(subnet) = self.subnets.get_mut(&interface.subnet_id) {
             subnet.release(id);
         }
+        self.flow_logs.retain(|_, log| log.resource_id != id.as_str());
         for address in self.addresses.values_mut() {
             if address.association.as_ref().is_some_and(|held| held.interface_id == *id) {
                 address.association = None;

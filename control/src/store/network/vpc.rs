@@ -48,6 +48,9 @@ pub fn overlap(a: &Ipv4Net, b: &Ipv4Net) -> bool {
 
 /// First addresses of a subnet that AWS keeps: network, router, DNS, future use.
 const RESERVED_FIRST: u32 = 4;
+/// Addresses of one subnet in use, whatever its size: its record lists them, at up to 45 bytes each, and a record is one message of
+/// the bus, 1 MiB at most.
+pub const MAX_TAKEN: usize = 16_384;
 
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
 pub struct SubnetRecord {
@@ -74,30 +77,37 @@ impl SubnetRecord {
         u32::from(self.cidr.broadcast())
     }
 
+    /// Saturating here and below: a damaged record may have any block.
+    fn assignable(&self) -> std::ops::Range<u32> {
+        self.first().saturating_add(RESERVED_FIRST)..self.last()
+    }
+
     /// The address may be given to an interface.
     pub fn may_assign(&self, address: Ipv4Addr) -> bool {
-        (self.first() + RESERVED_FIRST..self.last()).contains(&u32::from(address))
+        self.assignable().contains(&u32::from(address))
     }
 
     pub fn router(&self) -> Ipv4Addr {
-        Ipv4Addr::from(self.first() + 1)
+        Ipv4Addr::from(self.first().saturating_add(1))
     }
 
     pub fn dns(&self) -> Ipv4Addr {
-        Ipv4Addr::from(self.first() + 2)
+        Ipv4Addr::from(self.first().saturating_add(2))
     }
 
     pub fn available(&self) -> usize {
-        let all = usize::try_from(self.last().saturating_sub(self.first() + RESERVED_FIRST)).unwrap_or(usize::MAX);
-        all.saturating_sub(self.addresses.len())
+        self.assignable().len().min(MAX_TAKEN).saturating_sub(self.addresses.len())
     }
 
     /// Gives `interface` the address `wanted`, or the lowest free one. None when `wanted` is somebody's, or nothing is free.
     pub fn assign(&mut self, interface: &NetworkInterfaceId, wanted: Option<Ipv4Addr>) -> Option<Ipv4Addr> {
+        if self.addresses.len() >= MAX_TAKEN {
+            return None;
+        }
         let is_free = |address: &Ipv4Addr| self.may_assign(*address) && !self.addresses.contains_key(address);
         let address = match wanted {
             Some(address) => Some(address).filter(is_free),
-            None => (self.first() + RESERVED_FIRST..self.last()).map(Ipv4Addr::from).find(is_free),
+            None => self.assignable().map(Ipv4Addr::from).find(is_free),
         }?;
         self.addresses.insert(address, interface.clone());
         Some(address)
@@ -138,6 +148,32 @@ mod tests {
         assert_eq!(given[10], Some(Ipv4Addr::new(172, 31, 0, 14)));
         assert_eq!(given[11], None);
         assert_eq!(subnet.available(), 0);
+    }
+
+    /// A damaged record: no sum overflows.
+    #[test]
+    fn a_block_at_the_end_of_all_addresses_has_none_to_give() {
+        let mut subnet = subnet(28);
+        for block in ["255.255.255.255/32", "255.255.255.254/31"] {
+            subnet.cidr = block.parse().expect("a block");
+            assert_eq!((subnet.available(), subnet.assign(&NetworkInterfaceId::from_random(1), None)), (0, None));
+            assert_eq!(subnet.router().octets()[0..3], subnet.dns().octets()[0..3]);
+        }
+    }
+
+    /// The list of a large subnet's addresses still is one message.
+    #[test]
+    fn a_subnet_in_full_use_fits_a_message() {
+        let mut subnet = subnet(16);
+        subnet.cidr = "172.231.0.0/16".parse().expect("a block");
+        assert_eq!(subnet.available(), MAX_TAKEN);
+        let id = NetworkInterfaceId::from_random(u128::MAX);
+        // From the end, where addresses are longest.
+        for address in subnet.assignable().rev().take(MAX_TAKEN) {
+            assert!(subnet.assign(&id, Some(address.into())).is_some());
+        }
+        assert_eq!((subnet.assign(&id, None), subnet.available()), (None, 0));
+        assert!(serde_json::to_vec(&subnet).expect("encoded").len() < 1_000_000);
     }
 
     #[test]

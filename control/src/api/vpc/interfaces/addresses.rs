@@ -3,7 +3,7 @@
 use super::super::super::{Api, Call};
 use super::super::refuse;
 use super::attach::check_addresses;
-use super::{MAX_ADDRESSES, assign, find_id, named_addresses, parse_address};
+use super::{MAX_ADDRESSES, assign, check_own, find_id, named_addresses, parse_address};
 use crate::error::{Error, combination, invalid, missing, network as fault};
 use crate::store::{InstanceRecord, InterfaceRecord, Network, SubnetRecord, key};
 use hive_aws_types::Empty;
@@ -67,6 +67,7 @@ pub async fn assign_private_ip_addresses(
     let instance: Option<InstanceRecord> = instance.map(|record| record.value);
     let assigned = api.change(&call, |network| {
         let interface = network.get::<InterfaceRecord>(&id)?.clone();
+        check_own(&interface)?;
         if input.allow_reassignment == Some(true) {
             for address in &named {
                 let holder = network.get::<SubnetRecord>(&interface.subnet_id)?.addresses.get(address).cloned();

@@ -2,10 +2,10 @@
 
 use super::super::super::instances::{find as find_instance, find_type};
 use super::super::super::{Api, Call, parse_id};
-use super::{find_id, in_use};
+use super::{check_own, find_id, in_use};
 use crate::error::{Error, invalid, limit, not_found, not_permitted, required, unsupported};
 use crate::random;
-use crate::store::{InstanceRecord, InstanceState, InterfaceAttachment, InterfaceOwner, InterfaceRecord, Network};
+use crate::store::{InstanceRecord, InstanceState, InterfaceAttachment, InterfaceRecord, Network};
 use hive_aws_types::Empty;
 use hive_aws_types::ec2::{AttachNetworkInterfaceRequest, AttachNetworkInterfaceResult, DetachNetworkInterfaceRequest};
 use hive_types::ApiError;
@@ -106,9 +106,7 @@ pub async fn detach_network_interface(
     let found = network.interfaces.values().find(|interface| has_it(interface));
     let found = found.ok_or_else(|| not_found(Resource::Attachment, &id))?;
     let attachment = found.attachment.as_ref().ok_or_else(|| not_found(Resource::Attachment, &id))?;
-    if found.owner != InterfaceOwner::Account {
-        return Err(not_permitted("You are not allowed to manage interfaces of this kind."));
-    }
+    check_own(found)?;
     if attachment.device_index == 0 {
         return Err(not_permitted("The network interface at device index 0 cannot be detached."));
     }

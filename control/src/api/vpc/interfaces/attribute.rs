@@ -2,7 +2,7 @@
 
 use super::super::super::{Api, Call, parse_id, parse_ids};
 use super::super::refuse;
-use super::{check_description, check_groups, find_id, show_attachment, show_groups};
+use super::{check_description, check_groups, check_own, find_id, show_attachment, show_groups};
 use crate::error::{Error, combination, invalid, missing, not_found, required};
 use crate::store::{InterfaceRecord, SubnetRecord};
 use hive_aws_types::Empty;
@@ -82,7 +82,9 @@ pub async fn modify(api: Arc<Api>, call: Call, input: ModifyNetworkInterfaceAttr
     let id = find_id(input.network_interface_id.as_deref())?;
     let change = change_of(&input)?;
     let modified = api.change(&call, |network| {
-        let subnet_id = &network.get::<InterfaceRecord>(&id)?.subnet_id;
+        let interface = network.get::<InterfaceRecord>(&id)?;
+        check_own(interface)?;
+        let subnet_id = &interface.subnet_id;
         let groups = match &change {
             Change::Groups(ids) => Some(check_groups(network, network.get::<SubnetRecord>(subnet_id)?, ids)?),
             _ => None,
@@ -108,7 +110,9 @@ pub async fn reset(api: Arc<Api>, call: Call, input: ResetNetworkInterfaceAttrib
     let id = find_id(input.network_interface_id.as_deref())?;
     required(input.source_dest_check, "SourceDestCheck")?;
     let reset = api.change(&call, |network| {
-        network.get_mut::<InterfaceRecord>(&id)?.source_dest_check = true;
+        let interface = network.get_mut::<InterfaceRecord>(&id)?;
+        check_own(interface)?;
+        interface.source_dest_check = true;
         Ok(())
     });
     reset.await.map(|_| Empty {})

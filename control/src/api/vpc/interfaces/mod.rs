@@ -10,7 +10,7 @@ pub use make::{MAX_ADDRESSES, Wanted, assign, check_groups, make, parse_address}
 use super::super::filter::Filterable;
 use super::super::{Api, Call, dns_domain, iso, parse_id, parse_ids, tags};
 use super::{Asked, Seen, describe, make_once, refuse};
-use crate::error::{Error, combination, invalid, required};
+use crate::error::{Error, combination, invalid, not_permitted, required};
 use crate::store::{AddressRecord, InterfaceAttachment, InterfaceOwner, InterfaceRecord, Network, Tags};
 use hive_aws_types::Empty;
 use hive_aws_types::ec2::{
@@ -112,6 +112,17 @@ pub fn in_use(interface: &InterfaceRecord) -> Error {
     ApiError::InUse { resource: Resource::NetworkInterface, reason }.into()
 }
 
+/// The addresses, groups and checks of a NAT gateway's interface are the gateway's matter.
+pub fn check_own(interface: &InterfaceRecord) -> Result<(), Error> {
+    match interface.owner {
+        InterfaceOwner::Account => Ok(()),
+        InterfaceOwner::NatGateway(_) => {
+            let id = &interface.interface_id;
+            Err(not_permitted(format!("You are not allowed to manage the interface '{id}' of a NAT gateway.")))
+        }
+    }
+}
+
 pub async fn delete_network_interface(
     api: Arc<Api>,
     call: Call,
@@ -124,7 +135,6 @@ pub async fn delete_network_interface(
             return Err(in_use(interface));
         }
         network.remove_interface(&id);
-        network.flow_logs.retain(|_, log| log.resource_id != id.as_str());
         Ok(())
     });
     deleted.await.map(|_| Empty {})
