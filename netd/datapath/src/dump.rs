@@ -2,14 +2,13 @@
 
 use crate::engine::Engine;
 use crate::flows::Flow;
-use hive_conntrack::{Choice, Helper, Nat, NatRange, Request};
 use hive_flow::{
     CT_STATE_NAMES, ETH_TYPE_ARP, ETH_TYPE_IPV4, ETH_TYPE_IPV6, ETH_TYPE_RARP, FRAG_ANY, FRAG_LATER, Field, Inner, Key,
     Mask, PROTO_ICMP, PROTO_ICMPV6, PROTO_SCTP, PROTO_TCP, PROTO_UDP,
 };
-use hive_program::{Op, Pipeline, Tunnel};
+use hive_program::{Pipeline, ShownOps};
 use std::fmt::{self, Display, Formatter, Write};
-use std::net::{IpAddr, Ipv4Addr, Ipv6Addr};
+use std::net::{Ipv4Addr, Ipv6Addr};
 
 /// As `packet_format_tcp_flags`: one letter a flag, `.` if there is none.
 struct TcpFlags(u16);
@@ -283,191 +282,6 @@ impl Display for Inside<'_> {
     }
 }
 
-/// Operations, as `format_odp_actions` has them.
-struct Actions<'a>(&'a [Op]);
-
-impl Display for Actions<'_> {
-    fn fmt(&self, f: &mut Formatter<'_>) -> fmt::Result {
-        if self.0.is_empty() {
-            return f.write_str("drop");
-        }
-        for (at, op) in self.0.iter().enumerate() {
-            if at > 0 {
-                f.write_char(',')?;
-            }
-            action(op, f)?;
-        }
-        Ok(())
-    }
-}
-
-fn action(op: &Op, f: &mut Formatter<'_>) -> fmt::Result {
-    match op {
-        Op::Output(port) => write!(f, "{}", port.0),
-        Op::Set { field, value, mask } => set(*field, *value, *mask, f),
-        Op::PushVlan { tpid, tci } => {
-            f.write_str("push_vlan(")?;
-            if *tpid != hive_flow::ETH_TYPE_VLAN {
-                write!(f, "tpid={tpid:#06x},")?;
-            }
-            write!(f, "vid={},pcp={})", tci & 0xfff, tci >> 13)
-        }
-        Op::PopVlan => f.write_str("pop_vlan"),
-        Op::PushMpls { ether_type, lse } => write!(
-            f,
-            "push_mpls(label={},tc={},ttl={},bos={},eth_type={ether_type:#x})",
-            lse >> 12,
-            lse >> 9 & 7,
-            lse & 0xff,
-            lse >> 8 & 1
-        ),
-        Op::PopMpls { ether_type } => write!(f, "pop_mpls(eth_type={ether_type:#x})"),
-        Op::SetTunnel(tunnel) => self::tunnel(tunnel, f),
-        Op::Truncate { bytes } => write!(f, "trunc({bytes})"),
-        Op::Conntrack(request) => conntrack(request, f),
-        Op::CtClear => f.write_str("ct_clear"),
-        Op::Hash { basis, .. } => write!(f, "hash(l4({basis}))"),
-        Op::Recirculate(id) => write!(f, "recirc({:#x})", id.0),
-        Op::Meter(meter) => write!(f, "meter({})", meter.meter),
-        Op::Punt(_) => f.write_str("userspace(controller)"),
-        Op::Clone(inner) => write!(f, "clone({})", Actions(inner)),
-        Op::IfLarger { bytes, then, otherwise } => {
-            write!(f, "check_pkt_len(size={bytes},gt({}),le({}))", Actions(then), Actions(otherwise))
-        }
-    }
-}
-
-fn set(field: Field, value: u128, mask: u128, f: &mut Formatter<'_>) -> fmt::Result {
-    let (group, name, show): (_, _, Show) = match field {
-        Field::EthSrc => ("eth", "src", mac),
-        Field::EthDst => ("eth", "dst", mac),
-        Field::VlanTci => ("vlan", "tci", hex),
-        Field::MplsLabel => ("mpls", "label", number),
-        Field::MplsTc => ("mpls", "tc", number),
-        Field::MplsBos => ("mpls", "bos", number),
-        Field::MplsTtl => ("mpls", "ttl", number),
-        Field::Ipv4Src => ("ipv4", "src", ipv4),
-        Field::Ipv4Dst => ("ipv4", "dst", ipv4),
-        Field::Ipv6Src => ("ipv6", "src", ipv6),
-        Field::Ipv6Dst => ("ipv6", "dst", ipv6),
-        Field::Ipv6Label => ("ipv6", "label", hex),
-        Field::IpDscp => ("ip", "dscp", number),
-        Field::IpEcn => ("ip", "ecn", number),
-        Field::IpTtl => ("ip", "ttl", number),
-        Field::ArpOp => ("arp", "op", number),
-        Field::ArpSpa => ("arp", "sip", ipv4),
-        Field::ArpTpa => ("arp", "tip", ipv4),
-        Field::ArpSha => ("arp", "sha", mac),
-        Field::ArpTha => ("arp", "tha", mac),
-        Field::TpSrc => ("tp", "src", number),
-        Field::TpDst => ("tp", "dst", number),
-        Field::IcmpType => ("icmp", "type", number),
-        Field::IcmpCode => ("icmp", "code", number),
-        Field::NdTarget => ("nd", "target", ipv6),
-        Field::NdSll => ("nd", "sll", mac),
-        Field::NdTll => ("nd", "tll", mac),
-        Field::PktMark => ("skb_mark", "", hex),
-        Field::SkbPriority => ("skb_priority", "", hex),
-        _ => ("other", "", hex),
-    };
-    write!(f, "set({group}({name}{}{}", if name.is_empty() { "" } else { "=" }, With(value & mask, show))?;
-    if mask & field.full_mask() != field.full_mask() {
-        write!(f, "/{}", With(mask, show))?;
-    }
-    f.write_str("))")
-}
-
-fn tunnel(tunnel: &Tunnel, f: &mut Formatter<'_>) -> fmt::Result {
-    write!(f, "set(tunnel(tun_id={:#x},", tunnel.id)?;
-    let name = |address: &IpAddr, v4, v6| if address.is_ipv4() { v4 } else { v6 };
-    if let Some(local) = &tunnel.local {
-        write!(f, "{}={local},", name(local, "src", "ipv6_src"))?;
-    }
-    write!(f, "{}={},", name(&tunnel.remote, "dst", "ipv6_dst"), tunnel.remote)?;
-    if tunnel.tos != 0 {
-        write!(f, "tos={:#x},", tunnel.tos)?;
-    }
-    write!(f, "ttl={},", tunnel.ttl)?;
-    if !tunnel.options.is_empty() {
-        f.write_str("geneve(")?;
-        tunnel.options.iter().try_for_each(|byte| write!(f, "{byte:02x}"))?;
-        f.write_str("),")?;
-    }
-    write!(f, "flags({})))", if tunnel.df { "df|key" } else { "key" })
-}
-
-fn range(name: &str, range: &NatRange, f: &mut Formatter<'_>) -> fmt::Result {
-    write!(f, "nat({name}")?;
-    let address = |address: u128| match u32::try_from(address) {
-        Ok(address) => IpAddr::from(Ipv4Addr::from(address)),
-        Err(_) => IpAddr::from(Ipv6Addr::from(address)),
-    };
-    if let Some((first, last)) = range.addresses {
-        write!(f, "={}", address(first))?;
-        if last != first {
-            write!(f, "-{}", address(last))?;
-        }
-    }
-    if let Some((first, last)) = range.ports {
-        write!(f, ":{first}")?;
-        if last != first {
-            write!(f, "-{last}")?;
-        }
-    }
-    if range.persistent {
-        f.write_str(",persistent")?;
-    }
-    if range.choice == Choice::Random {
-        f.write_str(",random")?;
-    }
-    f.write_char(')')
-}
-
-fn conntrack(request: &Request, f: &mut Formatter<'_>) -> fmt::Result {
-    f.write_str("ct(")?;
-    let mut separator = "";
-    let mut comma = |f: &mut Formatter<'_>| {
-        let before = std::mem::replace(&mut separator, ",");
-        f.write_str(before)
-    };
-    if request.force || request.commit {
-        comma(f)?;
-        f.write_str(if request.force { "force_commit" } else { "commit" })?;
-    }
-    if request.zone != 0 {
-        comma(f)?;
-        write!(f, "zone={}", request.zone)?;
-    }
-    if let Some((value, mask)) = request.mark {
-        comma(f)?;
-        write!(f, "mark={value:#x}/{mask:#x}")?;
-    }
-    if let Some((value, mask)) = request.label {
-        comma(f)?;
-        write!(f, "label={value:#x}/{mask:#x}")?;
-    }
-    if request.helper == Some(Helper::Ftp) {
-        comma(f)?;
-        f.write_str("helper=ftp")?;
-    }
-    match &request.nat {
-        None => {}
-        Some(Nat::Existing) => {
-            comma(f)?;
-            f.write_str("nat")?;
-        }
-        Some(Nat::Source(of)) => {
-            comma(f)?;
-            range("src", of, f)?;
-        }
-        Some(Nat::Destination(of)) => {
-            comma(f)?;
-            range("dst", of, f)?;
-        }
-    }
-    f.write_char(')')
-}
-
 /// One line.
 struct Line<'a, C> {
     flow: &'a Flow<C>,
@@ -488,7 +302,7 @@ impl<C> Display for Line<'_, C> {
         if traffic.tcp_flags != 0 {
             write!(f, ", flags:{}", TcpFlags(traffic.tcp_flags))?;
         }
-        write!(f, ", actions:{}", Actions(&flow.ops))
+        write!(f, ", actions:{}", ShownOps(&flow.ops))
     }
 }
 

@@ -3,7 +3,7 @@
 use crate::flow::{Criteria, Flow, Usage, any_action};
 use hive_classifier::{Conjunction, TABLES, Tables, Versions, Writer};
 use hive_openflow::{Action, ErrorCode, FlowCommand, FlowMod, RemovedReason, TABLE_ALL};
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 use std::sync::Arc;
 
 /// Flows in one table, unless it is limited further: what Open vSwitch announces as its tables' size, and a bound of memory.
@@ -210,10 +210,10 @@ impl FlowTables {
             self.writer.publish();
             let changes = std::mem::take(&mut self.changes);
             self.follow_timeouts(&changes);
-            for (cookie, table) in self.follow_learners(&changes) {
+            for (table, cookies) in self.follow_learners(&changes) {
                 let rules = self.writer.draft().table(table).into_iter().flat_map(|table| table.iter());
                 let learned: Vec<_> =
-                    rules.map(|rule| rule.value()).filter(|flow| flow.cookie == cookie).cloned().collect();
+                    rules.map(|rule| rule.value()).filter(|flow| cookies.contains(&flow.cookie)).cloned().collect();
                 learned.into_iter().for_each(|flow| self.remove(flow, RemovedReason::Delete));
             }
             all.extend(changes);
@@ -221,8 +221,8 @@ impl FlowTables {
         all
     }
 
-    /// Counts learners; those cookies and tables that lost their last one.
-    fn follow_learners(&mut self, changes: &[Change]) -> Vec<(u64, u8)> {
+    /// Counts learners; the cookies that lost their last one, by table, so that each table is looked through once.
+    fn follow_learners(&mut self, changes: &[Change]) -> BTreeMap<u8, BTreeSet<u64>> {
         let mut lost = Vec::new();
         for change in changes {
             let (old, new) = match change {
@@ -243,7 +243,11 @@ impl FlowTables {
             }
         }
         lost.retain(|learned| !self.learners.contains_key(learned));
-        lost
+        let mut by_table: BTreeMap<u8, BTreeSet<u64>> = BTreeMap::new();
+        for (cookie, table) in lost {
+            by_table.entry(table).or_default().insert(cookie);
+        }
+        by_table
     }
 
     fn follow_timeouts(&mut self, changes: &[Change]) {

@@ -125,7 +125,7 @@ impl Server {
         let bell = rustix::event::eventfd(0, EventfdFlags::CLOEXEC | EventfdFlags::NONBLOCK);
         let bell = Arc::new(bell.map_err(|error| failed(error.into()))?);
         let stop = Arc::new(AtomicBool::new(false));
-        let adopted = Arc::new(Mutex::new(Vec::new()));
+        let adopted = Arc::new(Mutex::new(Some(Vec::new())));
         let mut worker = Worker {
             server: self,
             bridge,
@@ -144,8 +144,8 @@ impl Server {
     }
 }
 
-/// Sessions that wait to be carried on.
-type Adopted = Arc<Mutex<Vec<(Session, Arc<SessionState>)>>>;
+/// Sessions that wait to be carried on; none when the server has stopped.
+type Adopted = Arc<Mutex<Option<Vec<(Session, Arc<SessionState>)>>>>;
 
 /// Hands sessions to a server, from any thread.
 #[derive(Clone, Debug)]
@@ -158,7 +158,10 @@ impl Adopter {
     /// Carries the session on from here. If the server has stopped, it ends.
     pub fn adopt(&self, session: Session) -> Arc<SessionState> {
         let state = Arc::new(SessionState::default());
-        self.adopted.lock().unwrap_or_else(PoisonError::into_inner).push((session, state.clone()));
+        match self.adopted.lock().unwrap_or_else(PoisonError::into_inner).as_mut() {
+            Some(waiting) => waiting.push((session, state.clone())),
+            None => state.end(),
+        }
         self.ring();
         state
     }
@@ -247,15 +250,15 @@ impl Worker {
                 break;
             }
         }
-        let waiting = std::mem::take(&mut *self.adopted.lock().unwrap_or_else(PoisonError::into_inner));
-        let adopted = waiting.into_iter().map(|(_, state)| state);
+        let waiting = self.adopted.lock().unwrap_or_else(PoisonError::into_inner).take();
+        let adopted = waiting.into_iter().flatten().map(|(_, state)| state);
         adopted.chain(self.clients.drain(..).filter_map(|client| client.state)).for_each(|state| state.end());
     }
 
     /// Takes over sessions that others have set up.
     fn adopt(&mut self, bridge: &mut Bridge) {
-        let adopted = std::mem::take(&mut *self.adopted.lock().unwrap_or_else(PoisonError::into_inner));
-        for (session, state) in adopted {
+        let adopted = self.adopted.lock().unwrap_or_else(PoisonError::into_inner).as_mut().map(std::mem::take);
+        for (session, state) in adopted.into_iter().flatten() {
             if self.clients.len() >= ADOPTED_MAX || session.stream.set_nonblocking().is_err() {
                 state.end();
                 continue;

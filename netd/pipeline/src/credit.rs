@@ -74,6 +74,10 @@ impl MacCredit {
         if refreshed {
             return false;
         }
+        // Traffic from before the port went is counted yet: its address would lead nowhere until it ages.
+        if !self.bridge.has_bundle(self.bundle) {
+            return false;
+        }
         let (learned, _) = self.bridge.macs.learn(self.address, self.bundle, self.gratuitous, self.bonded, now_ms);
         learned == crate::mac::Learned::Changed
     }

@@ -5,12 +5,16 @@ use hive_flow::Key;
 use hive_openflow::{Action, PacketInReason};
 use hive_program::BridgeId;
 use std::collections::HashMap;
+use std::hash::{BuildHasher, RandomState};
 use std::sync::{Arc, Mutex, PoisonError};
 
 /// States at a time, and controllers' messages: a bound of memory. A pipeline of OVN has some hundred, one for each `ct` with its registers.
 pub(crate) const STATES_MAX: usize = 1 << 17;
 /// A packet may be under way yet when the translation that named its state is gone already.
 const GRACE_MS: u64 = 10_000;
+/// Memory of all of them, roughly: a state of usual size has 700 bytes, but actions, stacks and userdata may be as large as a message, and
+/// what a packet holds may make each of its own.
+const STATES_BYTES_MAX: usize = 256 << 20;
 
 /// Actions that were still to be done for one flow.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -21,7 +25,7 @@ pub(crate) struct Segment {
 }
 
 /// A value that was pushed, and its width.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
 pub(crate) struct Pushed {
     pub value: u128,
     pub bits: u16,
@@ -61,35 +65,61 @@ pub(crate) struct PuntContext {
 }
 
 pub(crate) trait Content: PartialEq {
-    /// Equal ones have equal numbers.
-    fn digest(&self) -> u64;
+    /// Equal ones have equal numbers. Whatever a packet can make different is in it, and who sends packets does not know `by`: else
+    /// many states could be brought together under one number.
+    fn digest(&self, by: &RandomState) -> u64;
+
+    /// Roughly, on the heap too.
+    fn size_bytes(&self) -> usize;
+}
+
+fn actions_bytes(actions: &[Action]) -> usize {
+    let within = |action: &Action| match action {
+        Action::Clone(actions) | Action::WriteActions(actions) => actions_bytes(actions),
+        Action::Conntrack(conntrack) => size_of_val(&**conntrack) + actions_bytes(&conntrack.actions),
+        Action::Controller(controller) => controller.userdata.len(),
+        Action::Note(bytes) => bytes.len(),
+        Action::Learn(learn) => size_of_val(&**learn) + size_of_val(learn.specs.as_slice()),
+        _ => 0,
+    };
+    size_of_val(actions) + actions.iter().map(within).sum::<usize>()
 }
 
 impl Content for Frozen {
-    fn digest(&self) -> u64 {
-        let lengths = [self.stack.len(), self.action_set.len(), self.segments.len()];
+    fn digest(&self, by: &RandomState) -> u64 {
         let actions = self.segments.iter().map(|segment| (segment.table, segment.cookie, segment.actions.len()));
         let actions: Vec<_> = actions.collect();
-        digest(&(self.bridge, self.table, self.metadata, lengths, actions, self.conntracked, self.mirrors))
+        let set = self.action_set.len();
+        by.hash_one((self.bridge, self.table, self.metadata, &self.stack, set, actions, self.conntracked, self.mirrors))
+    }
+
+    fn size_bytes(&self) -> usize {
+        let segments = self.segments.iter().map(|segment| size_of_val(segment) + actions_bytes(&segment.actions));
+        size_of_val(self)
+            + size_of_val(self.stack.as_slice())
+            + actions_bytes(&self.action_set)
+            + segments.sum::<usize>()
     }
 }
 
 impl Content for PuntContext {
-    fn digest(&self) -> u64 {
-        let continuation = self.continuation.as_ref().map(Content::digest);
-        digest(&(self.bridge, self.controller_id, self.table, self.cookie, &self.userdata, self.max_len, continuation))
+    fn digest(&self, by: &RandomState) -> u64 {
+        let continuation = self.continuation.as_ref().map(|frozen| frozen.digest(by));
+        let said = (self.controller_id, self.table, self.cookie, &self.userdata, self.max_len);
+        by.hash_one((self.bridge, said, continuation))
     }
-}
 
-fn digest(content: &impl std::hash::Hash) -> u64 {
-    use std::hash::BuildHasher;
-    foldhash::fast::FixedState::default().hash_one(content)
+    fn size_bytes(&self) -> usize {
+        let continuation = self.continuation.as_ref().map_or(0, Content::size_bytes);
+        size_of_val(self) + self.userdata.len() + continuation
+    }
 }
 
 #[derive(Debug)]
 struct Slot<T> {
     content: Arc<T>,
     digest: u64,
+    bytes: usize,
     needed_ms: u64,
 }
 
@@ -98,23 +128,27 @@ struct Inner<T> {
     slots: HashMap<u32, Slot<T>>,
     by_digest: HashMap<u64, Vec<u32>>,
     last: u32,
+    /// Of all slots.
+    bytes: usize,
 }
 
 #[derive(Debug)]
 pub(crate) struct Store<T> {
+    hasher: RandomState,
     inner: Mutex<Inner<T>>,
 }
 
 impl<T> Default for Store<T> {
     fn default() -> Self {
-        Self { inner: Mutex::new(Inner { slots: HashMap::new(), by_digest: HashMap::new(), last: 0 }) }
+        let inner = Inner { slots: HashMap::new(), by_digest: HashMap::new(), last: 0, bytes: 0 };
+        Self { hasher: RandomState::new(), inner: Mutex::new(inner) }
     }
 }
 
 impl<T: Content> Store<T> {
     /// The number of this content, never 0; it is kept as long as somebody holds it. None: there are too many.
     pub fn keep(&self, content: T, now_ms: u64) -> Option<(u32, Arc<T>)> {
-        let digest = content.digest();
+        let digest = content.digest(&self.hasher);
         let mut guard = self.inner.lock().unwrap_or_else(PoisonError::into_inner);
         let inner = &mut *guard;
         for id in inner.by_digest.get(&digest).into_iter().flatten() {
@@ -125,7 +159,8 @@ impl<T: Content> Store<T> {
                 return Some((*id, slot.content.clone()));
             }
         }
-        if inner.slots.len() >= STATES_MAX {
+        let bytes = content.size_bytes();
+        if inner.slots.len() >= STATES_MAX || inner.bytes.saturating_add(bytes) > STATES_BYTES_MAX {
             return None;
         }
         // A number is not used again until all others were.
@@ -136,7 +171,8 @@ impl<T: Content> Store<T> {
             }
         };
         let content = Arc::new(content);
-        inner.slots.insert(id, Slot { content: content.clone(), digest, needed_ms: now_ms });
+        inner.slots.insert(id, Slot { content: content.clone(), digest, bytes, needed_ms: now_ms });
+        inner.bytes += bytes;
         inner.by_digest.entry(digest).or_default().push(id);
         Some((id, content))
     }
@@ -149,20 +185,24 @@ impl<T: Content> Store<T> {
     /// Forgets what nobody holds, and nobody held for a while.
     pub fn sweep(&self, now_ms: u64) {
         let mut guard = self.inner.lock().unwrap_or_else(PoisonError::into_inner);
-        let Inner { slots, by_digest, .. } = &mut *guard;
+        let Inner { slots, by_digest, bytes, .. } = &mut *guard;
         slots.retain(|id, slot| {
             if Arc::strong_count(&slot.content) > 1 {
                 slot.needed_ms = slot.needed_ms.max(now_ms);
                 return true;
             }
             let kept = now_ms.saturating_sub(slot.needed_ms) < GRACE_MS;
-            if !kept && let Some(same) = by_digest.get_mut(&slot.digest) {
+            if kept {
+                return true;
+            }
+            *bytes = bytes.saturating_sub(slot.bytes);
+            if let Some(same) = by_digest.get_mut(&slot.digest) {
                 same.retain(|other| other != id);
                 if same.is_empty() {
                     by_digest.remove(&slot.digest);
                 }
             }
-            kept
+            false
         });
     }
 
@@ -206,6 +246,38 @@ mod tests {
         store.sweep(2 * GRACE_MS);
         assert_eq!(store.len(), 0);
         assert_ne!(store.keep(context(1), 0).unwrap().0, one);
+    }
+
+    #[test]
+    fn there_is_an_end_of_memory_too() {
+        let store = Store::default();
+        let large = |cookie| PuntContext { userdata: vec![0; 1 << 20], ..context(cookie) };
+        let kept = (0..1000).take_while(|cookie| store.keep(large(*cookie), 0).is_some()).count();
+        assert!((200..=256).contains(&kept), "{kept}");
+        assert!(store.keep(large(0), 0).is_some());
+        store.sweep(GRACE_MS);
+        assert!(store.keep(large(5000), GRACE_MS).is_some());
+    }
+
+    /// States that differ in what packets pushed do not stand in one row, which each would be compared with.
+    #[test]
+    fn what_was_pushed_tells_states_apart() {
+        let store: Store<Frozen> = Store::default();
+        for value in 0..1000 {
+            let frozen = Frozen {
+                bridge: BridgeId(1),
+                table: 1,
+                metadata: Key::ZERO,
+                stack: vec![Pushed { value, bits: 32 }],
+                action_set: Vec::new(),
+                segments: Vec::new(),
+                conntracked: true,
+                mirrors: 0,
+                paused: false,
+            };
+            store.keep(frozen, 0).unwrap();
+        }
+        assert!(store.inner.lock().unwrap().by_digest.values().all(|row| row.len() < 3));
     }
 
     #[test]

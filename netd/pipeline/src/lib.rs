@@ -27,7 +27,7 @@ pub use flow_text::FlowTextError;
 pub use mac::{
     MAC_AGING_DEFAULT_MS, MAC_ENTRIES_DEFAULT, MAC_ENTRIES_MAX, MacEntry, MacSettings, MacShown, MacStats, MacTable,
 };
-pub use show::{ShownAction, ShownOps};
+pub use show::ShownAction;
 pub use switch::{NO_PORT, PUNTS_WAITING_MAX, Switch};
 pub use topology::{
     BridgeSettings, BridgeSpec, BridgeState, BundleId, Counters, InterfaceSpec, MIRRORS_MAX, MirrorSpec, MirrorTarget,
@@ -36,4 +36,4 @@ pub use topology::{
 /// The inside, for fuzzing: it must survive whatever a controller sends back.
 #[doc(hidden)]
 pub mod hostile;
-pub use xlate::{DEPTH_MAX, NESTING_MAX, OPS_MAX, RESUBMITS_MAX};
+pub use xlate::{DEPTH_MAX, NESTING_MAX, OPS_MAX, RESUBMITS_MAX, STEPS_MAX};

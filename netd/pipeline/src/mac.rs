@@ -245,9 +245,12 @@ impl Inner {
         {
             *count = count.saturating_sub(1);
         }
-        // An address that moves to and fro must not leave a queue of its ghosts.
+        // An address that moves to and fro must not leave a queue of its ghosts, nor a port that is gone an empty one.
         let live = self.counts.get(&entry.bundle).copied().unwrap_or(0);
-        if let Some(queue) = self.queues.get_mut(&entry.bundle)
+        if live == 0 {
+            self.counts.remove(&entry.bundle);
+            self.queues.remove(&entry.bundle);
+        } else if let Some(queue) = self.queues.get_mut(&entry.bundle)
             && queue.len() > 2 * live + 16
         {
             queue.retain(|entry| entry.live.load(Ordering::Relaxed));
@@ -343,6 +346,17 @@ mod tests {
             table.learn((1, 0), if round % 2 == 0 { A } else { B }, false, false, round);
         }
         assert!(table.lock().queues.values().all(|queue| queue.len() < 32));
+    }
+
+    #[test]
+    fn ports_that_are_gone_take_no_memory() {
+        let table = table(4);
+        for port in 0..1000 {
+            table.learn((1, 0), BundleId(port), false, false, 0);
+            table.retain(|bundle| bundle == BundleId(port + 1));
+        }
+        let inner = table.lock();
+        assert_eq!((inner.queues.len(), inner.counts.len()), (0, 0));
     }
 
     #[test]

@@ -178,8 +178,7 @@ pub struct BridgeState {
     pub drops_fragments: AtomicBool,
     pub sees_fragments: AtomicBool,
     pub tlvs: ArcSwap<TlvTable>,
-    /// Names of ports, by their number in MAC tables.
-    bundles: Mutex<Vec<String>>,
+    bundles: Mutex<BundleIds>,
     pub mirrors: Mutex<BTreeMap<String, Arc<Counters>>>,
 }
 
@@ -198,16 +197,38 @@ impl BridgeState {
     }
 
     fn bundle_id(&self, name: &str) -> BundleId {
-        let mut names = self.bundles.lock().unwrap_or_else(PoisonError::into_inner);
-        let at = names.iter().position(|known| known == name).unwrap_or_else(|| {
-            names.push(name.to_owned());
-            names.len() - 1
-        });
-        BundleId(at as u32)
+        let BundleIds { by_name, next } = &mut *self.bundles.lock().unwrap_or_else(PoisonError::into_inner);
+        if let Some(known) = by_name.get(name) {
+            return *known;
+        }
+        let id = BundleId(*next);
+        *next = next.wrapping_add(1);
+        by_name.insert(name.to_owned(), id);
+        id
+    }
+
+    /// Whether the port is there yet.
+    pub(crate) fn has_bundle(&self, id: BundleId) -> bool {
+        let ids = self.bundles.lock().unwrap_or_else(PoisonError::into_inner);
+        ids.by_name.values().any(|known| *known == id)
+    }
+
+    /// Forgets ports that are gone, and what was learned there.
+    fn retain_bundles(&self, there: &[Bundle]) {
+        let there: BTreeSet<BundleId> = there.iter().map(|bundle| bundle.id).collect();
+        self.bundles.lock().unwrap_or_else(PoisonError::into_inner).by_name.retain(|_, id| there.contains(id));
+        self.macs.retain(|bundle| there.contains(&bundle));
     }
 }
 
-/// A `Port` within its bridge; the same name has the same id for ever.
+/// The ids of a bridge's ports in its MAC table.
+#[derive(Debug, Default)]
+struct BundleIds {
+    by_name: BTreeMap<String, BundleId>,
+    next: u32,
+}
+
+/// A `Port` within its bridge; the same name has the same id as long as the port is there.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
 pub struct BundleId(pub u32);
 
@@ -382,7 +403,7 @@ impl Topology {
             let mirrors = mirrors(spec, &mut bundles, &state);
             let bundle_places: HashMap<_, _> =
                 bundles.iter().enumerate().map(|(place, bundle)| (bundle.id, place)).collect();
-            state.macs.retain(|bundle| bundle_places.contains_key(&bundle));
+            state.retain_bundles(&bundles);
             this.bridges.insert(
                 spec.id,
                 Arc::new(Bridge {

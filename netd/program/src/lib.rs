@@ -5,6 +5,10 @@
 //! key that they depend on. All packets that agree in these bits are treated alike until the pipeline's [`Pipeline::epoch`] changes.
 #![forbid(unsafe_code)]
 
+mod show;
+
+pub use show::ShownOps;
+
 use hive_conntrack::Request;
 use hive_flow::{Key, Mask, Match};
 use std::net::IpAddr;

@@ -26,7 +26,7 @@ impl Translator<'_> {
     /// Carries out a list. `last`: nothing is done with the packet afterwards. `bucket`: a group's.
     pub(super) fn actions(&mut self, actions: &[Action], last: bool, bucket: bool) {
         for (at, action) in actions.iter().enumerate() {
-            if self.error.is_some() {
+            if self.error.is_some() || !self.step(1) {
                 return;
             }
             if self.was_mpls && !self.exit && super::mpls::needs_inner(action) {
@@ -175,6 +175,9 @@ impl Translator<'_> {
 
     /// Into the action set.
     pub(super) fn write_actions(&mut self, actions: &[Action]) {
+        if !self.step(actions.len()) {
+            return;
+        }
         for action in actions {
             if self.action_set_has_group {
                 break;

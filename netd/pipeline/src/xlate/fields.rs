@@ -150,7 +150,9 @@ impl Translator<'_> {
         if !has_vlan(&self.flow) {
             return;
         }
-        for part in [Inner::Vlan1Tci, Inner::Vlan1Tpid] {
+        // All of the tag that goes: if the same is pushed again, nothing is emitted.
+        self.mask.add_all(Field::VlanTci);
+        for part in [Inner::VlanTpid, Inner::Vlan1Tci, Inner::Vlan1Tpid] {
             self.mask.add_inner(part);
         }
         let (tci, tpid) = (self.flow.inner(Inner::Vlan1Tci), self.flow.inner(Inner::Vlan1Tpid));
@@ -164,7 +166,10 @@ impl Translator<'_> {
     pub(crate) fn push_vlan(&mut self, tpid: u16) {
         if has_vlan(&self.flow) {
             self.mask.add_all(Field::VlanTci);
-            self.mask.add_inner(Inner::VlanTpid);
+            // The inner tag goes, unless the outer one, which takes its place, is the same.
+            for part in [Inner::VlanTpid, Inner::Vlan1Tci, Inner::Vlan1Tpid] {
+                self.mask.add_inner(part);
+            }
         }
         let (tci, old_tpid) = (self.flow.get(Field::VlanTci), self.flow.inner(Inner::VlanTpid));
         self.flow.set_inner(Inner::Vlan1Tci, tci as u32);

@@ -89,6 +89,8 @@ impl Translator<'_> {
             }
             GroupKind::Select => self.select(&groups, group, last),
         }
+        // Whether buckets are alive takes steps as well.
+        self.step(0);
     }
 
     fn count_group(&mut self, group: &Group) {
@@ -97,6 +99,9 @@ impl Translator<'_> {
 
     fn bucket(&mut self, group: &Arc<Group>, at: usize, last: bool) {
         let Some(bucket) = group.desc.buckets.get(at) else { return };
+        if self.error.is_some() || !self.step(1) {
+            return;
+        }
         if let Some(usage) = group.bucket_usage.get(at) {
             self.usages.push(usage.clone());
         }
@@ -123,7 +128,8 @@ impl Translator<'_> {
         }
         let port_up = || self.bridge.ports.get(&bucket.watch_port).is_some_and(|port| port.is_up());
         let group_up = || {
-            let watched = groups.get(&bucket.watch_group).filter(|_| depth < WATCH_DEPTH_MAX);
+            let within = self.count(1) && depth < WATCH_DEPTH_MAX;
+            let watched = groups.get(&bucket.watch_group).filter(|_| within);
             watched.is_some_and(|watched| {
                 watched.desc.buckets.iter().any(|bucket| self.is_alive(groups, bucket, depth + 1))
             })

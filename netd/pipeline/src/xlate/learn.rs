@@ -30,11 +30,9 @@ impl Learning {
         Some(rule.value().clone())
     }
 
+    /// A modification would leave it as it is: that changes no timeouts. (Asked for all the same, each packet would change the tables.)
     fn is_same(&self, flow: &Flow) -> bool {
-        let new = &self.flow_mod;
-        Some(flow.cookie) == new.new_cookie
-            && flow.actions == new.actions
-            && (flow.idle_timeout_s, flow.hard_timeout_s) == (new.idle_timeout_s, new.hard_timeout_s)
+        Some(flow.cookie) == self.flow_mod.new_cookie && flow.actions == self.flow_mod.actions
     }
 
     fn is_full(&self) -> bool {
@@ -53,15 +51,20 @@ impl Learning {
 
     /// Adds the flow, or refreshes it; whether it is there then.
     pub(crate) fn apply(&self, now_ms: u64) -> bool {
-        if let Some(flow) = self.existing() {
-            if self.is_same(&flow) {
-                flow.usage.refresh(now_ms);
-                return true;
-            }
-        } else if self.is_full() {
+        if let Some(flow) = self.existing()
+            && self.is_same(&flow)
+        {
+            flow.usage.refresh(now_ms);
+            return true;
+        }
+        if !self.would_succeed() {
             return false;
         }
         let mut agent = self.agent.lock().unwrap_or_else(PoisonError::into_inner);
+        // Others learn at the same time.
+        if !self.would_succeed() {
+            return false;
+        }
         match agent.change_flows(&self.flow_mod, now_ms) {
             Ok(()) => true,
             Err(error) => {

@@ -27,6 +27,7 @@ use hive_flow::{Key, Mask};
 use hive_ofproto::{Flow, Usage};
 use hive_openflow::{Action, Controller};
 use hive_program::{DropReason, HashOf, Op, Tunnel};
+use std::cell::Cell;
 use std::sync::Arc;
 
 /// Searches of tables for one packet; as in Open vSwitch.
@@ -40,6 +41,10 @@ pub const NESTING_MAX: u32 = 1024;
 const PATCH_NESTING: u32 = 8;
 /// Operations of one translation; Open vSwitch's limit is 64 KiB of attributes, some thousand operations.
 pub const OPS_MAX: usize = 4096;
+/// Actions, buckets, outputs, and actions that are put aside (into the action set, or until the packet is back), of one translation.
+/// Without it, groups of groups and `check_pkt_larger` after `check_pkt_larger` double what is done with each level, though they search
+/// nothing. Sixteen for each search: flows of a pipeline that searches so often have fewer.
+pub const STEPS_MAX: u32 = 16 * RESUBMITS_MAX;
 /// Values on the stack; Open vSwitch's limit is 64 KiB.
 const STACK_MAX: usize = 4096;
 
@@ -78,6 +83,8 @@ pub(crate) struct Translator<'a> {
     depth: u32,
     nested: u32,
     resubmits: u32,
+    /// See [`STEPS_MAX`].
+    steps: Cell<u32>,
     /// The rest of the actions is not carried out.
     exit: bool,
     freeze: Option<Freeze>,

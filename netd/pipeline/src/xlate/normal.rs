@@ -179,6 +179,8 @@ impl Translator<'_> {
             if !bundle.admits(tags[0].vid) {
                 return self.refuse(|| format!("disallowed VLAN VID for port {}, dropping", port.name));
             }
+            // The inner tag of the packet becomes that within the bridge, if it has one.
+            self.mask.add_inner_bits(Inner::Vlan1Tci, VLAN_PRESENT.into());
             if matches!(bundle.vlan, Vlan::Dot1qTunnel { .. }) || tags[1] != Tag::default() {
                 self.mask.add_inner(Inner::Vlan1Tci);
             }

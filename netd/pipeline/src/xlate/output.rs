@@ -73,7 +73,7 @@ impl Translator<'_> {
 
     /// Out by a port. `mirrored`: with copies for its mirrors.
     pub(super) fn send(&mut self, number: PortNo, mirrored: bool, last: bool, truncate: Option<u32>) {
-        if self.error.is_some() {
+        if self.error.is_some() || !self.step(1) {
             return;
         }
         if self.ops.len() >= super::OPS_MAX {

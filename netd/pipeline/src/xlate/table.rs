@@ -1,7 +1,7 @@
 //! Searches of flow tables.
 
 use super::fields::{eth_type, is_ip};
-use super::{DEPTH_MAX, NESTING_MAX, OPS_MAX, RESUBMITS_MAX, STACK_MAX, Translator};
+use super::{DEPTH_MAX, NESTING_MAX, OPS_MAX, RESUBMITS_MAX, STACK_MAX, STEPS_MAX, Translator};
 use crate::credit::TableCredit;
 use hive_flow::{ETH_TYPE_IPV4, Field, Key, Mask, PROTO_ICMP, PROTO_ICMPV6, PROTO_IGMP};
 use hive_ofproto::Flow;
@@ -52,6 +52,23 @@ impl Translator<'_> {
             && self.stack.len() < STACK_MAX;
         if !within {
             self.note(|| "too many searches, or too deep".to_owned());
+            self.error = Some(DropReason::TooComplex);
+        }
+        within
+    }
+
+    /// Counts steps; false: they are too many.
+    pub(super) fn count(&self, steps: usize) -> bool {
+        let steps = u32::try_from(steps).unwrap_or(u32::MAX);
+        self.steps.set(self.steps.get().saturating_add(steps));
+        self.steps.get() <= STEPS_MAX
+    }
+
+    /// Counts steps; if they are too many, the translation ends.
+    pub(super) fn step(&mut self, steps: usize) -> bool {
+        let within = self.count(steps);
+        if !within {
+            self.note(|| "too many actions".to_owned());
             self.error = Some(DropReason::TooComplex);
         }
         within

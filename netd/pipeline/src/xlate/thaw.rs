@@ -13,6 +13,7 @@ use hive_flow::{
 };
 use hive_openflow::{Action, PacketInReason, PortConfig, PortNo};
 use hive_program::{DropReason, HashOf, Op, RecircId, Translation};
+use std::cell::Cell;
 use std::sync::Arc;
 
 /// The packet came by a tunnel, or will leave by one, with these.
@@ -91,6 +92,7 @@ impl<'a> Translator<'a> {
             depth: 0,
             nested: 0,
             resubmits: 0,
+            steps: Cell::new(0),
             exit: false,
             freeze: None,
             segments: Vec::new(),
@@ -215,8 +217,10 @@ impl<'a> Translator<'a> {
         }
         for (at, segment) in frozen.segments.iter().enumerate() {
             if self.exit {
-                if self.freeze.is_some() {
-                    self.segments.extend(frozen.segments.get(at..).unwrap_or_default().iter().cloned());
+                let rest = frozen.segments.get(at..).unwrap_or_default();
+                let actions = rest.iter().map(|segment| segment.actions.len()).sum();
+                if self.freeze.is_some() && self.step(actions) {
+                    self.segments.extend(rest.iter().cloned());
                 }
                 break;
             }
@@ -285,7 +289,7 @@ impl<'a> Translator<'a> {
 
     pub(super) fn unroll(&mut self, rest: &[Action]) {
         self.unrolling = true;
-        if !rest.is_empty() {
+        if !rest.is_empty() && self.step(rest.len()) {
             self.segments.push(Segment { table: self.table, cookie: self.cookie, actions: rest.to_vec() });
         }
     }

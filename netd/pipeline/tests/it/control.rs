@@ -9,7 +9,7 @@ use hive_openflow::{
     Action, Context, Framer, Message, NO_BUFFER, PacketIn, PacketInFormat, PacketOut, PortNo, Version, decode,
 };
 use hive_ovsdb::snapshot::{self, BondMode, Endpoint, Tos, Ttl};
-use hive_pipeline::{BondSpec, InterfaceSpec, PortKind, PortSpec, ResumeError, ShownOps, Switch, TraceRequest};
+use hive_pipeline::{BondSpec, InterfaceSpec, PortKind, PortSpec, ResumeError, Switch, TraceRequest};
 use hive_program::{BridgeId, DropReason, Op, Pipeline, PortId, Traffic};
 
 const BR0: BridgeId = BridgeId(0);
@@ -390,7 +390,7 @@ fn mac_tables_are_shown_and_changed() {
     assert!(text.contains("    1     0  02:00:00:00:00:01    5\n"), "{text}");
     assert!(text.contains("    3     0  02:00:00:00:00:09  static\n"), "{text}");
     let translation = ours.switch.translate(&key(1, &udp()), true, 0);
-    assert_eq!(ShownOps(&translation.ops).to_string(), "3");
+    assert_eq!(hive_program::ShownOps(&translation.ops).to_string(), "3");
     assert!(ours.switch.show_mac_stats("br0").unwrap().contains("table: 2/8192"));
     assert!(ours.switch.flush_macs_of("br0") && ours.switch.remove_mac("br0", 0, 0x0200_0000_0009));
     assert_eq!(ours.switch.show_macs("br0", 0).unwrap().lines().count(), 1);

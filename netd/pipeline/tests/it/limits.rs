@@ -52,6 +52,43 @@ fn searches_without_end_are_cut_off() {
     });
 }
 
+/// Each level does twice what the one below does, though none searches a table, and nothing goes out.
+#[test]
+fn what_doubles_is_cut_off() {
+    on_a_small_stack(|| {
+        let ours = Ours::start(vec![br0()]);
+        let drop = |actions: &str, groups: &str| {
+            ours.ofctl("replace-flows", "br0", "actions=drop\n");
+            ours.ofctl("add-groups", "br0", groups);
+            ours.ofctl("replace-flows", "br0", &format!("actions={actions}\n"));
+            let translation = ours.switch.translate(&key(1), false, 0);
+            assert!(translation.ops.is_empty());
+            translation.drop
+        };
+        let larger = vec!["check_pkt_larger(100)->NXM_NX_REG0[0]"; 50].join(",");
+        assert_eq!(drop(&larger, ""), Some(DropReason::TooComplex));
+        let mut groups = "group_id=50,type=all,bucket=actions=set_field:1->reg0\n".to_owned();
+        for number in (1..50).rev() {
+            let bucket = format!(",bucket=actions=group:{}", number + 1);
+            writeln!(groups, "group_id={number},type=all{bucket}{bucket}").unwrap();
+        }
+        assert_eq!(drop("group:1", &groups), Some(DropReason::TooComplex));
+        let mut groups = "group_id=120,type=ff,bucket=watch_port:9,actions=output:2\n".to_owned();
+        for number in (100..120).rev() {
+            let bucket = format!(",bucket=watch_group:{},actions=output:2", number + 1).repeat(8);
+            writeln!(groups, "group_id={number},type=ff{bucket}").unwrap();
+        }
+        assert_eq!(drop("group:100", &groups), Some(DropReason::TooComplex));
+        // A set that grows with each search.
+        let set = vec!["set_queue:1"; 2000].join(",");
+        let flow = "write_actions(".to_owned() + &set + "),goto_table:1";
+        let flow = format!("{flow}\ntable=1,actions=resubmit(,2),resubmit(,2),resubmit(,2)\ntable=2,actions=write_actions({set}),goto_table:3");
+        let flow = format!("{flow}\ntable=3,actions={}", vec!["resubmit(,4)"; 40].join(","));
+        let flow = format!("{flow}\ntable=4,actions=write_actions({set})");
+        assert_eq!(drop(&flow, ""), Some(DropReason::TooComplex));
+    });
+}
+
 /// Three ways between two bridges that flood: each doubles the copies.
 #[test]
 fn a_flood_in_circles_ends() {

@@ -2,7 +2,7 @@
 
 #![allow(clippy::unwrap_used)]
 
-#[allow(dead_code)]
+#[expect(dead_code, reason = "of the agent's tests; only what starts Open vSwitch and its tools is of use here")]
 #[path = "../../../ofproto/tests/it/support.rs"]
 mod support;
 

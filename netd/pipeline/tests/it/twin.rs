@@ -162,7 +162,7 @@ impl Twin {
             let tell = || {
                 format!(
                     "step {at} of {key}\nours: {}\n\n{text}\nours mask: {}",
-                    hive_pipeline::ShownOps(&ours.ops),
+                    hive_program::ShownOps(&ours.ops),
                     Shown { key: &key, mask: &ours.mask }
                 )
             };
