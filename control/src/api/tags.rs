@@ -170,9 +170,10 @@ async fn edit_all(api: &Api, call: &Call, ids: &[String], change: Edit<'_>) -> R
     let of_network: Vec<&String> = kinded().filter(|(_, kind)| is_of_network(**kind)).map(|(id, _)| id).collect();
     // As many as one commit takes, beside the account's head.
     for ids in of_network.chunks(hive_bus::MAX_COMMIT_WRITES - 1) {
-        let edited = api.stores.networks.change(&call.caller.account, |network| {
-            ids.iter().try_for_each(|id| change(tags_in(network, id)?))
-        });
+        let edited = api
+            .stores
+            .networks
+            .change(&call.caller.account, |network| ids.iter().try_for_each(|id| change(tags_in(network, id)?)));
         edited.await?;
     }
     for (id, kind) in kinded().filter(|(_, kind)| !is_of_network(**kind)) {

@@ -3,7 +3,7 @@
 use super::Version;
 use hive_types::id::{AccountId, InstanceId, NetworkInterfaceId, ReservationId, SnapshotId, VolumeId};
 use jiff::Timestamp;
-use serde::{Deserialize, Deserializer, Serialize};
+use serde::{Deserialize, Serialize};
 use std::collections::BTreeMap;
 
 /// A node's heartbeat; the bucket forgets a silent node.
@@ -65,48 +65,10 @@ pub struct IdempotencyRecord {
 pub enum DrawnIds {
     Launch {
         reservation_id: ReservationId,
-        #[serde(deserialize_with = "launched")]
         instances: Vec<(InstanceId, Vec<NetworkInterfaceId>, Vec<VolumeId>)>,
     },
     Volume(VolumeId),
     Snapshot(SnapshotId),
     /// Of an object of a VPC, or several, each by its kind's prefix.
     Network(Vec<String>),
-}
-
-/// Tokens of before an instance could have several interfaces name the one by itself; they are remembered for a day.
-fn launched<'de, D: Deserializer<'de>>(
-    deserializer: D,
-) -> Result<Vec<(InstanceId, Vec<NetworkInterfaceId>, Vec<VolumeId>)>, D::Error> {
-    #[derive(Deserialize)]
-    #[serde(untagged)]
-    enum Interfaces {
-        One(NetworkInterfaceId),
-        All(Vec<NetworkInterfaceId>),
-    }
-    let launched: Vec<(InstanceId, Interfaces, Vec<VolumeId>)> = Vec::deserialize(deserializer)?;
-    let launched = launched.into_iter().map(|(instance, interfaces, volumes)| match interfaces {
-        Interfaces::One(id) => (instance, vec![id], volumes),
-        Interfaces::All(ids) => (instance, ids, volumes),
-    });
-    Ok(launched.collect())
-}
-
-#[cfg(test)]
-mod tests {
-    use super::*;
-
-    /// As hived wrote it when an instance had one interface.
-    #[test]
-    fn launches_of_before_are_known_again() {
-        let interface = NetworkInterfaceId::from_random(2);
-        let now = DrawnIds::Launch {
-            reservation_id: ReservationId::from_random(1),
-            instances: vec![(InstanceId::from_random(1), vec![interface.clone()], vec![VolumeId::from_random(3)])],
-        };
-        let mut before = serde_json::to_value(&now).expect("encoded");
-        assert_eq!(serde_json::from_value::<DrawnIds>(before.clone()).expect("today's"), now);
-        before["launch"]["instances"][0][1] = serde_json::json!(interface);
-        assert_eq!(serde_json::from_value::<DrawnIds>(before).expect("the older"), now);
-    }
 }

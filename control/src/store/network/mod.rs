@@ -468,7 +468,8 @@ mod tests {
                 return Ok(done);
             }
             let other = Networks::new(self.store.clone());
-            let renamed = other.change(&account(), |network| {
+            let account = account();
+            let renamed = other.change(&account, |network| {
                 network.vpcs.values_mut().for_each(|vpc| drop(vpc.tags.insert("other".into(), "came".into())));
                 Ok(())
             });
@@ -486,7 +487,8 @@ mod tests {
     /// Its answer lost and another's commit on top of it: a commit is still known as carried out, once.
     #[tokio::test]
     async fn a_commit_is_known_beneath_anothers() {
-        let store = Arc::new(Overtaken { store: Arc::new(MemoryStore::new("networks")), armed: AtomicBool::new(false) });
+        let store =
+            Arc::new(Overtaken { store: Arc::new(MemoryStore::new("networks")), armed: AtomicBool::new(false) });
         let (networks, account, next) = (Networks::new(store.clone()), account(), AtomicU64::new(1));
         let draw = |_: &str| Ok(next.fetch_add(1, Ordering::Relaxed).into());
         let make = |network: &mut Network| make_default_vpc(network, &account, "us-east-1a", true, &draw);
@@ -502,7 +504,8 @@ mod tests {
     async fn all_networks_are_read_at_once() {
         let (networks, next) = (networks(), AtomicU64::new(1));
         let draw = |_: &str| Ok(next.fetch_add(1, Ordering::Relaxed).into());
-        let accounts: Vec<AccountId> = ["123456789012", "210987654321"].map(|id| id.parse().expect("an account")).into();
+        let accounts: Vec<AccountId> =
+            ["123456789012", "210987654321"].map(|id| id.parse().expect("an account")).into();
         for account in &accounts {
             let make = |network: &mut Network| make_default_vpc(network, account, "us-east-1a", true, &draw);
             networks.change(account, make).await.expect("made");

@@ -82,7 +82,9 @@ fn what_doubles_is_cut_off() {
         // A set that grows with each search.
         let set = vec!["set_queue:1"; 2000].join(",");
         let flow = "write_actions(".to_owned() + &set + "),goto_table:1";
-        let flow = format!("{flow}\ntable=1,actions=resubmit(,2),resubmit(,2),resubmit(,2)\ntable=2,actions=write_actions({set}),goto_table:3");
+        let flow = format!(
+            "{flow}\ntable=1,actions=resubmit(,2),resubmit(,2),resubmit(,2)\ntable=2,actions=write_actions({set}),goto_table:3"
+        );
         let flow = format!("{flow}\ntable=3,actions={}", vec!["resubmit(,4)"; 40].join(","));
         let flow = format!("{flow}\ntable=4,actions=write_actions({set})");
         assert_eq!(drop(&flow, ""), Some(DropReason::TooComplex));
