@@ -1,4 +1,5 @@
-//! What may be asked of `netd`: layer-2 segments, guests' ports on them, and what the local services answer on a port.
+//! What may be asked of `netd` about its services: subnets (segments), guests' interfaces on them (ports), and what DHCP, DNS and
+//! instance metadata answer each. Switch and devices are asked for in the database that `netd --db` follows.
 //!
 //! The control socket is a Unix stream socket. Each request is one JSON object on one line, at most [`MAX_LINE_BYTES`] long, and
 //! is answered by one JSON line, in order: `echo '{"method":"list-ports"}' | socat - UNIX:control.sock`.
@@ -9,14 +10,17 @@
 use serde::{Deserialize, Serialize};
 use std::collections::BTreeMap;
 use std::net::Ipv4Addr;
-use std::path::PathBuf;
 
 /// Longest request or reply line; bounds what a broken client can make the daemon hold.
 pub const MAX_LINE_BYTES: usize = 1 << 20;
+/// Most segments of one daemon: each port may have one of its own.
+pub const MAX_SEGMENTS: usize = 1024;
 /// Most ports of one daemon.
 pub const MAX_PORTS: usize = 1024;
-/// Most queue pairs of one port.
-pub const MAX_QUEUE_PAIRS: u16 = 8;
+/// Most servers of a kind that DHCP names (the limit of EC2's DHCP option sets).
+pub const MAX_DHCP_SERVERS: usize = 4;
+/// Seconds that an address is leased for unless the segment says otherwise (EC2's).
+pub const DEFAULT_LEASE_S: u32 = 3600;
 /// Largest user data, decoded (EC2's limit).
 pub const MAX_USER_DATA_BYTES: usize = 16 << 10;
 
@@ -41,17 +45,10 @@ pub enum Request {
 #[serde(rename_all = "kebab-case")]
 pub enum Reply {
     Done,
-    /// The vhost-user-net socket that the port's guest connects to.
-    Port {
-        socket: PathBuf,
-    },
     Segments(Vec<Segment>),
     Ports(Vec<PortStatus>),
     Metrics(Metrics),
-    Error {
-        kind: ErrorKind,
-        message: String,
-    },
+    Error { kind: ErrorKind, message: String },
 }
 
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
@@ -64,51 +61,66 @@ pub enum ErrorKind {
     Io,
 }
 
-/// A layer-2 broadcast domain with one IPv4 subnet. Ports of different segments do not meet.
+/// One IPv4 subnet, and what its guests are told of it.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(deny_unknown_fields)]
 pub struct Segment {
     /// 1 to 64 of `[a-z0-9-]`.
     pub segment_id: String,
+    /// Segments with the same text here know each other's host names in DNS, forward and reverse; in the form of `segment_id`. Empty:
+    /// the segment's own id, which no other segment's text should then be.
+    #[serde(default)]
+    pub names: String,
     /// Network address of the subnet.
     pub network: Ipv4Addr,
     pub prefix_len: u8,
-    /// Answered by the services port (ARP, ICMP echo); the way out.
+    /// The way out (DHCP option 3) and the DHCP server; the services answer its ARP and ICMP echo requests.
     pub gateway: Ipv4Addr,
-    /// DNS resolver's address, answered by the services port beside 169.254.169.253.
+    /// Where DNS is answered, beside 169.254.169.253: any unicast address, on the subnet or not.
     pub dns: Ipv4Addr,
     /// MAC of the gateway and of all local services.
     pub gateway_mac: String,
     pub mtu: u16,
-    /// DHCP option 15.
+    /// DHCP option 15, sent as it stands: one or more names with single spaces between them. DNS answers in the first.
     pub domain_name: String,
-    /// Reachable from the host, and guests from it, over the uplink with source NAT.
-    pub uplink: bool,
+    /// DHCP option 6, in this order, at most [`MAX_DHCP_SERVERS`], as of each list below; an empty list is not sent.
+    #[serde(default)]
+    pub name_servers: Vec<Ipv4Addr>,
+    /// DHCP option 42.
+    #[serde(default)]
+    pub ntp_servers: Vec<Ipv4Addr>,
+    /// DHCP option 44.
+    #[serde(default)]
+    pub netbios_name_servers: Vec<Ipv4Addr>,
+    /// DHCP option 46: 1, 2, 4 or 8 (RFC 2132, 8.7).
+    #[serde(default)]
+    pub netbios_node_type: Option<u8>,
+    /// Seconds that an address is leased for, at least 60.
+    #[serde(default = "default_lease_s")]
+    pub lease_s: u32,
 }
 
+fn default_lease_s() -> u32 {
+    DEFAULT_LEASE_S
+}
+
+/// A guest's interface, as the services know it. Its device is an interface of the database.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(deny_unknown_fields)]
 pub struct Port {
-    /// 1 to 64 of `[a-z0-9-]`; names the socket.
+    /// 1 to 64 of `[a-z0-9-]`.
     pub port_id: String,
     pub segment_id: String,
-    /// The one MAC that may send here (anti-spoofing).
+    /// The guest's MAC; whatever claims another source is not answered.
     pub mac: String,
-    /// The one IPv4 address that may send here; leased by DHCP.
+    /// Leased by DHCP.
     pub ipv4: Ipv4Addr,
-    #[serde(default = "one")]
-    pub queue_pairs: u16,
-    /// DHCP option 12 and the name DNS answers in the segment's domain.
+    /// DHCP option 12 and the name that DNS answers in the segment's domain.
     pub hostname: String,
     pub metadata: MetadataService,
-    /// What a switch that is managed by OVSDB and OpenFlow knows the port by: `tun_id` of what comes to, and from, its `services` ports.
-    /// Not 0. Its device is then an interface of the database, and no socket of its own is made.
-    #[serde(default, skip_serializing_if = "Option::is_none")]
-    pub number: Option<u64>,
-}
-
-fn one() -> u16 {
-    1
+    /// What the switch knows the port by: `tun_id` of what comes to, and from, its interfaces of type `services`. Not 0, and no other
+    /// port's.
+    pub number: u64,
 }
 
 /// What 169.254.169.254 answers on a port.
@@ -131,21 +143,19 @@ pub struct MetadataService {
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 pub struct PortStatus {
     pub port: Port,
-    pub socket: PathBuf,
-    pub connected: bool,
-    /// Why the port was stopped, when a guest's ring was malformed.
-    pub fault: Option<String>,
-    pub rx_packets: u64,
-    pub tx_packets: u64,
-    pub rx_bytes: u64,
-    pub tx_bytes: u64,
+    /// Since the port was first put.
+    pub metrics: Metrics,
 }
 
-/// Counters since the daemon started.
+/// What was asked and answered since the daemon started: of all ports, or of one.
 #[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
 pub struct Metrics {
-    pub forwarded_packets: u64,
-    pub flooded_packets: u64,
-    /// Drops by reason (`spoofed-mac`, `spoofed-ipv4`, `no-buffers`, `malformed`, ...).
+    /// Frames that the services were given.
+    pub asked_packets: u64,
+    pub asked_bytes: u64,
+    /// Frames that they gave the switch.
+    pub answered_packets: u64,
+    pub answered_bytes: u64,
+    /// Frames that were not answered, by reason (`unknown-number`, `spoofed-mac`, `malformed`, ...).
     pub drops: BTreeMap<String, u64>,
 }
