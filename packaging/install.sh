@@ -10,6 +10,9 @@ programs=(hive hived blockd netd objectd awsd hive-vmm)
 for program in "${programs[@]}"; do
   [ -x "$bin/$program" ] || { echo "$bin/$program is missing: run make build" >&2; exit 1; }
 done
+for tool in ovsdb-server ovsdb-tool ovs-vsctl; do
+  command -v "$tool" >/dev/null || { echo "$tool is missing: apt-get install openvswitch-switch, then disable its services" >&2; exit 1; }
+done
 "$bin/hive" node check || echo "warning: the daemons will run, but guests will not start" >&2
 
 install -d -m 755 /usr/lib/hive

@@ -8,6 +8,10 @@ use std::path::{Path, PathBuf};
 
 /// `sun_path` holds 107 bytes and the longest socket below `run_dir` is `/i-0123456789abcdef0/console.sock`.
 const MAX_RUN_DIR_BYTES: usize = 107 - 33;
+/// The longest socket there is `/eni-0123456789abcdef0`.
+const MAX_SWITCH_RUN_DIR_BYTES: usize = 107 - 22;
+/// `IFNAMSIZ` without its end.
+const MAX_DEVICE_NAME_BYTES: usize = 15;
 /// Largest configuration or credentials file.
 const MAX_FILE_BYTES: u64 = 1 << 20;
 /// Most addresses of a pool: a free one is found by looking at one after another.
@@ -72,7 +76,15 @@ pub struct NodeConfig {
     /// The `hive-vmm` binary.
     pub vmm: PathBuf,
     pub blockd_socket: PathBuf,
+    /// Where netd's local services are told what they answer.
     pub netd_socket: PathBuf,
+    /// The Open_vSwitch database that netd follows.
+    pub ovsdb_socket: PathBuf,
+    /// Where netd has its sockets, those of guests' ports too (its `--rundir`).
+    pub switch_run_dir: PathBuf,
+    /// The way to public addresses. None: there is none, and the node's VPCs are among themselves.
+    #[serde(default)]
+    pub uplink: Option<UplinkConfig>,
     /// Guest RAM that this node may give away.
     pub memory_mib: u64,
     /// How long a guest may take to power off before it is stopped.
@@ -81,6 +93,29 @@ pub struct NodeConfig {
     /// The same at termination, where nothing of the guest is kept.
     #[serde(default = "default_terminate_grace_ms")]
     pub terminate_grace_ms: u64,
+}
+
+/// The port to the network that public addresses are of.
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+#[serde(tag = "kind", rename_all = "kebab-case", deny_unknown_fields)]
+pub enum UplinkConfig {
+    /// An interface that is made, with this machine at its other end: it reaches public addresses, and forwards for them if it is
+    /// told to (`net.ipv4.ip_forward`, and a rule that masquerades them unless others route to them).
+    Host { interface: String },
+    /// A network card that is given to the switch.
+    Device {
+        interface: String,
+        /// The next router there.
+        gateway_mac: String,
+    },
+}
+
+impl UplinkConfig {
+    fn interface(&self) -> &str {
+        match self {
+            Self::Host { interface } | Self::Device { interface, .. } => interface,
+        }
+    }
 }
 
 fn all_roles() -> BTreeSet<Role> {
@@ -169,9 +204,25 @@ impl Config {
             ("node.vmm", &node.vmm),
             ("node.blockd_socket", &node.blockd_socket),
             ("node.netd_socket", &node.netd_socket),
+            ("node.ovsdb_socket", &node.ovsdb_socket),
+            ("node.switch_run_dir", &node.switch_run_dir),
         ] {
             require(path.is_absolute(), key, path.display().to_string(), "must be absolute")?;
         }
+        if let Some(uplink) = &node.uplink {
+            let name = uplink.interface();
+            let fits = (1..=MAX_DEVICE_NAME_BYTES).contains(&name.len())
+                && name.bytes().all(|b| b.is_ascii_alphanumeric() || b"-_.".contains(&b))
+                && !name.starts_with('-');
+            require(fits, "node.uplink.interface", name.into(), "1 to 15 of letters, digits, '-', '_' and '.'")?;
+            if let UplinkConfig::Device { gateway_mac, .. } = uplink {
+                let fits = crate::node::parse_mac(gateway_mac).is_some();
+                require(fits, "node.uplink.gateway_mac", gateway_mac.clone(), "as 02:00:5e:10:00:01")?;
+            }
+        }
+        let switch_fits = node.switch_run_dir.as_os_str().len() <= MAX_SWITCH_RUN_DIR_BYTES;
+        let switch_run_dir = node.switch_run_dir.display().to_string();
+        require(switch_fits, "node.switch_run_dir", switch_run_dir, "too long for Unix sockets below it")?;
         let run_dir_fits = node.run_dir.as_os_str().len() <= MAX_RUN_DIR_BYTES;
         require(run_dir_fits, "node.run_dir", node.run_dir.display().to_string(), "too long for Unix sockets below it")
     }

@@ -62,7 +62,7 @@ enum Command {
 
 #[derive(Debug, Subcommand)]
 enum Dev {
-    /// Start what does not run yet: nats, blockd, netd, objectd, hived, awsd
+    /// Start what does not run yet: nats, ovsdb, blockd, netd, objectd, hived, awsd
     ///
     /// Makes configuration, certificate and credential on the first start, waits until each daemon answers, and writes the clients'
     /// environment to ROOT/env. A second start changes nothing.
@@ -90,7 +90,7 @@ enum Dev {
 
 #[derive(Debug, Args)]
 struct Logs {
-    /// Only this daemon: nats, blockd, netd, objectd, hived, awsd
+    /// Only this daemon: nats, ovsdb, blockd, netd, objectd, hived, awsd
     daemon: Option<String>,
     /// Go on with what is added, until interrupted
     #[arg(short, long)]

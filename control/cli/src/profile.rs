@@ -4,7 +4,7 @@ use anyhow::{Context, Result, ensure};
 use clap::ValueEnum;
 use serde::{Deserialize, Serialize};
 use std::fs;
-use std::net::SocketAddr;
+use std::net::{SocketAddr, SocketAddrV4};
 use std::path::Path;
 
 /// Most hived processes of one node; more than this many workers only wait for the same bus.
@@ -43,6 +43,13 @@ pub struct Profile {
     /// Networks of which Elastic IPs are, `["203.0.113.0/24"]`; none: there are no Elastic IPs.
     #[serde(default)]
     pub public_address_pools: Vec<String>,
+    /// The way to public addresses, as hived's `[node.uplink]`: `kind = "host"` and the name of an interface that is made on this
+    /// machine, or `kind = "device"`, a network card and the next router's `gateway_mac`. None: VPCs are among themselves.
+    #[serde(default)]
+    pub uplink: Option<toml::Table>,
+    /// Resolver of names that are none of instances, as `"192.0.2.53:53"`; none: guests cannot resolve others.
+    #[serde(default)]
+    pub resolver: Option<SocketAddrV4>,
     /// tracing filter of every daemon, `info` or `hived=debug,info`.
     pub log: String,
     pub api: Api,

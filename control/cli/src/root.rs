@@ -52,6 +52,11 @@ impl Root {
         self.0.join("pids").join(format!("{daemon}.pid"))
     }
 
+    /// Sockets of the switch: its bridge's, and one of each guest's interface.
+    pub fn switch_run_dir(&self) -> PathBuf {
+        self.run("ovs")
+    }
+
     /// One directory per running instance, kept by hived.
     pub fn machines(&self) -> PathBuf {
         self.0.join("run").join("vms")
@@ -65,7 +70,9 @@ impl Root {
     /// # Errors
     /// A directory cannot be created.
     pub fn create(&self) -> Result<()> {
-        for directory in ["config", "tls", "run", "run/volumes", "run/ports", "run/vms", "state", "log", "pids"] {
+        for directory in
+            ["config", "tls", "run", "run/volumes", "run/ovs", "run/vms", "state", "state/ovs", "log", "pids"]
+        {
             let path = self.0.join(directory);
             fs::create_dir_all(&path).with_context(|| format!("cannot create {}", path.display()))?;
         }

@@ -75,6 +75,7 @@ pub(crate) use nodes::{
     BlocksReply, BlocksRequest, ConsoleOutput, ConsoleRequest, blocks_subject, console_subject, is_passed_on,
 };
 pub(crate) use vpc::default::{make_default_options, make_default_vpc};
+pub(crate) use vpc::dhcp::OWN_RESOLVER;
 
 /// `2026-11-22T19:34:35.000Z`
 fn iso(at: Timestamp) -> String {

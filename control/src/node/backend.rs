@@ -233,12 +233,16 @@ impl Netd {
         self.ask(format!("delete segment {segment_id}"), &request).await.map(drop)
     }
 
-    /// The socket that the port's guest connects to.
-    pub async fn put_port(&self, port: netd::Port) -> Result<PathBuf, BackendError> {
+    pub async fn put_port(&self, port: netd::Port) -> Result<(), BackendError> {
         let what = format!("put port {}", port.port_id);
-        match self.ask(what.clone(), &netd::Request::PutPort(port)).await? {
-            netd::Reply::Port { socket } => Ok(socket),
-            _ => Err(BackendError::Unexpected { daemon: "netd", what }),
+        self.ask(what, &netd::Request::PutPort(port)).await.map(drop)
+    }
+
+    /// Ids of all ports.
+    pub async fn ports(&self) -> Result<Vec<String>, BackendError> {
+        match self.ask("list ports".into(), &netd::Request::ListPorts).await? {
+            netd::Reply::Ports(ports) => Ok(ports.into_iter().map(|status| status.port.port_id).collect()),
+            _ => Err(BackendError::Unexpected { daemon: "netd", what: "ports".into() }),
         }
     }
 
@@ -251,9 +255,6 @@ impl Netd {
     }
 
     pub async fn summary(&self) -> Result<String, BackendError> {
-        match self.ask("list ports".into(), &netd::Request::ListPorts).await? {
-            netd::Reply::Ports(ports) => Ok(format!("{} ports", ports.len())),
-            _ => Err(BackendError::Unexpected { daemon: "netd", what: "ports".into() }),
-        }
+        Ok(format!("{} ports", self.ports().await?.len()))
     }
 }

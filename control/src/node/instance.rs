@@ -3,7 +3,7 @@
 
 use super::backend::BackendError;
 use super::machine::{Found, MachineDir, ProcessRecord};
-use super::ports::{self, MTU};
+use super::network::MTU_BYTES;
 use super::volume::StepError;
 use super::{Node, imaging};
 use crate::error::Error;
@@ -61,7 +61,6 @@ pub async fn reconcile(node: &Node, instance: &InstanceRecord, fresh: bool) -> R
         (InstanceState::Pending, _) | (InstanceState::Running, Found::Nothing) => start(node, instance, &machine).await,
         (InstanceState::Running, Found::Alive(process)) => {
             node.watch_end(&process);
-            ports::refresh(node, instance).await?;
             reboot(node, instance, &machine).await
         }
         (InstanceState::Running, Found::Ended { report, .. }) => ended_by_itself(node, instance, report).await,
@@ -96,7 +95,9 @@ pub async fn start(node: &Node, instance: &InstanceRecord, machine: &MachineDir)
         return fail_start(node, instance, "its instance type is not known here").await;
     };
     let prepared = async {
-        let ports = ports::prepare(node, network, instance).await?;
+        let interfaces = network.interfaces_of(&instance.instance_id);
+        // The tables are there before the first frame.
+        node.switch.prepare(node, &interfaces).await?;
         let queues = MAX_DISK_QUEUES.min(instance_type.vcpus.into());
         let mut disks = Vec::with_capacity(instance.disks.len());
         for disk in in_order(&instance.disks, &instance.root_device_name) {
@@ -104,16 +105,18 @@ pub async fn start(node: &Node, instance: &InstanceRecord, machine: &MachineDir)
             let socket = prepare_volume(node, disk, volume, queues).await?;
             disks.push((disk.volume_id.to_string(), socket));
         }
-        Ok((ports, disks, queues))
+        Ok((interfaces, disks, queues))
     };
-    let (ports, disks, queues) = match prepared.await {
+    let (interfaces, disks, queues) = match prepared.await {
         Ok(prepared) => prepared,
         Err(StepError::Backend(error)) if error.is_final() => {
             return fail_start(node, instance, &error.to_string()).await;
         }
         Err(error) => return Err(error),
     };
-    let Some(ports) = ports else { return fail_start(node, instance, "an interface or its subnet is gone").await };
+    if interfaces.is_empty() {
+        return fail_start(node, instance, "its interface is gone").await;
+    }
     let boot = node.images_dir().join(&instance.boot.directory);
     let config = vmm::VmConfig {
         vm_id: instance.instance_id.to_string(),
@@ -128,15 +131,15 @@ pub async fn start(node: &Node, instance: &InstanceRecord, machine: &MachineDir)
             .into_iter()
             .map(|(id, socket)| vmm::DiskConfig { id, socket, queues, queue_size: 256, read_only: false })
             .collect(),
-        nets: ports
+        nets: interfaces
             .into_iter()
-            .map(|(interface, socket)| vmm::NetConfig {
+            .map(|interface| vmm::NetConfig {
                 id: interface.interface_id.to_string(),
-                socket,
-                mac: interface.mac,
+                socket: node.switch.port_socket(interface.interface_id.as_str()),
+                mac: interface.mac.clone(),
                 queue_pairs: 1,
                 queue_size: 256,
-                mtu: Some(MTU),
+                mtu: Some(MTU_BYTES),
             })
             .collect(),
         smbios: smbios(instance),
@@ -353,7 +356,6 @@ pub async fn detach_all(node: &Node, instance: &InstanceRecord) -> Result<(), St
 
 /// Nothing runs any more: closes the volumes, gives back the room, and then says so.
 async fn finish_stop(node: &Node, instance: &InstanceRecord, reason: Option<StateReason>) -> Result<Step, StepError> {
-    ports::remove(node, instance).await?;
     detach_all(node, instance).await?;
     node.release_room(instance).await?;
     change(node, instance, |instance| {
@@ -366,7 +368,6 @@ async fn finish_stop(node: &Node, instance: &InstanceRecord, reason: Option<Stat
 
 /// Gives back all that the instance had, each thing by its own record, and then says so.
 async fn finish_termination(node: &Node, instance: &InstanceRecord, machine: &MachineDir) -> Result<Step, StepError> {
-    ports::remove(node, instance).await?;
     detach_all(node, instance).await?;
     for disk in &instance.disks {
         let key = crate::store::key(&instance.account, &disk.volume_id);

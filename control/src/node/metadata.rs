@@ -1,7 +1,7 @@
 //! What the metadata service tells an instance, as leaves below `/latest/`.
 
 use crate::api::{Place, dns_domain};
-use crate::store::{InstanceRecord, InterfaceRecord, Network, SubnetRecord};
+use crate::store::{InstanceRecord, InterfaceRecord, Network};
 use hive_netd_api::MetadataService;
 use hive_types::id::SecurityGroupId;
 use serde_json::json;
@@ -11,13 +11,6 @@ use std::net::Ipv4Addr;
 /// `ip-172-31-0-4`
 pub fn hostname(address: Ipv4Addr) -> String {
     format!("ip-{}", address.to_string().replace('.', "-"))
-}
-
-/// What DHCP says: the domain of the VPC's options, else EC2's, `ec2.internal` in us-east-1 and `<region>.compute.internal` elsewhere.
-pub fn domain(network: &Network, subnet: &SubnetRecord, region: &str) -> String {
-    let options = network.vpcs.get(&subnet.vpc_id).and_then(|vpc| vpc.dhcp_options.as_ref());
-    let named = options.and_then(|id| network.dhcp_options.get(id)?.options.get("domain-name")?.first().cloned());
-    named.unwrap_or_else(|| dns_domain(region))
 }
 
 pub fn compile(instance: &InstanceRecord, network: &Network, place: &Place) -> MetadataService {

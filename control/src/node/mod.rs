@@ -11,7 +11,7 @@ mod instance;
 mod local;
 pub mod machine;
 mod metadata;
-mod ports;
+mod network;
 mod rpc;
 mod snapshot;
 mod sweep;
@@ -28,12 +28,13 @@ use base64::Engine;
 use base64::engine::general_purpose::STANDARD;
 use futures::StreamExt;
 use hive_bus::{Bus, Refusal, Serving, Store};
-use hive_netd_api as netd;
 use hive_vmm_api::MAX_CONSOLE_BYTES;
 use instance::Step;
 use jiff::Timestamp;
 use local::{LocalCopy, View};
 use machine::{MachineDir, ProcessRecord};
+use network::Switch;
+pub(crate) use network::parse_mac;
 use std::collections::{BTreeMap, HashMap, HashSet};
 use std::path::PathBuf;
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
@@ -69,8 +70,9 @@ pub struct Node {
     view: Mutex<Arc<View>>,
     /// Processes whose end somebody waits for.
     watched: Mutex<HashSet<(i32, u64)>>,
-    /// The ports of running machines as netd was told of them last, so that it is told again of what changes.
-    told: Mutex<HashMap<String, netd::Port>>,
+    switch: Switch,
+    /// Tells who keeps the switch that records have been read again.
+    network_changed: Notify,
 }
 
 fn lock<T>(mutex: &Mutex<T>) -> MutexGuard<'_, T> {
@@ -81,6 +83,16 @@ fn lock<T>(mutex: &Mutex<T>) -> MutexGuard<'_, T> {
 impl Node {
     fn view(&self) -> Arc<View> {
         lock(&self.view).clone()
+    }
+
+    /// What was read is what all go by from now on.
+    fn show(&self, view: View) {
+        let mut shown = lock(&self.view);
+        if **shown != view {
+            *shown = Arc::new(view);
+            drop(shown);
+            self.network_changed.notify_one();
+        }
     }
 
     fn images_dir(&self) -> PathBuf {
@@ -164,6 +176,8 @@ impl Agent {
         let node = Arc::new(Node {
             blockd: Blockd { socket: config.blockd_socket.clone() },
             netd: Netd { socket: config.netd_socket.clone() },
+            switch: Switch::new(&config, &place.public_address_pools),
+            network_changed: Notify::new(),
             written: Written::open(&config.state_dir).context("cannot make the directory of written blocks")?,
             view: Mutex::new(Arc::new(copy.view().clone())),
             config,
@@ -171,7 +185,6 @@ impl Agent {
             stores,
             wake: Arc::default(),
             watched: Mutex::default(),
-            told: Mutex::default(),
         });
         let console = serve_console(&node, &bus).await.context("cannot serve the console")?;
         let blocks = blocks::serve(&node, &bus).await.context("cannot serve blocks of snapshots")?;
@@ -183,6 +196,7 @@ impl Agent {
         for store in watched.map(Arc::clone) {
             tasks.push(tokio::spawn(watch_forever(store, node.wake.clone(), bus.clone())));
         }
+        tasks.push(tokio::spawn(network::converge_forever(node.clone())));
         tasks.push(tokio::spawn(sweep::sweep_forever(node)));
         Ok(Self { tasks, _serving: [console, blocks] })
     }
@@ -267,7 +281,7 @@ async fn pass_forever(node: Arc<Node>, mut copy: LocalCopy) {
                 if let Err(error) = copy.save(view.clone()) {
                     warn!(%error, "cannot save the local copy; a reboot without the bus would miss changes");
                 }
-                *lock(&node.view) = Arc::new(view);
+                node.show(view);
                 true
             }
             Err(error) => {

@@ -1,7 +1,7 @@
 //! Undoes what a worker that died in the middle of a call has left: room, addresses and volumes that are claimed for an instance
 //! that was never made.
 
-use super::{Node, ports};
+use super::Node;
 use crate::error::Error;
 use crate::store::{
     InstanceRecord, InstanceState, InterfaceAttachment, NatGatewayRecord, Network, PublicAddressRecord, VolumeState,
@@ -69,8 +69,6 @@ async fn sweep(node: &Node, now: Timestamp) -> Result<(), Error> {
         let is_same = |record: &PublicAddressRecord| Ok::<_, Error>(*record == claim.value);
         stores.public_addresses.delete_if(&claim.key, is_same).await?;
     }
-    let is_there = |id: &str| networks.values().any(|network| network.subnets.keys().any(|own| own.as_str() == id));
-    ports::sweep_segments(node, is_there).await?;
     for volume in volumes {
         let Some(claim) = volume.value.attachment.clone().filter(|claim| is_old(claim.attach_time)) else { continue };
         let holder = instances.iter().find(|instance| instance.instance_id == claim.instance_id);

@@ -87,4 +87,6 @@ pub enum StepError {
     Io(#[from] std::io::Error),
     #[error(transparent)]
     Rpc(#[from] super::rpc::RpcError),
+    #[error(transparent)]
+    Network(#[from] super::network::NetworkError),
 }

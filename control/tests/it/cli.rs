@@ -15,7 +15,14 @@ run_dir = "/run/hive/vms"
 vmm = "/usr/bin/hive-vmm"
 blockd_socket = "/run/hive/blockd.sock"
 netd_socket = "/run/hive/netd.sock"
+ovsdb_socket = "/run/hive/db.sock"
+switch_run_dir = "/run/hive/ovs"
 memory_mib = 4096
+
+[node.uplink]
+kind = "device"
+interface = "eth1"
+gateway_mac = "02:00:5e:10:00:01"
 "#;
 
 fn hived(config: &str, flag: &str) -> Output {
@@ -42,6 +49,9 @@ fn faults_are_named() {
         ("123456789012", "12345", "account"),
         ("/run/hive/vms", "vms", "node.run_dir"),
         ("4096", "0", "node.memory_mib"),
+        ("eth1", "a-name-too-long-for-linux", "node.uplink.interface"),
+        ("10:00:01", "10:00", "node.uplink.gateway_mac"),
+        ("gateway_mac", "gateway", "gateway"),
         ("node_id = \"node-1\"", "node_id = \"Node 1\"", "node.node_id"),
     ] {
         let checked = hived(&GOOD.replace(from, to), "--check-config");

@@ -1,11 +1,14 @@
-//! Machines without guests: a hive-vmm that answers its socket and ends when its button is pressed, and a netd that agrees.
+//! Machines without guests: a hive-vmm that answers its socket and ends when its button is pressed, and the node's switch, which is
+//! the real one.
 
-use serde_json::{Value, json};
+use serde_json::Value;
+use std::io::{BufRead, Write};
 use std::os::unix::fs::PermissionsExt;
-use std::path::Path;
-use std::sync::{Arc, Mutex};
-use tokio::io::{AsyncBufReadExt, AsyncWriteExt, BufReader};
-use tokio::net::UnixListener;
+use std::path::{Path, PathBuf};
+use std::process::{Child, Command, Stdio};
+use std::time::{Duration, Instant};
+
+const PATIENCE: Duration = Duration::from_secs(30);
 
 /// Writes `on` and `off` to the story as the machine starts and ends.
 const VMM: &str = r#"#!/usr/bin/env python3
@@ -40,27 +43,110 @@ pub fn install_vmm(path: &Path, story: &Path) {
     std::fs::set_permissions(path, std::fs::Permissions::from_mode(0o755)).expect("permissions");
 }
 
-/// Requests as they came.
-pub type Requests = Arc<Mutex<Vec<Value>>>;
+/// The stock database server and netd, as on a node, in a network namespace of their own.
+pub struct Switch {
+    directory: PathBuf,
+    processes: Vec<Child>,
+}
 
-pub fn start_netd(socket: &Path) -> Requests {
-    let listener = UnixListener::bind(socket).expect("bind");
-    let requests = Requests::default();
-    let kept = requests.clone();
-    tokio::spawn(async move {
-        while let Ok((stream, _)) = listener.accept().await {
-            let mut stream = BufReader::new(stream);
-            let mut line = String::new();
-            stream.read_line(&mut line).await.expect("a request");
-            let request: Value = serde_json::from_str(&line).expect("JSON");
-            let reply = match request["method"].as_str() {
-                Some("put-port") => json!({"port": {"socket": "/port"}}),
-                Some("list-segments") => json!({"segments": []}),
-                _ => json!("done"),
-            };
-            kept.lock().expect("requests").push(request);
-            let _ = stream.write_all(format!("{reply}\n").as_bytes()).await;
+impl Drop for Switch {
+    fn drop(&mut self) {
+        for process in self.processes.iter_mut().rev() {
+            let _ = process.kill();
+            let _ = process.wait();
         }
-    });
-    requests
+    }
+}
+
+impl Switch {
+    /// `directory`: for its sockets and its database.
+    pub fn start(directory: &Path) -> Self {
+        let mut switch = Self { directory: directory.to_owned(), processes: Vec::new() };
+        std::fs::create_dir_all(switch.run_dir()).expect("a directory");
+        let schema = "/usr/share/openvswitch/vswitch.ovsschema";
+        run(Command::new("ovsdb-tool").arg("create").arg(switch.at("conf.db")).arg(schema));
+        let mut server = Command::new("ovsdb-server");
+        server.arg(switch.at("conf.db")).arg(format!("--remote=punix:{}", switch.database().display()));
+        server.arg(format!("--unixctl={}", switch.at("ovsdb.ctl").display())).args(["--no-chdir", "--verbose=off"]);
+        switch.spawn(server.env("OVS_RUNDIR", switch.run_dir()), &switch.database());
+        switch.start_netd();
+        switch
+    }
+
+    fn start_netd(&mut self) {
+        // Of the same build as this test: target/release/deps/it-...
+        let tests = std::env::current_exe().expect("a path");
+        let netd = tests.parent().and_then(Path::parent).expect("a build's directory").join("netd");
+        assert!(netd.exists(), "{} is missing: run make build", netd.display());
+        let mut command = Command::new("unshare");
+        command.args(["--net", "--"]).arg(netd);
+        command.arg("--db").arg(format!("unix:{}", self.database().display())).arg("--rundir").arg(self.run_dir());
+        command.arg("--unixctl").arg(self.run_dir().join("netd.ctl")).arg("--state-dir").arg(self.at("netd"));
+        command.arg("--control-socket").arg(self.control_socket()).env("RUST_LOG", "warn");
+        let socket = self.control_socket();
+        let _ = std::fs::remove_file(&socket);
+        self.spawn(&mut command, &socket);
+    }
+
+    /// It dies without a word, and is started again.
+    pub fn kill_netd(&mut self) {
+        let mut netd = self.processes.pop().expect("netd");
+        netd.kill().expect("killed");
+        netd.wait().expect("ended");
+        self.start_netd();
+    }
+
+    fn spawn(&mut self, command: &mut Command, socket: &Path) {
+        self.processes.push(command.stdin(Stdio::null()).spawn().expect("started"));
+        let began = Instant::now();
+        while std::os::unix::net::UnixStream::connect(socket).is_err() {
+            assert!(began.elapsed() < PATIENCE, "nobody listens on {}", socket.display());
+            std::thread::sleep(Duration::from_millis(10));
+        }
+    }
+
+    fn at(&self, name: &str) -> PathBuf {
+        self.directory.join(name)
+    }
+
+    pub fn database(&self) -> PathBuf {
+        self.at("db.sock")
+    }
+
+    pub fn run_dir(&self) -> PathBuf {
+        self.at("ovs")
+    }
+
+    pub fn control_socket(&self) -> PathBuf {
+        self.at("netd.sock")
+    }
+
+    /// What netd answers on its control socket.
+    pub fn ask(&self, request: &Value) -> Value {
+        let mut stream = std::os::unix::net::UnixStream::connect(self.control_socket()).expect("netd");
+        stream.set_read_timeout(Some(PATIENCE)).expect("a timeout");
+        writeln!(stream, "{request}").expect("asked");
+        let mut line = String::new();
+        std::io::BufReader::new(stream).read_line(&mut line).expect("an answer");
+        serde_json::from_str(&line).expect("JSON")
+    }
+
+    pub fn vsctl(&self, arguments: &[&str]) -> String {
+        let database = format!("--db=unix:{}", self.database().display());
+        run(Command::new("ovs-vsctl").arg(database).arg("--timeout=30").args(arguments))
+    }
+
+    /// The bridge's tables, once it is there.
+    pub fn flows(&self) -> String {
+        let mut command = Command::new("ovs-ofctl");
+        command.args(["-O", "OpenFlow15", "--timeout=30", "--no-stats", "dump-flows"]);
+        let output = command.arg(format!("unix:{}", self.run_dir().join("hive0.mgmt").display())).output();
+        String::from_utf8(output.expect("ovs-ofctl").stdout).expect("text")
+    }
+}
+
+fn run(command: &mut Command) -> String {
+    let output = command.output().expect("a tool of Open vSwitch");
+    assert!(output.status.success(), "{command:?}: {}", String::from_utf8_lossy(&output.stderr));
+    String::from_utf8(output.stdout).expect("text")
 }

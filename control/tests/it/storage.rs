@@ -2,7 +2,7 @@
 
 use crate::cloud::{ACCOUNT, Cloud, config, text};
 use crate::fake_blockd::{self, Shared};
-use crate::machine;
+use crate::machine::{self, Switch};
 use base64::Engine;
 use base64::engine::general_purpose::STANDARD;
 use hive_blockd_api::{ErrorKind, VolumeHealth};
@@ -16,6 +16,7 @@ use hived::store::{Imaging, SnapshotRecord, SnapshotState, Stores};
 use jiff::{SignedDuration, Timestamp};
 use serde_json::{Value, json};
 use sha2::{Digest, Sha256};
+use std::sync::Mutex;
 use std::time::{Duration, Instant};
 use tokio::task::JoinHandle;
 
@@ -24,8 +25,7 @@ const BLOCK: usize = 512 << 10;
 
 pub struct Region {
     pub blockd: Shared,
-    /// What netd was asked, in order.
-    pub netd: machine::Requests,
+    pub switch: Mutex<Switch>,
     bus: Bus,
     pub stores: Stores,
     hived: JoinHandle<()>,
@@ -45,7 +45,7 @@ impl Region {
         let directory = tempfile::tempdir().expect("a directory");
         let at = |name: &str| directory.path().join(name);
         let blockd = fake_blockd::start(&at("blockd.sock"));
-        let netd = machine::start_netd(&at("netd.sock"));
+        let switch = Switch::start(directory.path());
         machine::install_vmm(&at("vmm"), &at("story"));
         let mut config = config();
         config.nats_url = nats.url();
@@ -55,7 +55,10 @@ impl Region {
             run_dir: at("run"),
             vmm: at("vmm"),
             blockd_socket: at("blockd.sock"),
-            netd_socket: at("netd.sock"),
+            netd_socket: switch.control_socket(),
+            ovsdb_socket: switch.database(),
+            switch_run_dir: switch.run_dir(),
+            uplink: None,
             memory_mib: 4096,
             stop_grace_ms: 1000,
             terminate_grace_ms: 1000,
@@ -67,7 +70,8 @@ impl Region {
         // The image and the network of the other tests; the node's heartbeat is the agent's own in a moment.
         drop(Cloud::new(stores.clone()).await);
         let hived = tokio::spawn(async move { hived::run(config).await.expect("hived") });
-        let region = Self { blockd, netd, bus, stores, hived, _nats: nats, directory };
+        let switch = Mutex::new(switch);
+        let region = Self { blockd, switch, bus, stores, hived, _nats: nats, directory };
         let began = Instant::now();
         while region.call("DescribeVolumes", json!({})).await.is_err() {
             assert!(began.elapsed() < PATIENCE, "hived does not answer");

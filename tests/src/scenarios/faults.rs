@@ -25,7 +25,7 @@ pub fn daemons_die(cloud: &Cloud) -> Result<()> {
     let mapping = r#"[{"DeviceName":"/dev/sdf","Ebs":{"VolumeSize":1,"DeleteOnTermination":true}}]"#;
     let guest = Guest::launch(cloud, WRITE_AND_VERIFY, &["--block-device-mappings", mapping])?;
     guest.wait_console("first round", |console| last_round(console) >= 1)?;
-    for daemon in ["blockd", "netd", "objectd", "hived", "awsd", "nats"] {
+    for daemon in ["blockd", "ovsdb", "netd", "objectd", "hived", "awsd", "nats"] {
         let before = last_round(&guest.console()?);
         cloud.node.ssh(&format!("kill -9 $(cut -d ' ' -f 1 /data/hive/pids/{daemon}.pid)"))?;
         cloud.node.ssh("hive dev start --profile test").with_context(|| format!("cannot restart {daemon}"))?;

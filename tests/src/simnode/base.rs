@@ -11,7 +11,19 @@ use std::process::Command;
 
 const BUILD_SCRIPT: &str = include_str!("../../simnode/build-base");
 const INIT_SCRIPT: &str = include_str!("../../simnode/init");
-const PACKAGES: &[&str] = &["dropbear-bin", "iproute2", "kmod", "mount", "procps"];
+const PACKAGES: &[&str] = &[
+    "dropbear-bin",
+    "iproute2",
+    "kmod",
+    "mount",
+    "procps",
+    // Libraries of ovsdb-server and its tools.
+    "libssl3",
+    "libcap-ng0",
+    "libnuma1",
+    "libxdp1",
+    "libunbound8",
+];
 /// The rival of the boot side-by-side.
 const QEMU_PACKAGES: &[&str] = &["qemu-system-x86"];
 

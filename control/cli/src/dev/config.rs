@@ -1,6 +1,6 @@
 //! The daemons' configuration files, expanded from a profile.
 
-use super::daemon::worker_name;
+use super::daemon::{DATABASE_SOCKET, worker_name};
 use crate::credentials::Credential;
 use crate::profile::Profile;
 use crate::root::Root;
@@ -33,7 +33,7 @@ fn files(root: &Root, profile: &Profile, credential: &Credential, programs: &Pat
     let mut files = vec![
         ("nats.conf".into(), nats(root, profile)),
         ("blockd.toml".into(), blockd(root).to_string()),
-        ("netd.toml".into(), netd(root).to_string()),
+        ("netd.env".into(), netd_env(profile)),
         ("objectd.toml".into(), objectd(root, profile, credential).to_string()),
         ("awsd.toml".into(), awsd(root, profile).to_string()),
     ];
@@ -80,15 +80,20 @@ fn hived(root: &Root, profile: &Profile, programs: &Path, runs_node: bool) -> Ta
         ("public_address_pools", Value::Array(profile.public_address_pools.iter().map(text).collect())),
     ]);
     if runs_node {
-        let node = table([
+        let mut node = table([
             ("node_id", text(&profile.node_id)),
             ("state_dir", path(root.state("hived"))),
             ("run_dir", path(root.machines())),
             ("vmm", path(programs.join("hive-vmm"))),
             ("blockd_socket", path(root.run("blockd.sock"))),
             ("netd_socket", path(root.run("netd.sock"))),
+            ("ovsdb_socket", path(root.run(DATABASE_SOCKET))),
+            ("switch_run_dir", path(root.switch_run_dir())),
             ("memory_mib", Value::Integer(i64::try_from(profile.compute.memory_mib).unwrap_or(i64::MAX))),
         ]);
+        if let Some(uplink) = &profile.uplink {
+            node.insert("uplink".into(), Value::Table(uplink.clone()));
+        }
         config.insert("node".into(), Value::Table(node));
     }
     config
@@ -102,13 +107,10 @@ fn blockd(root: &Root) -> Table {
     ])
 }
 
-fn netd(root: &Root) -> Table {
-    table([
-        ("state_dir", path(root.state("netd"))),
-        ("run_dir", path(root.run("ports"))),
-        ("control_socket", path(root.run("netd.sock"))),
-        ("uplink", Value::Table(table([("enabled", Value::Boolean(true))]))),
-    ])
+/// netd has no file; of its options the unit takes these from here.
+fn netd_env(profile: &Profile) -> String {
+    let options = profile.resolver.map(|resolver| format!("--resolver {resolver}")).unwrap_or_default();
+    format!("# Made by hive from config/profile.toml.\nNETD_OPTIONS={options}\n")
 }
 
 /// objectd authenticates by itself and does not ask the bus: its keys are in its file.

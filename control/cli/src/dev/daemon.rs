@@ -10,6 +10,8 @@ use std::os::unix::net::UnixStream;
 use std::path::{Path, PathBuf};
 use std::time::Duration;
 
+/// In the run directory: what netd, ovs-vsctl and hived connect to.
+pub(super) const DATABASE_SOCKET: &str = "db.sock";
 /// A daemon answers a probe from memory; longer is as good as no answer.
 const PROBE_TIMEOUT: Duration = Duration::from_secs(2);
 /// A probe reads no more than this of an answer: it only asks whether one comes.
@@ -42,6 +44,8 @@ enum Probe {
     Accept(SocketAddr),
     /// The server answers one line with one line.
     Line { socket: PathBuf, request: &'static str },
+    /// The server accepts a connection on its socket.
+    Connect(PathBuf),
     /// A hived answers for the whole node on the bus at this address.
     Bus(SocketAddr),
 }
@@ -65,10 +69,12 @@ impl Cloud {
             probe: Probe::Greeting(local_address(self.profile.bus.listen)),
         };
         let control_socket = |name: &str, request| Probe::Line { socket: self.root.run(name), request };
+        let netd = self.ours("netd", "netd", control_socket("netd.sock", r#"{"method":"list-ports"}"#));
         let mut daemons = vec![
             nats,
+            self.database(),
             self.ours("blockd", "blockd", control_socket("blockd.sock", r#"{"method":"list-volumes"}"#)),
-            self.ours("netd", "netd", control_socket("netd.sock", r#"{"method":"list-ports"}"#)),
+            Daemon { arguments: self.netd_arguments(), ..netd },
             self.ours("objectd", "objectd", Probe::Accept(local_address(self.profile.objects.listen))),
         ];
         daemons.extend(self.workers());
@@ -101,6 +107,37 @@ impl Cloud {
         }
     }
 
+    /// The stock server of netd's database.
+    fn database(&self) -> Daemon {
+        let socket = self.root.run(DATABASE_SOCKET);
+        Daemon {
+            name: "ovsdb".into(),
+            program: "ovsdb-server".into(),
+            arguments: vec![
+                super::database::path(&self.root).display().to_string(),
+                format!("--remote=punix:{}", socket.display()),
+                format!("--unixctl={}", self.root.run("ovsdb.ctl").display()),
+                "--no-chdir".into(),
+                "--verbose=console:info".into(),
+                "--verbose=syslog:off".into(),
+            ],
+            environment: vec![("OVS_RUNDIR".into(), self.root.switch_run_dir().display().to_string())],
+            probe: Probe::Connect(socket),
+        }
+    }
+
+    fn netd_arguments(&self) -> Vec<String> {
+        let run_dir = self.root.switch_run_dir();
+        let option = |name: &str, path: PathBuf| [format!("--{name}"), path.display().to_string()];
+        let mut arguments = vec!["--db".into(), format!("unix:{}", self.root.run(DATABASE_SOCKET).display())];
+        arguments.extend(option("rundir", run_dir.clone()));
+        arguments.extend(option("unixctl", run_dir.join("netd.ctl")));
+        arguments.extend(option("state-dir", self.root.state("netd")));
+        arguments.extend(option("control-socket", self.root.run("netd.sock")));
+        arguments.extend(self.profile.resolver.iter().flat_map(|resolver| ["--resolver".into(), resolver.to_string()]));
+        arguments
+    }
+
     /// The server beside our programs (as installed), else the one on the PATH.
     fn nats_server(&self) -> PathBuf {
         let installed = self.programs.join("nats-server");
@@ -125,7 +162,7 @@ impl Daemon {
         match &self.probe {
             Probe::Greeting(address) | Probe::Accept(address) => address.to_string(),
             Probe::Bus(address) => format!("bus at {address}"),
-            Probe::Line { socket, .. } => {
+            Probe::Connect(socket) | Probe::Line { socket, .. } => {
                 let parts: Vec<_> = socket.iter().rev().take(2).map(|part| part.to_string_lossy()).collect();
                 parts.into_iter().rev().collect::<Vec<_>>().join("/")
             }
@@ -137,6 +174,9 @@ impl Daemon {
     pub fn probe(&self) -> Result<()> {
         match &self.probe {
             Probe::Accept(address) => connect(*address).map(drop),
+            Probe::Connect(socket) => {
+                UnixStream::connect(socket).map(drop).with_context(|| format!("cannot connect to {}", socket.display()))
+            }
             Probe::Bus(address) => Cluster::connect(*address)?.status().map(drop),
             Probe::Greeting(address) => first_line(connect(*address)?),
             Probe::Line { socket, request } => {

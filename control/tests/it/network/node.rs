@@ -1,28 +1,36 @@
-//! What a node's agent makes of VPC objects: segments and ports in netd, and an end that gives everything back.
+//! What a node's agent makes of VPC objects: tables, ports and answers of the switch, and an end that gives everything back.
 
 use crate::cloud::text;
+use crate::machine::Switch;
 use crate::storage::{PATIENCE, Region};
 use serde_json::{Value, json};
 use std::time::{Duration, Instant};
 
 impl Region {
-    fn asked(&self, method: &str) -> Vec<Value> {
-        let requests = self.netd.lock().expect("requests");
-        requests.iter().filter(|request| request["method"] == method).cloned().collect()
-    }
-
-    /// Waits for a request of this kind that is as wanted.
-    async fn wait_asked(&self, method: &str, what: &str, is_wanted: impl Fn(&Value) -> bool) -> Value {
+    /// Waits until the switch shows what is wanted.
+    async fn wait_switch<T>(&self, what: &str, look: impl Fn(&Switch) -> Option<T>) -> T {
         let began = Instant::now();
         loop {
-            let asked = self.asked(method);
-            if let Some(found) = asked.iter().find(|request| is_wanted(request)) {
-                return found.clone();
+            {
+                let switch = self.switch.lock().expect("the switch");
+                if let Some(found) = look(&switch) {
+                    return found;
+                }
+                assert!(began.elapsed() < PATIENCE, "never {what}: {}\n{}", switch.vsctl(&["show"]), switch.flows());
             }
-            assert!(began.elapsed() < PATIENCE, "no {method} with {what}: {asked:#?}");
             tokio::time::sleep(Duration::from_millis(50)).await;
         }
     }
+}
+
+fn segment(switch: &Switch, id: &str) -> Option<Value> {
+    let listed = switch.ask(&json!({"method": "list-segments"}));
+    listed["segments"].as_array()?.iter().find(|segment| segment["segment_id"] == id).cloned()
+}
+
+fn port(switch: &Switch, id: &Value) -> Option<Value> {
+    let listed = switch.ask(&json!({"method": "list-ports"}));
+    listed["ports"].as_array()?.iter().map(|status| &status["port"]).find(|port| port["port_id"] == *id).cloned()
 }
 
 #[tokio::test(flavor = "multi_thread")]
@@ -53,14 +61,17 @@ async fn a_machine_starts_in_its_subnet_and_learns_what_changes() {
     let state = "/Reservations/0/Instances/0/State/Name";
     let shown = region.wait("DescribeInstances", described.clone(), state, "running").await;
 
-    let segment =
-        region.wait_asked("put-segment", "the subnet", |asked| asked["segment_id"] == json!(subnets[0])).await;
+    let segment = region.wait_switch("the subnet", |switch| segment(switch, &subnets[0])).await;
     assert_eq!((&segment["network"], &segment["prefix_len"]), (&json!("10.0.1.0"), &json!(24)));
     assert_eq!((&segment["gateway"], &segment["dns"]), (&json!("10.0.1.1"), &json!("10.0.1.2")));
     assert_eq!(segment["domain_name"], "corp.example");
     let shown = &shown["Reservations"][0]["Instances"][0]["NetworkInterfaces"];
-    let of = |index: usize| move |asked: &Value| asked["port_id"] == shown[index]["NetworkInterfaceId"];
-    let port = region.wait_asked("put-port", "the primary interface", of(0)).await;
+    let ids = [0, 1].map(|index: usize| shown[index]["NetworkInterfaceId"].clone());
+    let port_of = |index: usize| {
+        let id = &ids[index];
+        move |switch: &Switch| port(switch, id)
+    };
+    let port = region.wait_switch("the primary interface", port_of(0)).await;
     assert_eq!((&port["segment_id"], &port["ipv4"]), (&json!(subnets[0]), &json!("10.0.1.9")));
     assert_eq!(port["mac"], shown[0]["MacAddress"]);
     let tree = &port["metadata"]["tree"];
@@ -70,25 +81,48 @@ async fn a_machine_starts_in_its_subnet_and_learns_what_changes() {
     assert_eq!(tree["meta-data/security-groups"], "web");
     assert_eq!((own("vpc-id"), own("subnet-id")), (vpc.clone(), json!(subnets[0])));
     assert_eq!((own("security-group-ids"), own("device-number")), (json!(group), json!("0")));
-    let second = region.wait_asked("put-port", "the second interface", of(1)).await;
+    let second = region.wait_switch("the second interface", port_of(1)).await;
     assert_eq!((&second["segment_id"], &second["ipv4"]), (&json!(subnets[1]), &json!("10.0.2.4")));
     let other = text(&shown[1]["MacAddress"]);
     assert_eq!(tree[format!("meta-data/network/interfaces/macs/{other}/device-number")], "1");
 
-    // What changes while the machine runs reaches its metadata.
-    let id = shown[0]["NetworkInterfaceId"].clone();
+    // What the machine connects to, and tables that let its packets through.
+    let listed = region.wait_switch("ports", |switch| Some(switch.vsctl(&["list-ports", "hive0"]))).await;
+    for id in &ids {
+        assert!(listed.contains(&text(id)), "{listed}");
+    }
+    let offset = |port: u16| format!("tp_dst={port}");
+    region.wait_switch("tables", |switch| switch.flows().contains("10.0.1.9").then_some(())).await;
+
+    // What changes while the machine runs reaches its metadata and its tables.
+    let id = ids[0].clone();
     let more = json!({"VpcId": vpc, "GroupName": "more", "Description": "d"});
     let more = text(&region.ok("CreateSecurityGroup", more).await["GroupId"]);
     region.ok("ModifyNetworkInterfaceAttribute", json!({"NetworkInterfaceId": id, "Groups": [group, more]})).await;
-    let has_both =
-        |asked: &Value| of(0)(asked) && asked["metadata"]["tree"]["meta-data/security-groups"] == "web\nmore";
-    region.wait_asked("put-port", "both groups", has_both).await;
+    let has_both = |switch: &Switch| {
+        port_of(0)(switch).filter(|port| port["metadata"]["tree"]["meta-data/security-groups"] == "web\nmore")
+    };
+    region.wait_switch("both groups", has_both).await;
+    let permission =
+        json!([{"IpProtocol": "tcp", "FromPort": 4711, "ToPort": 4711, "IpRanges": [{"CidrIp": "0.0.0.0/0"}]}]);
+    let permit = json!({"GroupId": more, "IpPermissions": permission});
+    region.ok("AuthorizeSecurityGroupIngress", permit.clone()).await;
+    region.wait_switch("the rule", |switch| switch.flows().contains(&offset(4711)).then_some(())).await;
+
+    // A switch that died has all again.
+    region.switch.lock().expect("the switch").kill_netd();
+    region.wait_switch("the rule again", |switch| switch.flows().contains(&offset(4711)).then_some(())).await;
+    region.wait_switch("the port again", port_of(1)).await;
+    region.ok("RevokeSecurityGroupIngress", permit).await;
+    region.wait_switch("no rule", |switch| (!switch.flows().contains(&offset(4711))).then_some(())).await;
 
     region.ok("TerminateInstances", described.clone()).await;
     region.wait("DescribeInstances", described, state, "terminated").await;
     for index in [0, 1] {
-        region.wait_asked("delete-port", "the interface", of(index)).await;
+        region.wait_switch("no port", |switch| port_of(index)(switch).is_none().then_some(())).await;
     }
+    let is_empty = |switch: &Switch| (!switch.vsctl(&["list-ports", "hive0"]).contains("eni-")).then_some(());
+    region.wait_switch("no interface", is_empty).await;
     let left = json!({"Filters": [{"Name": "vpc-id", "Values": [vpc]}]});
     assert_eq!(region.ok("DescribeNetworkInterfaces", left).await["NetworkInterfaces"], Value::Null);
     for subnet in subnets {

@@ -8,6 +8,8 @@ use hive_openflow::{
     FlowRequest, FlowStats, Fragments, FrameError, Framer, GROUP_ANY, Hello, Message, PortNo, Reply, Request,
     SwitchConfig, UnknownError, Version, decode,
 };
+use rustix::io::Errno;
+use rustix::net::RecvFlags;
 use std::io::{self, Read, Write};
 use std::os::unix::net::UnixStream;
 use std::path::Path;
@@ -85,6 +87,14 @@ impl Client {
         let barrier = this.send(&Message::BarrierRequest, end)?;
         this.wait(barrier, base, 0, end)?;
         Ok(this)
+    }
+
+    /// Whether the other end is still there.
+    pub fn is_open(&self) -> bool {
+        match rustix::net::recv(&self.stream, &mut [0u8; 1], RecvFlags::PEEK | RecvFlags::DONTWAIT) {
+            Ok((read, _)) => read > 0,
+            Err(error) => matches!(error, Errno::AGAIN | Errno::INTR),
+        }
     }
 
     fn deadline(&self) -> Instant {

@@ -85,6 +85,11 @@ impl Programmer {
         }
     }
 
+    /// Whether the switch that was programmed last is still there. One that is started anew has nothing.
+    pub fn is_connected(&self) -> bool {
+        self.connection.as_ref().is_some_and(|(client, _)| client.is_open())
+    }
+
     /// Forget the connections of a zone.
     ///
     /// # Errors

@@ -1,0 +1,270 @@
+//! The VPCs of this node, as its switch is to have them: a bridge with a port for each interface of an instance here, tables compiled
+//! from the records of its VPCs, and what the local services answer.
+//!
+//! Level-triggered, as all of the agent: [`Switch::converge`] looks at the records as they were read last, and does what is missing.
+//! It may be called at any time, and does nothing when nothing has changed.
+
+mod bridge;
+mod numbers;
+mod services;
+mod translate;
+
+use super::backend::BackendError;
+use super::local::View;
+use super::{Node, lock};
+use crate::config::NodeConfig;
+use crate::store::{InstanceRecord, InstanceState, InterfaceRecord, MetadataOptions};
+use bridge::Bridge;
+use hive_types::id::InstanceId;
+use hive_vpc::{
+    Attachment, ClientError, CompileError, Compiled, ConnectionTracking, LocalNumber, PortNo, Programmer, compile,
+};
+use ipnet::Ipv4Net;
+use numbers::Numbers;
+use services::Told;
+use std::collections::{BTreeMap, BTreeSet, HashMap};
+use std::path::PathBuf;
+use std::sync::{Arc, Mutex};
+use std::time::Duration;
+use tokio::time::Instant;
+use tracing::{debug, info, warn};
+pub(crate) use translate::mac as parse_mac;
+
+/// Longest IP packet of an interface, as in AWS's VPCs.
+pub const MTU_BYTES: u16 = 9001;
+/// For each exchange with the switch: the tables of a full node are read back in some seconds.
+const SWITCH_TIMEOUT: Duration = Duration::from_secs(60);
+/// Between looks whether the switch is the one that was programmed.
+const WATCH: Duration = Duration::from_millis(250);
+/// Between readings of all that the switch has, whoever may have changed it.
+const VERIFY: Duration = Duration::from_secs(60);
+/// After a failure.
+const RETRY: Duration = Duration::from_secs(1);
+
+#[derive(Debug, thiserror::Error)]
+pub enum NetworkError {
+    #[error("cannot start {tool}")]
+    Start {
+        tool: String,
+        #[source]
+        source: std::io::Error,
+    },
+    #[error("{tool} failed: {said}")]
+    Tool { tool: String, said: String },
+    #[error("ovs-vsctl lists something else than interfaces")]
+    Listing(#[source] serde_json::Error),
+    #[error("the switch has no port {name} with its number")]
+    Port { name: String },
+    #[error("cannot keep the numbers of interfaces")]
+    Numbers(#[source] std::io::Error),
+    #[error("cannot compile the node's VPCs")]
+    Compile(#[from] CompileError),
+    #[error("cannot program the switch")]
+    Program(#[from] ClientError),
+    #[error("cannot tell the local services of an interface")]
+    Services(#[from] BackendError),
+    #[error("the thread that programs the switch is gone")]
+    Thread,
+}
+
+/// What the switch is to have.
+#[derive(Clone, Debug, Default, PartialEq)]
+struct Wanted {
+    network: hive_vpc::Network,
+    node: hive_vpc::Node,
+    services: services::Wanted,
+}
+
+#[derive(Debug)]
+struct State {
+    numbers: Numbers,
+    /// Given anew; connections of who had them before are to be forgotten.
+    to_flush: BTreeSet<LocalNumber>,
+    /// The records that it was brought to last, and what follows from them.
+    seen: Option<Arc<View>>,
+    applied: Option<Wanted>,
+    zones: BTreeMap<LocalNumber, ConnectionTracking>,
+    told: Told,
+    /// Ports that the switch could not have.
+    missing: BTreeSet<String>,
+}
+
+/// The node's switch.
+#[derive(Debug)]
+pub struct Switch {
+    bridge: Bridge,
+    /// Held while it is brought to what is wanted.
+    state: tokio::sync::Mutex<State>,
+    programmer: Arc<Mutex<Programmer>>,
+}
+
+impl Switch {
+    pub fn new(config: &NodeConfig, pools: &[Ipv4Net]) -> Self {
+        let bridge = Bridge::new(config, pools);
+        let programmer = Programmer::new(bridge.management_socket(), SWITCH_TIMEOUT);
+        let state = State {
+            numbers: Numbers::open(&config.state_dir),
+            to_flush: BTreeSet::new(),
+            seen: None,
+            applied: None,
+            zones: BTreeMap::new(),
+            told: Told::default(),
+            missing: BTreeSet::new(),
+        };
+        Self { bridge, state: tokio::sync::Mutex::new(state), programmer: Arc::new(Mutex::new(programmer)) }
+    }
+
+    /// Where the machine of an interface connects to.
+    pub fn port_socket(&self, interface: &str) -> PathBuf {
+        self.bridge.port_socket(interface)
+    }
+
+    async fn with_programmer<R: Send + 'static>(
+        &self,
+        work: impl FnOnce(&mut Programmer) -> R + Send + 'static,
+    ) -> Result<R, NetworkError> {
+        let programmer = self.programmer.clone();
+        let done = tokio::task::spawn_blocking(move || work(&mut lock(&programmer)));
+        done.await.map_err(|_| NetworkError::Thread)
+    }
+
+    /// Brings the switch to what the records say, for a machine with these interfaces that is about to start.
+    ///
+    /// # Errors
+    /// As [`Self::converge`]; or an interface has no port.
+    pub async fn prepare(&self, node: &Node, interfaces: &[&InterfaceRecord]) -> Result<(), NetworkError> {
+        self.converge(node, false).await?;
+        let state = self.state.lock().await;
+        let mut names = interfaces.iter().map(|interface| interface.interface_id.as_str());
+        let is_missing = |name: &&str| state.missing.contains(*name) || state.numbers.get(name).is_none();
+        match names.find(is_missing) {
+            Some(name) => Err(NetworkError::Port { name: name.to_owned() }),
+            None => Ok(()),
+        }
+    }
+
+    /// Brings the switch to what the records say. `verify`: also if it should be there already.
+    ///
+    /// # Errors
+    /// Something does not answer, or does not do it. It may be tried again.
+    pub async fn converge(&self, node: &Node, verify: bool) -> Result<(), NetworkError> {
+        let mut state = self.state.lock().await;
+        let view = node.view();
+        // Whoever holds it is at work on it: then more must be looked at than this.
+        let is_connected = self.programmer.try_lock().is_ok_and(|programmer| programmer.is_connected());
+        if is_connected && !verify && state.seen.as_ref().is_some_and(|seen| Arc::ptr_eq(seen, &view)) {
+            return Ok(());
+        }
+        let interfaces = interfaces(&view);
+        let gateways = view.networks.values().flat_map(|network| network.nat_gateways.values());
+        let gateways = gateways.filter(|gateway| gateway.deleted_at.is_none());
+        let names = interfaces.iter().map(|(interface, _)| interface.interface_id.as_str());
+        let names: BTreeSet<&str> = names.chain(gateways.map(|gateway| gateway.nat_gateway_id.as_str())).collect();
+        let new = state.numbers.keep(&names).map_err(NetworkError::Numbers)?;
+        state.to_flush.extend(new);
+        let wanted = self.wanted(node, &view, &interfaces, &state.numbers);
+        if is_connected && !verify && state.applied.as_ref() == Some(&wanted) {
+            state.seen = Some(view);
+            return Ok(());
+        }
+        let ports = |wanted: &Wanted| -> BTreeMap<String, LocalNumber> {
+            wanted.node.interfaces.iter().map(|(id, at)| (id.0.clone(), at.number)).collect()
+        };
+        let before = state.applied.take();
+        if !is_connected || verify || before.as_ref().map(ports) != Some(ports(&wanted)) {
+            state.missing = self.bridge.ensure(&ports(&wanted)).await?;
+        }
+        let (network, place) = (wanted.network.clone(), wanted.node.clone());
+        let flush = state.to_flush.clone();
+        let programmed = self.with_programmer(move |programmer| -> Result<_, NetworkError> {
+            let Compiled { flows, zones, services, .. } = compile(&network, &place)?;
+            for zone in flush {
+                programmer.flush_zone(zone)?;
+            }
+            let report = if verify { programmer.verify(&flows)? } else { programmer.set(&flows)? };
+            Ok((zones, services, report, flows.len()))
+        });
+        let (zones, services, report, flows) = programmed.await??;
+        if report.changes > 0 {
+            info!(changes = report.changes, flows, interfaces = wanted.node.interfaces.len(), "switch programmed");
+        }
+        state.told.tell(&node.netd, &wanted.services, &services, verify).await?;
+        self.bridge.set_zones(&state.zones, &zones).await?;
+        state.zones = zones;
+        state.to_flush.clear();
+        (state.seen, state.applied) = (Some(view), Some(wanted));
+        Ok(())
+    }
+
+    fn wanted(
+        &self,
+        node: &Node,
+        view: &View,
+        interfaces: &[(&InterfaceRecord, &InstanceRecord)],
+        numbers: &Numbers,
+    ) -> Wanted {
+        let options: HashMap<&InstanceId, &MetadataOptions> =
+            interfaces.iter().map(|(_, instance)| (&instance.instance_id, &instance.metadata)).collect();
+        let network = translate::network(view.networks.values(), |interface| {
+            let attachment = interface.attachment.as_ref()?;
+            options.get(&attachment.instance_id).map(|options| (*options).clone())
+        });
+        let attached = interfaces.iter().filter_map(|(interface, _)| {
+            let number = numbers.get(interface.interface_id.as_str())?;
+            let port = PortNo(number.0);
+            Some((interface.interface_id.as_str().into(), Attachment { port, number }))
+        });
+        let gateways = network.nat_gateways.keys().filter_map(|id| Some((id.clone(), numbers.get(&id.0)?)));
+        let place = hive_vpc::Node {
+            interfaces: attached.collect(),
+            nat_gateways: gateways.collect(),
+            uplink: self.bridge.uplink(),
+            services: Some(self.bridge.services()),
+            ..hive_vpc::Node::default()
+        };
+        let services = services::wanted(node, view, interfaces, &network);
+        Wanted { network, node: place, services }
+    }
+}
+
+/// The interfaces that are to have a port: those of instances here which may have a machine.
+fn interfaces(view: &View) -> Vec<(&InterfaceRecord, &InstanceRecord)> {
+    let has_machine =
+        |instance: &&InstanceRecord| !matches!(instance.state, InstanceState::Stopped | InstanceState::Terminated);
+    let instances = view.instances.iter().filter(has_machine);
+    let of_instance = instances.flat_map(|instance| {
+        let network = view.networks.get(&instance.account);
+        let attached = network.map(|network| network.interfaces_of(&instance.instance_id)).unwrap_or_default();
+        attached.into_iter().map(move |interface| (interface, instance))
+    });
+    of_instance.collect()
+}
+
+/// Follows the records, and a switch that is started anew.
+pub async fn converge_forever(node: Arc<Node>) {
+    let mut verified = Instant::now();
+    let mut has_failed = false;
+    loop {
+        let verify = verified.elapsed() >= VERIFY;
+        match node.switch.converge(&node, verify).await {
+            Ok(()) => {
+                if verify {
+                    verified = Instant::now();
+                }
+                if std::mem::take(&mut has_failed) {
+                    info!("the switch is as it should be again");
+                }
+                let _ = tokio::time::timeout(WATCH, node.network_changed.notified()).await;
+            }
+            Err(error) => {
+                let causes = format!("{:#}", anyhow::Error::new(error));
+                if std::mem::replace(&mut has_failed, true) {
+                    debug!(error = causes, "the switch is not as it should be yet");
+                } else {
+                    warn!(error = causes, "the switch is not as it should be; trying on");
+                }
+                tokio::time::sleep(RETRY).await;
+            }
+        }
+    }
+}

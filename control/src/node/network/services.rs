@@ -1,0 +1,163 @@
+//! What netd's local services answer on each interface: DHCP, names, instance metadata.
+
+use super::super::backend::{BackendError, Netd};
+use super::super::{Node, metadata};
+use crate::api::dns_domain;
+use crate::node::local::View;
+use crate::store::{InstanceRecord, InterfaceRecord};
+use hive_netd_api as netd;
+use hive_vpc::{InterfaceServices, LocalNumber};
+use std::collections::{BTreeMap, BTreeSet};
+use std::net::{IpAddr, Ipv4Addr};
+
+/// What the compiler does not know of an interface.
+#[derive(Clone, Debug, PartialEq)]
+pub struct Described {
+    /// VPC and subnet.
+    names: String,
+    segment_id: String,
+    network: Ipv4Addr,
+    name_server: Ipv4Addr,
+    /// Where the VPC's options have none.
+    domain_name: String,
+    hostname: String,
+    metadata: netd::MetadataService,
+}
+
+/// By interface.
+pub type Wanted = BTreeMap<String, Described>;
+
+pub fn wanted(
+    node: &Node,
+    view: &View,
+    interfaces: &[(&InterfaceRecord, &InstanceRecord)],
+    network: &hive_vpc::Network,
+) -> Wanted {
+    let described = interfaces.iter().filter_map(|(interface, instance)| {
+        let records = view.networks.get(&instance.account)?;
+        let vpc = network.vpcs.get(&interface.vpc_id.as_str().into())?;
+        let described = Described {
+            names: interface.vpc_id.to_string(),
+            segment_id: interface.subnet_id.to_string(),
+            network: records.subnets.get(&interface.subnet_id)?.cidr.network(),
+            name_server: vpc.name_server()?,
+            domain_name: dns_domain(&node.place.region),
+            hostname: metadata::hostname(interface.private_ip),
+            metadata: metadata::compile(instance, records, &node.place),
+        };
+        Some((interface.interface_id.to_string(), described))
+    });
+    described.collect()
+}
+
+/// What netd was told, so that it is told again of what changes.
+#[derive(Debug, Default)]
+pub struct Told {
+    segments: BTreeMap<String, netd::Segment>,
+    ports: BTreeMap<String, netd::Port>,
+}
+
+impl Told {
+    /// `all`: what it has of before our time goes too.
+    ///
+    /// # Errors
+    /// netd does not answer, or refuses.
+    pub async fn tell(
+        &mut self,
+        netd: &Netd,
+        wanted: &Wanted,
+        compiled: &BTreeMap<LocalNumber, InterfaceServices>,
+        all: bool,
+    ) -> Result<(), BackendError> {
+        let (mut segments, mut ports) = (BTreeMap::new(), BTreeMap::new());
+        for (number, services) in compiled {
+            let Some(described) = wanted.get(&services.interface.0) else { continue };
+            segments.insert(described.segment_id.clone(), segment(described, services));
+            ports.insert(services.interface.0.clone(), port(*number, described, services));
+        }
+        let mut left: BTreeSet<String> = self.ports.keys().cloned().collect();
+        if all {
+            left.extend(netd.ports().await?);
+        }
+        // First, for their numbers may be others' now.
+        let renumbered =
+            |id: &String| ports.get(id).map(|port| port.number) != self.ports.get(id).map(|port| port.number);
+        let gone: Vec<String> = left.into_iter().filter(|id| !ports.contains_key(id) || renumbered(id)).collect();
+        for id in gone {
+            netd.delete_port(&id).await?;
+            self.ports.remove(&id);
+        }
+        for (id, segment) in &segments {
+            if self.segments.get(id) != Some(segment) {
+                heed(netd.put_segment(segment.clone()).await)?;
+                self.segments.insert(id.clone(), segment.clone());
+            }
+        }
+        for (id, port) in &ports {
+            if self.ports.get(id) != Some(port) {
+                heed(netd.put_port(port.clone()).await)?;
+                self.ports.insert(id.clone(), port.clone());
+            }
+        }
+        let mut left: BTreeSet<String> = self.segments.keys().cloned().collect();
+        if all {
+            left.extend(netd.segments().await?);
+        }
+        for id in left.into_iter().filter(|id| !segments.contains_key(id)) {
+            heed(netd.delete_segment(&id).await)?;
+            self.segments.remove(&id);
+        }
+        Ok(())
+    }
+}
+
+/// What netd will never take is one tenant's loss, not everybody's.
+fn heed(told: Result<(), BackendError>) -> Result<(), BackendError> {
+    match told {
+        Err(error) if error.is_final() => {
+            tracing::error!(%error, "the local services do not answer for this");
+            Ok(())
+        }
+        told => told,
+    }
+}
+
+fn ipv4(addresses: &[IpAddr]) -> Vec<Ipv4Addr> {
+    let ipv4 = |address: &IpAddr| match address {
+        IpAddr::V4(address) => Some(*address),
+        IpAddr::V6(_) => None,
+    };
+    addresses.iter().filter_map(ipv4).collect()
+}
+
+fn segment(described: &Described, services: &InterfaceServices) -> netd::Segment {
+    let dhcp = &services.dhcp;
+    netd::Segment {
+        segment_id: described.segment_id.clone(),
+        names: described.names.clone(),
+        network: described.network,
+        prefix_len: services.prefix_length,
+        gateway: services.router,
+        dns: described.name_server,
+        gateway_mac: services.router_mac.to_string(),
+        mtu: services.mtu_bytes,
+        domain_name: dhcp.domain_name.clone().unwrap_or_else(|| described.domain_name.clone()),
+        name_servers: ipv4(&services.name_servers),
+        ntp_servers: ipv4(&dhcp.ntp_servers),
+        netbios_name_servers: dhcp.netbios_name_servers.clone(),
+        netbios_node_type: dhcp.netbios_node_type,
+        lease_s: services.lease_s,
+    }
+}
+
+fn port(number: LocalNumber, described: &Described, services: &InterfaceServices) -> netd::Port {
+    netd::Port {
+        port_id: services.interface.0.clone(),
+        number: number.0.into(),
+        segment_id: described.segment_id.clone(),
+        mac: services.mac.to_string(),
+        ipv4: services.address,
+        hostname: described.hostname.clone(),
+        metadata: described.metadata.clone(),
+    }
+}
