@@ -5,6 +5,7 @@ mod faults;
 mod guest;
 mod identity;
 mod instances;
+mod network;
 mod objects;
 mod volumes;
 mod vpc;
@@ -24,6 +25,7 @@ pub const ALL: &[Scenario] = &[
     Scenario { name: "objects-sync-and-presign", run: objects::sync_and_presign },
     Scenario { name: "launch-with-key-and-user-data", run: instances::launch },
     Scenario { name: "vpc", run: vpc::walk },
+    Scenario { name: "vpc-packets", run: network::packets },
     Scenario { name: "two-guests-talk", run: instances::two_guests },
     Scenario { name: "second-volume-outlives-a-stop", run: instances::second_volume },
     Scenario { name: "snapshots-and-images", run: volumes::snapshots_and_images },
