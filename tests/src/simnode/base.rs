@@ -14,6 +14,7 @@ const INIT_SCRIPT: &str = include_str!("../../simnode/init");
 const PACKAGES: &[&str] = &[
     "dropbear-bin",
     "iproute2",
+    "iputils-ping",
     "kmod",
     "mount",
     "procps",
