@@ -4,6 +4,7 @@ use hive_types::id::AccountId;
 use ipnet::Ipv4Net;
 use serde::{Deserialize, Serialize};
 use std::collections::BTreeSet;
+use std::net::Ipv4Addr;
 use std::path::{Path, PathBuf};
 
 /// `sun_path` holds 107 bytes and the longest socket below `run_dir` is `/i-0123456789abcdef0/console.sock`.
@@ -85,6 +86,9 @@ pub struct NodeConfig {
     /// The way to public addresses. None: there is none, and the node's VPCs are among themselves.
     #[serde(default)]
     pub uplink: Option<UplinkConfig>,
+    /// This machine's address for tunnels (Geneve, UDP port 6081) between nodes. None: it is the only one.
+    #[serde(default)]
+    pub tunnel_address: Option<Ipv4Addr>,
     /// Guest RAM that this node may give away.
     pub memory_mib: u64,
     /// How long a guest may take to power off before it is stopped.

@@ -1,6 +1,7 @@
 //! What this node must run, as last read from the bus, kept on disk: a node that comes up while NATS is away starts its instances
 //! from here. Nothing is ever deleted on the word of this copy.
 
+use super::network::Region;
 use crate::store::{InstanceRecord, Network, VolumeRecord};
 use hive_types::id::AccountId;
 use serde::{Deserialize, Serialize};
@@ -13,9 +14,11 @@ use std::path::{Path, PathBuf};
 pub struct View {
     pub instances: Vec<InstanceRecord>,
     pub volumes: Vec<VolumeRecord>,
-    /// Of the accounts that have instances here. The oldest copies have none.
+    /// Of the accounts that have instances or NAT gateways here. The oldest copies have none.
     #[serde(default)]
     pub networks: BTreeMap<AccountId, Network>,
+    #[serde(default)]
+    pub region: Region,
 }
 
 #[derive(Debug)]

@@ -33,9 +33,9 @@ use instance::Step;
 use jiff::Timestamp;
 use local::{LocalCopy, View};
 use machine::{MachineDir, ProcessRecord};
-use network::Switch;
 pub(crate) use network::parse_mac;
-use std::collections::{BTreeMap, HashMap, HashSet};
+use network::{Region, Switch};
+use std::collections::{HashMap, HashSet};
 use std::path::PathBuf;
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::time::Duration;
@@ -130,14 +130,17 @@ impl Node {
         let here = &self.config.node_id;
         let instances = self.stores.instances.range("").await?.into_iter().map(|record| record.value);
         let volumes = self.stores.volumes.range("").await?.into_iter().map(|record| record.value);
-        let instances: Vec<InstanceRecord> = instances.filter(|instance| instance.node_id == *here).collect();
-        let mut networks = BTreeMap::new();
-        for instance in instances.iter().filter(|instance| instance.state != InstanceState::Terminated) {
-            if !networks.contains_key(&instance.account) {
-                networks.insert(instance.account.clone(), self.stores.networks.load(&instance.account).await?);
-            }
-        }
-        Ok(View { instances, volumes: volumes.filter(|volume| volume.node_id == *here).collect(), networks })
+        let all: Vec<InstanceRecord> = instances.collect();
+        let mut networks = self.stores.networks.load_all().await?;
+        let region = Region::read(&self.stores, here, &self.place.zone, &networks, &all).await?;
+        let instances: Vec<InstanceRecord> = all.into_iter().filter(|instance| instance.node_id == *here).collect();
+        let live = |instance: &InstanceRecord| instance.state != InstanceState::Terminated;
+        networks.retain(|account, network| {
+            instances.iter().any(|instance| instance.account == *account && live(instance))
+                || network.nat_gateways.keys().any(|id| region.nat_gateways.get(id) == Some(here))
+        });
+        let volumes = volumes.filter(|volume| volume.node_id == *here).collect();
+        Ok(View { instances, volumes, networks, region })
     }
 
     async fn heartbeat(&self) -> Result<(), Error> {
@@ -148,6 +151,7 @@ impl Node {
             vcpus: std::thread::available_parallelism().map_or(1, |n| u32::try_from(n.get()).unwrap_or(u32::MAX)),
             memory_mib: self.config.memory_mib,
             heartbeat_at: Timestamp::now(),
+            tunnel_address: self.config.tunnel_address,
         };
         if !self.stores.nodes.create(&record.node_id, &record).await? {
             let beat = |node: &mut NodeRecord| {

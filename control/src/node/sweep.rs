@@ -69,6 +69,7 @@ async fn sweep(node: &Node, now: Timestamp) -> Result<(), Error> {
         let is_same = |record: &PublicAddressRecord| Ok::<_, Error>(*record == claim.value);
         stores.public_addresses.delete_if(&claim.key, is_same).await?;
     }
+    super::network::sweep(stores, &networks, is_old).await?;
     for volume in volumes {
         let Some(claim) = volume.value.attachment.clone().filter(|claim| is_old(claim.attach_time)) else { continue };
         let holder = instances.iter().find(|instance| instance.instance_id == claim.instance_id);

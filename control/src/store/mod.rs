@@ -23,7 +23,7 @@ pub use network::{
     Network, NetworkRecord, Networks, Peer, PrefixListEntry, PrefixListRecord, PrefixListVersion, PublicAddressRecord,
     RouteRecord, RouteTableRecord, Rule, RuleKey, SecurityGroupRecord, SubnetRecord, Target, VpcRecord, overlap,
 };
-pub use node::{DrawnIds, IdempotencyRecord, NodeRecord, PlacementRecord, Reserved};
+pub use node::{DrawnIds, IdempotencyRecord, NatPlaceRecord, NodeRecord, PlacementRecord, Reserved, VniRecord};
 pub use snapshot::{Origin, SnapshotRecord, SnapshotState};
 pub use version::Version;
 pub use volume::{Attachment, Modification, ModificationState, Performance, VolumeRecord, VolumeState};
@@ -57,6 +57,10 @@ pub struct Stores {
     pub networks: Networks,
     /// Key: the address, see [`PublicAddressRecord::key_of`].
     pub public_addresses: Table<PublicAddressRecord>,
+    /// Key: the number, see [`VniRecord::key_of`].
+    pub vnis: Table<VniRecord>,
+    /// Key: the NAT gateway's id.
+    pub nat_places: Table<NatPlaceRecord>,
     /// Key `<account>.<action>.<SHA-256 of the token>`.
     pub idempotency: Table<IdempotencyRecord>,
     /// Key: node id.
@@ -93,6 +97,8 @@ impl Stores {
             key_pairs: Table::new(bucket("keypairs", None)),
             networks: Networks::new(bucket(NETWORKS_BUCKET, None)),
             public_addresses: Table::new(bucket("publicaddresses", None)),
+            vnis: Table::new(bucket("vnis", None)),
+            nat_places: Table::new(bucket("natplaces", None)),
             idempotency: Table::new(bucket("idem", Some(IDEMPOTENCY_TTL))),
             nodes: Table::new(bucket("nodes", Some(NODE_TTL))),
             accounts: Table::new(bucket("accounts", None)),

@@ -1,10 +1,13 @@
 //! Nodes, what of them is promised, and remembered ClientTokens.
 
 use super::Version;
-use hive_types::id::{AccountId, InstanceId, NetworkInterfaceId, ReservationId, SnapshotId, VolumeId};
+use hive_types::id::{
+    AccountId, InstanceId, NatGatewayId, NetworkInterfaceId, ReservationId, SnapshotId, VolumeId, VpcId,
+};
 use jiff::Timestamp;
 use serde::{Deserialize, Serialize};
 use std::collections::BTreeMap;
+use std::net::Ipv4Addr;
 
 /// A node's heartbeat; the bucket forgets a silent node.
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
@@ -15,6 +18,31 @@ pub struct NodeRecord {
     pub vcpus: u32,
     pub memory_mib: u64,
     pub heartbeat_at: Timestamp,
+    /// Where other nodes' tunnels reach it.
+    #[serde(default)]
+    pub tunnel_address: Option<Ipv4Addr>,
+}
+
+/// The number of a VPC in tunnels between nodes. Its key is the number, so no other VPC has it.
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+pub struct VniRecord {
+    pub version: Version<1>,
+    pub vpc_id: VpcId,
+    pub since: Timestamp,
+}
+
+impl VniRecord {
+    pub fn key_of(number: u32) -> String {
+        number.to_string()
+    }
+}
+
+/// The node that is a NAT gateway.
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+pub struct NatPlaceRecord {
+    pub version: Version<1>,
+    pub nat_gateway_id: NatGatewayId,
+    pub node_id: String,
 }
 
 /// One value a node, so that two launches cannot both take the last of its memory.

@@ -43,6 +43,7 @@ impl Cloud {
             vcpus: 2,
             memory_mib: NODE_MEMORY_MIB,
             heartbeat_at: Timestamp::now(),
+            tunnel_address: None,
         };
         stores.nodes.create("node-1", &node).await.expect("a node");
         let place = Place {

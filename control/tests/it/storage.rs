@@ -59,6 +59,7 @@ impl Region {
             ovsdb_socket: switch.database(),
             switch_run_dir: switch.run_dir(),
             uplink: None,
+            tunnel_address: None,
             memory_mib: 4096,
             stop_grace_ms: 1000,
             terminate_grace_ms: 1000,

@@ -9,6 +9,7 @@ use ipnet::Ipv4Net;
 use serde::Deserialize;
 use sha2::{Digest, Sha256};
 use std::collections::{BTreeMap, BTreeSet};
+use std::net::Ipv4Addr;
 use std::path::{Path, PathBuf};
 use tokio::process::Command;
 
@@ -17,6 +18,9 @@ pub const BRIDGE: &str = "hive0";
 const SERVICES: &str = "hive-services";
 const SERVICES_PORT: u16 = LARGEST + 1;
 const UPLINK_PORT: u16 = LARGEST + 2;
+/// Interface to the other nodes.
+const TUNNEL: &str = "hive-tunnel";
+const TUNNEL_PORT: u16 = LARGEST + 3;
 /// From a change of the database to netd's having followed it.
 const TIMEOUT_S: u32 = 20;
 /// Longest IP packet on the uplink, as at AWS's internet gateway.
@@ -31,6 +35,7 @@ pub struct Bridge {
     database: PathBuf,
     run_dir: PathBuf,
     uplink: Option<UplinkConfig>,
+    tunnel_address: Option<Ipv4Addr>,
     /// What the uplink has for addresses; they are routed to it where it is the host.
     pools: Vec<Ipv4Net>,
     /// What public addresses are at on the uplink: others of the same network have others.
@@ -51,6 +56,7 @@ impl Bridge {
             database: config.ovsdb_socket.clone(),
             run_dir: config.switch_run_dir.clone(),
             uplink: config.uplink.clone(),
+            tunnel_address: config.tunnel_address,
             pools: pools.to_vec(),
             mac: MacAddress([0x06, 0x48, 0x56, a, b, c]),
         }
@@ -68,6 +74,10 @@ impl Bridge {
 
     pub fn services(&self) -> PortNo {
         PortNo(SERVICES_PORT)
+    }
+
+    pub fn tunnel(&self) -> Option<PortNo> {
+        self.tunnel_address.map(|_| PortNo(TUNNEL_PORT))
     }
 
     pub fn uplink(&self) -> Option<Uplink> {
@@ -102,6 +112,13 @@ impl Bridge {
             setup.extend(words(&format!(
                 "-- --may-exist add-port {BRIDGE} {name} -- set interface {name} {kind} ofport_request={UPLINK_PORT}"
             )));
+        }
+        match self.tunnel_address {
+            Some(address) => setup.extend(words(&format!(
+                "-- --may-exist add-port {BRIDGE} {TUNNEL} -- set interface {TUNNEL} type=geneve ofport_request={TUNNEL_PORT} \
+                 options:key=flow options:remote_ip=flow options:local_ip={address}"
+            ))),
+            None => setup.extend(words(&format!("-- --if-exists del-port {BRIDGE} {TUNNEL}"))),
         }
         self.vsctl(&setup).await?;
         let mut found = self.guest_ports().await?;

@@ -6,6 +6,7 @@
 
 mod bridge;
 mod numbers;
+mod region;
 mod services;
 mod translate;
 
@@ -13,14 +14,16 @@ use super::backend::BackendError;
 use super::local::View;
 use super::{Node, lock};
 use crate::config::NodeConfig;
-use crate::store::{InstanceRecord, InstanceState, InterfaceRecord, MetadataOptions};
+use crate::store::{InstanceRecord, InterfaceRecord, MetadataOptions};
 use bridge::Bridge;
-use hive_types::id::InstanceId;
+use hive_types::id::{InstanceId, NatGatewayId};
 use hive_vpc::{
     Attachment, ClientError, CompileError, Compiled, ConnectionTracking, LocalNumber, PortNo, Programmer, compile,
 };
 use ipnet::Ipv4Net;
 use numbers::Numbers;
+use region::has_machine;
+pub use region::{Region, sweep};
 use services::Told;
 use std::collections::{BTreeMap, BTreeSet, HashMap};
 use std::path::PathBuf;
@@ -156,8 +159,9 @@ impl Switch {
             return Ok(());
         }
         let interfaces = interfaces(&view);
+        let is_here = |id: &NatGatewayId| view.region.nat_gateways.get(id) == Some(&node.config.node_id);
         let gateways = view.networks.values().flat_map(|network| network.nat_gateways.values());
-        let gateways = gateways.filter(|gateway| gateway.deleted_at.is_none());
+        let gateways = gateways.filter(|gateway| gateway.deleted_at.is_none() && is_here(&gateway.nat_gateway_id));
         let names = interfaces.iter().map(|(interface, _)| interface.interface_id.as_str());
         let names: BTreeSet<&str> = names.chain(gateways.map(|gateway| gateway.nat_gateway_id.as_str())).collect();
         let new = state.numbers.keep(&names).map_err(NetworkError::Numbers)?;
@@ -205,7 +209,7 @@ impl Switch {
     ) -> Wanted {
         let options: HashMap<&InstanceId, &MetadataOptions> =
             interfaces.iter().map(|(_, instance)| (&instance.instance_id, &instance.metadata)).collect();
-        let network = translate::network(view.networks.values(), |interface| {
+        let network = translate::network(view.networks.values(), &view.region.vnis, |interface| {
             let attachment = interface.attachment.as_ref()?;
             options.get(&attachment.instance_id).map(|options| (*options).clone())
         });
@@ -215,12 +219,21 @@ impl Switch {
             Some((interface.interface_id.as_str().into(), Attachment { port, number }))
         });
         let gateways = network.nat_gateways.keys().filter_map(|id| Some((id.clone(), numbers.get(&id.0)?)));
+        let records = || view.networks.values();
+        let remote_interface = |interface: &InterfaceRecord| {
+            let at = view.region.elsewhere.get(&interface.attachment.as_ref()?.instance_id)?;
+            Some((interface.interface_id.as_str().into(), view.region.tunnel_to(at)?))
+        };
+        let remote_gateway =
+            |id: &NatGatewayId| Some((id.as_str().into(), view.region.tunnel_to(view.region.nat_gateways.get(id)?)?));
         let place = hive_vpc::Node {
             interfaces: attached.collect(),
             nat_gateways: gateways.collect(),
+            remote_interfaces: records().flat_map(|n| n.interfaces.values()).filter_map(remote_interface).collect(),
+            remote_nat_gateways: records().flat_map(|n| n.nat_gateways.keys()).filter_map(remote_gateway).collect(),
+            tunnel: self.bridge.tunnel(),
             uplink: self.bridge.uplink(),
             services: Some(self.bridge.services()),
-            ..hive_vpc::Node::default()
         };
         let services = services::wanted(node, view, interfaces, &network);
         Wanted { network, node: place, services }
@@ -229,9 +242,7 @@ impl Switch {
 
 /// The interfaces that are to have a port: those of instances here which may have a machine.
 fn interfaces(view: &View) -> Vec<(&InterfaceRecord, &InstanceRecord)> {
-    let has_machine =
-        |instance: &&InstanceRecord| !matches!(instance.state, InstanceState::Stopped | InstanceState::Terminated);
-    let instances = view.instances.iter().filter(has_machine);
+    let instances = view.instances.iter().filter(|instance| has_machine(instance));
     let of_instance = instances.flat_map(|instance| {
         let network = view.networks.get(&instance.account);
         let attached = network.map(|network| network.interfaces_of(&instance.instance_id)).unwrap_or_default();

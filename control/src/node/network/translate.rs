@@ -9,48 +9,32 @@ use crate::store::{
 use hive_types::id::VpcId;
 use hive_vpc::model::{self, IcmpKind, PortRange, Traffic, Vni};
 use ipnet::IpNet;
-use sha2::{Digest, Sha256};
 use std::collections::{BTreeMap, BTreeSet};
 use std::net::{IpAddr, Ipv4Addr};
 
-/// Numbers of VPCs in tunnels have 24 bits; 0 is nobody's.
-const VNI_MASK: u32 = 0x00ff_ffff;
-
 /// All networks as one: ids are those of one region. `metadata`: an interface's instance's options.
 pub fn network<'a>(
-    networks: impl Iterator<Item = &'a Network> + Clone,
+    networks: impl Iterator<Item = &'a Network>,
+    vnis: &BTreeMap<VpcId, u32>,
     metadata: impl Fn(&InterfaceRecord) -> Option<MetadataOptions>,
 ) -> model::Network {
     let mut all = model::Network::default();
-    let vnis = numbers(networks.clone().flat_map(|network| network.vpcs.keys()));
     for network in networks {
-        add(&mut all, network, &vnis, &metadata);
+        add(&mut all, network, vnis, &metadata);
     }
     all
-}
-
-/// The same number for a VPC wherever it is asked for, as long as no two have the same: then the later name has the next that is free.
-fn numbers<'a>(vpcs: impl Iterator<Item = &'a VpcId>) -> BTreeMap<&'a VpcId, Vni> {
-    let (mut numbers, mut taken) = (BTreeMap::new(), BTreeSet::from([0]));
-    for vpc in vpcs.collect::<BTreeSet<_>>() {
-        let digest = Sha256::digest(vpc.as_str());
-        let first = digest.first_chunk().map_or(0, |chunk| u32::from_be_bytes(*chunk) & VNI_MASK);
-        let number =
-            (0..=VNI_MASK).map(|step| first.wrapping_add(step) & VNI_MASK).find(|number| taken.insert(*number));
-        numbers.insert(vpc, Vni(number.unwrap_or(0)));
-    }
-    numbers
 }
 
 fn add(
     all: &mut model::Network,
     network: &Network,
-    vnis: &BTreeMap<&VpcId, Vni>,
+    vnis: &BTreeMap<VpcId, u32>,
     metadata: &impl Fn(&InterfaceRecord) -> Option<MetadataOptions>,
 ) {
-    let vpcs = network.vpcs.values().map(|vpc| {
-        let vni = vnis.get(&vpc.vpc_id).copied().unwrap_or(Vni(0));
-        (vpc.vpc_id.as_str().into(), vpc_of(vpc, network, vni))
+    // One without a number is not there yet.
+    let vpcs = network.vpcs.values().filter_map(|vpc| {
+        let vni = Vni(*vnis.get(&vpc.vpc_id)?);
+        Some((vpc.vpc_id.as_str().into(), vpc_of(vpc, network, vni)))
     });
     all.vpcs.extend(vpcs);
     all.subnets.extend(network.subnets.values().filter_map(|subnet| {
@@ -251,18 +235,6 @@ fn dhcp_options(record: &DhcpOptionsRecord) -> model::DhcpOptions {
 #[cfg(test)]
 mod tests {
     use super::*;
-
-    #[test]
-    fn numbers_are_nobody_elses_and_never_0() {
-        let ids: Vec<VpcId> = (0..20_000).map(VpcId::from_random).collect();
-        let numbers = numbers(ids.iter());
-        let different: BTreeSet<u32> = numbers.values().map(|vni| vni.0).collect();
-        assert_eq!(different.len(), ids.len());
-        assert!(different.iter().all(|number| (1..=VNI_MASK).contains(number)));
-        // As long as there are few, a VPC has the same number whoever else is there.
-        let few = super::numbers(ids[7..9].iter());
-        assert_eq!(few[&ids[7]], super::numbers(std::iter::once(&ids[7]))[&ids[7]]);
-    }
 
     #[test]
     fn macs_have_six_parts() {
