@@ -16,7 +16,7 @@ pub struct Bench {
 }
 
 /// Of long frames only the first bytes are printed, and how the rest sums up.
-fn short(frame: &[u8]) -> String {
+pub fn short(frame: &[u8]) -> String {
     let (first, rest) = frame.split_at(frame.len().min(100));
     let sum = rest.iter().fold(0_u32, |sum, byte| sum.wrapping_mul(31).wrapping_add((*byte).into()));
     format!("{} +{} {sum:08x}", hex(first), rest.len())

@@ -14,6 +14,7 @@ mod ipv6;
 mod link;
 mod logs;
 mod netd;
+mod nodes;
 mod packet;
 mod properties;
 mod random;

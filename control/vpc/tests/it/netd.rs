@@ -6,7 +6,7 @@ use crate::switch::{
 };
 use std::collections::BTreeMap;
 use std::io::{BufRead, BufReader, Write};
-use std::path::PathBuf;
+use std::path::{Path, PathBuf};
 use std::process::{Child, ChildStdin, ChildStdout, Command, Stdio};
 use std::sync::atomic::{AtomicU32, Ordering};
 use std::time::{Duration, Instant};
@@ -133,6 +133,48 @@ impl Netd {
         this
     }
 
+    /// Two nodes whose underlays are the ends of one cable.
+    pub fn pair(program: &Path) -> [Self; 2] {
+        let nodes = [Self::start(program.into()), Self::start(program.into())];
+        let [here, there] = &nodes;
+        for node in &nodes {
+            node.inside(&format!("ip link del {}", name(PHY)));
+        }
+        let device = name(PHY);
+        here.inside(&format!(
+            "ip link add {device} mtu 9200 type veth peer name {device} mtu 9200 netns {}",
+            there.namespace
+        ));
+        for (node, address) in [(here, HERE), (there, crate::fixture::PEER)] {
+            node.inside(&format!("ip address add {address}/24 dev {device}"));
+            node.inside(&format!("ip link set {device} up"));
+        }
+        nodes
+    }
+
+    fn inside(&self, words: &str) {
+        let mut command = Command::new("ip");
+        run(&self.folder, command.args(["netns", "exec", &self.namespace]).args(words.split_whitespace()));
+    }
+
+    /// What it has counted, for people.
+    pub fn counted(&self) -> String {
+        self.call(&["dpctl/show", "-s"]) + &self.call(&["coverage/show"])
+    }
+
+    /// A frame comes in by a port; whatever becomes of it is elsewhere.
+    pub fn put(&mut self, port: u16, frame: &[u8]) {
+        self.wire.ask(&format!("send {}x {}", name(port), hex(frame)));
+    }
+
+    /// What has come out so far.
+    pub fn take(&mut self) -> Vec<(u16, Vec<u8>)> {
+        let ports: BTreeMap<String, u16> = devices().map(|(port, device)| (device, port)).collect();
+        let lines = self.wire.ask("take");
+        let frames = lines.iter().filter_map(|line| line.split_once(' '));
+        frames.map(|(device, frame)| (ports[device], unhex(frame))).collect()
+    }
+
     fn path(&self, name: &str) -> PathBuf {
         self.folder.path().join(name)
     }
@@ -204,12 +246,7 @@ impl Switch for Netd {
             self.wire.ask(&format!("send {}x {}", name(port), frames.join(" ")));
             *self.received.entry(counted).or_default() += batch.len() as u64;
             self.settle();
-            let ports: BTreeMap<String, u16> = devices().map(|(port, device)| (device, port)).collect();
-            let mut got: Vec<(u16, Vec<u8>)> = Vec::new();
-            for line in self.wire.ask("take") {
-                let (device, frame) = line.split_once(' ').unwrap();
-                got.push((ports[device], unhex(frame)));
-            }
+            let mut got = self.take();
             got.sort_by_key(|(port, _)| *port);
             output.extend(got.into_iter().filter_map(|(port, frame)| match port {
                 // The underlay has its own life.

@@ -12,7 +12,7 @@ fn routes<'a>(network: &'a mut Network, table: &str) -> &'a mut Vec<hive_vpc::mo
     &mut network.route_tables.get_mut(&table.into()).unwrap().routes
 }
 
-fn open_all(network: &mut Network) {
+pub fn open_all(network: &mut Network) {
     for group in network.groups.values_mut() {
         group.ingress.insert("sgr-open".into(), rule(Traffic::All, any()));
         group.egress.insert("sgr-opened".into(), rule(Traffic::All, any()));

@@ -40,4 +40,7 @@ for line in sys.stdin:
                         print(names[wire.fileno()], wire.recv(65536).hex())
                 except BlockingIOError:
                     pass
+                except OSError:
+                    # The device is gone.
+                    del devices[names[wire.fileno()]]
     print(".", flush=True)
