@@ -8,14 +8,10 @@ use std::path::PathBuf;
 pub enum DaemonError {
     #[error("cannot {action} {}", path.display())]
     File { action: &'static str, path: PathBuf, source: std::io::Error },
-    #[error("{} is not a valid configuration: {why}", path.display())]
-    Config { path: PathBuf, why: String },
     #[error("{} holds no usable state: {why}", path.display())]
     State { path: PathBuf, why: String },
     #[error("cannot {action}")]
     System { action: &'static str, source: std::io::Error },
-    #[error("cannot set up uplink {name}: {action}")]
-    Uplink { name: String, action: &'static str, source: std::io::Error },
 }
 
 /// Why a request was refused.

@@ -8,7 +8,7 @@ use std::sync::atomic::{AtomicBool, Ordering};
 use std::sync::{Mutex, MutexGuard, PoisonError};
 use vmm_sys_util::eventfd::{EFD_NONBLOCK, EventFd};
 
-/// Bounded by its senders: each request waits for its answer, and frames are counted against their port (see `PortShared`).
+/// Bounded by its senders: each request waits for its answer, and frames are counted against their interface (`services::interface`).
 pub struct Mailbox<T> {
     queue: Mutex<VecDeque<T>>,
     pending: AtomicBool,

@@ -1,4 +1,4 @@
-//! The header of an Ethernet frame and what it carries, as far as admission and forwarding look.
+//! The header of an Ethernet frame and what it carries, as far as the services look.
 
 use crate::arp::{self, Arp};
 use crate::ipv4::Ipv4Header;

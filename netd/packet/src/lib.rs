@@ -1,4 +1,4 @@
-//! Ethernet, ARP, IPv4, TCP and UDP headers: checked parsing, rewriting, checksums and software segmentation.
+//! Ethernet, ARP, IPv4, TCP and UDP headers: checked parsing, building, checksums and software segmentation.
 //!
 //! Everything here works on byte slices that may come from a hostile guest: no function panics on any input.
 

@@ -31,12 +31,6 @@ impl MacAddr {
         !self.is_multicast() && self.0 != [0; 6]
     }
 
-    /// Link-constrained group addresses 01:80:c2:00:00:00 to 0f, which a bridge does not relay (IEEE 802.1D 7.12.6).
-    #[inline]
-    pub fn is_bridge_reserved(self) -> bool {
-        self.0[..5] == [0x01, 0x80, 0xc2, 0, 0] && self.0[5] < 0x10
-    }
-
     /// The address as the low 48 bits of an integer.
     #[inline]
     pub fn to_u64(self) -> u64 {
@@ -92,9 +86,8 @@ mod tests {
     }
 
     #[test]
-    fn reserved_groups_are_not_stations() {
-        assert!(MacAddr([1, 0x80, 0xc2, 0, 0, 0x0e]).is_bridge_reserved());
-        assert!(!MacAddr([1, 0x80, 0xc2, 0, 0, 0x10]).is_bridge_reserved());
+    fn groups_and_zero_are_not_stations() {
+        assert!(!MacAddr([1, 0x80, 0xc2, 0, 0, 0x0e]).is_station());
         assert!(!MacAddr::BROADCAST.is_station());
         assert!(!MacAddr([0; 6]).is_station());
     }

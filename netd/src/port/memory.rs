@@ -250,14 +250,6 @@ impl<'m> GuestSlice<'m> {
     pub fn prefetch_to_write_at(&self, offset: u32) {
         prefetch_to_write(self.start.as_ptr().wrapping_add(offset as usize));
     }
-
-    /// Asks the processor to fetch the slice's first two cache lines: drivers put the virtio-net header at the end of one and the
-    /// frame at the start of the next.
-    #[inline]
-    pub fn prefetch(&self) {
-        self.prefetch_at(0);
-        self.prefetch_at(64);
-    }
 }
 
 /// Asks the processor to fetch a cache line. The address may be any.

@@ -6,8 +6,8 @@ use crate::mailbox::signal;
 use hive_packet::offload::{GSO_NONE, GSO_TCPV4, VNET_HEADER_BYTES, VnetHeader};
 use std::fs::File;
 
-/// Bytes of every frame copied into private memory, so that what is checked is what is delivered. A cache line; holds all
-/// headers that admission and forwarding look at.
+/// Bytes of every frame copied into private memory, so that what is checked is what is delivered. A cache line; holds the
+/// headers of most.
 pub const HEAD_BYTES: usize = 64;
 /// Longest frame: an IPv4 or IPv6 packet of 64 KiB behind an Ethernet header.
 pub const MAX_FRAME_BYTES: usize = 65_535 + 40 + 14;
@@ -125,43 +125,6 @@ impl<'b, 'm> Chain<'b, 'm> {
     }
 }
 
-/// A frame on its way: a private copy of its start and, behind it, what is still in its sender's memory.
-#[derive(Debug)]
-pub struct Inbound<'b, 'm> {
-    pub header: VnetHeader,
-    head: [u8; HEAD_BYTES],
-    head_bytes: usize,
-    rest: &'b [GuestSlice<'m>],
-    pub frame_bytes: usize,
-}
-
-impl<'b, 'm> Inbound<'b, 'm> {
-    /// Reads the virtio-net header and the frame's start from a sender's chain. None when it holds no header, or a frame that is too long.
-    #[inline]
-    pub fn read(chain: &'b mut [GuestSlice<'m>]) -> Option<Self> {
-        let Chain { header, head, rest, frame_bytes } = Chain::read(chain, true)?;
-        Some(Self { header, head, head_bytes: frame_bytes.min(HEAD_BYTES), rest, frame_bytes })
-    }
-
-    /// The private copy of the frame's start: the whole frame when it is short.
-    #[inline]
-    pub fn head(&self) -> &[u8] {
-        &self.head[..self.head_bytes]
-    }
-
-    /// Replaces `out` with a private copy of the frame.
-    pub fn copy_into(&self, out: &mut Vec<u8>) {
-        out.clear();
-        out.resize(self.frame_bytes, 0);
-        let (start, mut tail) = out.split_at_mut(self.head_bytes);
-        start.copy_from_slice(self.head());
-        for buffer in self.rest {
-            let copied = buffer.read(tail);
-            tail = &mut tail[copied..];
-        }
-    }
-}
-
 /// Fills `out` from the start of the chain and shortens the chain's buffers by what was read.
 fn pull(chain: &mut [GuestSlice<'_>], out: &mut [u8]) -> usize {
     let mut filled = 0;
@@ -254,19 +217,6 @@ impl RxQueue {
             self.ring.prefetch_descriptor(ahead);
         }
         self.ring.prefetch_used(2 * DESCRIPTORS_AHEAD);
-    }
-
-    /// Copies a frame from its sender's memory into this guest's buffers.
-    #[inline]
-    pub fn deliver(&mut self, frame: &Inbound<'_, '_>) -> Result<Delivery, RingFault> {
-        let rest_bytes = frame.frame_bytes - frame.head_bytes;
-        self.put(&Outbound { header: frame.header, head: frame.head(), rest: frame.rest, rest_from: 0, rest_bytes })
-    }
-
-    /// Copies a complete frame of this process into the guest's buffers.
-    pub fn deliver_plain(&mut self, frame: &[u8]) -> Result<Delivery, RingFault> {
-        let none: &[u8] = &[];
-        self.put(&Outbound { header: VnetHeader::default(), head: frame, rest: none, rest_from: 0, rest_bytes: 0 })
     }
 
     /// Copies a frame into this guest's buffers.

@@ -161,11 +161,6 @@ impl SplitRing {
         &self.memory
     }
 
-    /// The same ring, continued in other memory.
-    pub fn moved_to(&self, memory: Arc<GuestMemory>) -> Result<Self, RingFault> {
-        Self::new(memory, RingLayout { base: self.next_avail, ..self.layout })
-    }
-
     /// Next entry of the available ring that would be taken: what GET_VRING_BASE answers.
     pub fn base(&self) -> u16 {
         self.next_avail

@@ -1,7 +1,8 @@
 //! The local services as a device of a switch: frames come with the number of the guest's interface as tunnel id, and answers go with it.
 
-use super::endpoints::Directory;
-use super::{Client, ReplyTo, ServicesHandle};
+use super::ServicesHandle;
+use super::interface::{Client, Directory};
+use super::traffic::DropReason;
 use crate::mailbox::lock;
 use hive_device::{Counters, Device, Received, Sent, Status};
 use hive_flow::{Field, Key};
@@ -37,21 +38,22 @@ impl Answers {
         Ok(Self { waiting: Mutex::default(), wake })
     }
 
-    /// Queues a frame for the interface of this number.
-    pub fn send(&self, number: u64, frame: Vec<u8>) {
+    /// Queues a frame for the interface of this number; false when there is no room.
+    pub fn send(&self, number: u64, frame: Vec<u8>) -> bool {
         let mut waiting = lock(&self.waiting);
         if waiting.bytes + frame.len() > ANSWER_BYTES_MAX {
             waiting.dropped += 1;
-            return;
+            return false;
         }
         waiting.bytes += frame.len();
         waiting.frames.push_back((number, frame));
         drop(waiting);
         // Non-blocking; a counter that is full has already woken the reader.
         let _ = rustix::io::write(&self.wake, &1u64.to_ne_bytes());
+        true
     }
 
-    fn take(&self) -> VecDeque<(u64, Vec<u8>)> {
+    pub(super) fn take(&self) -> VecDeque<(u64, Vec<u8>)> {
         // Before the queue is looked at: what comes later wakes again.
         let _ = rustix::io::read(&self.wake, &mut [0u8; 8]);
         let mut waiting = lock(&self.waiting);
@@ -78,26 +80,36 @@ impl ServicesDevice {
     }
 
     /// Gives one frame with complete checksums to the services.
-    fn hand_over(&mut self, number: u64, frame: &[u8]) -> bool {
-        let Some(port) = self.directory.get(number) else { return false };
-        if !port.enter_services() {
-            return false;
+    fn hand_over(&self, client: &Client, frame: &[u8]) -> bool {
+        let enters = client.interface.enter(frame.len());
+        if enters {
+            self.services.frame(client.clone(), frame.to_vec());
         }
-        let client = Client { port, reply_to: ReplyTo::Device(self.answers.clone()) };
-        self.services.frame(client, frame.to_vec());
-        true
+        enters
     }
 
-    fn pass_on(&mut self, number: u64, header: &VnetHeader, mut frame: Vec<u8>) -> bool {
+    fn pass_on(&self, number: u64, header: &VnetHeader, mut frame: Vec<u8>) -> bool {
+        let Some(interface) = self.directory.get(number) else {
+            self.directory.total.dropped(DropReason::UnknownNumber);
+            return false;
+        };
+        let client = Client { interface, answers: self.answers.clone() };
         if header.is_gso() {
-            let Some(segmenter) = Segmenter::new(header, &frame) else { return false };
+            let Some(segmenter) = Segmenter::new(header, &frame) else {
+                client.interface.dropped(DropReason::BadOffload);
+                return false;
+            };
             let mut segment = Vec::new();
             return (0..segmenter.count()).all(|index| {
                 segmenter.write(index, &mut segment);
-                self.hand_over(number, &segment)
+                self.hand_over(&client, &segment)
             });
         }
-        (!header.needs_checksum() || complete_checksum(&mut frame, header)) && self.hand_over(number, &frame)
+        if header.needs_checksum() && !complete_checksum(&mut frame, header) {
+            client.interface.dropped(DropReason::BadOffload);
+            return false;
+        }
+        self.hand_over(&client, &frame)
     }
 }
 
@@ -128,7 +140,9 @@ impl Device for ServicesDevice {
     fn send(&mut self, frame: Sent<'_>) -> bool {
         let bytes = frame.pieces.concat();
         let length = bytes.len() as u64;
-        let taken = frame.tunnel.is_some_and(|tunnel| self.pass_on(tunnel.id, &frame.header, bytes));
+        // 0 is nobody's number.
+        let number = frame.tunnel.map_or(0, |tunnel| tunnel.id);
+        let taken = self.pass_on(number, &frame.header, bytes);
         if taken {
             self.counters.tx_packets += 1;
             self.counters.tx_bytes += length;

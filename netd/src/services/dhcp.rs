@@ -1,15 +1,16 @@
 //! DHCP (RFC 2131, options RFC 2132): each port is leased its one address.
 
-use crate::model::Port;
-use hive_packet::{be32, put};
+use super::model::Port;
+use hive_packet::{be16, be32, put};
 use std::net::Ipv4Addr;
 
-/// EC2's lease time.
-const LEASE_S: u32 = 3600;
 const FIXED_BYTES: usize = 236;
 const MAGIC: [u8; 4] = [99, 130, 83, 99];
 /// Messages are at least this long (RFC 951's 300 bytes), as some clients demand.
 const MIN_MESSAGE_BYTES: usize = 300;
+/// IP packets that every client takes (RFC 2131, 2), and what they have beside the message.
+const MIN_PACKET_BYTES: u16 = 576;
+const IP_UDP_BYTES: usize = 28;
 const FLAG_BROADCAST: u8 = 0x80;
 
 mod option {
@@ -20,10 +21,14 @@ mod option {
     pub const DOMAIN_NAME: u8 = 15;
     pub const MTU: u8 = 26;
     pub const BROADCAST: u8 = 28;
+    pub const NTP: u8 = 42;
+    pub const NETBIOS_NAME_SERVERS: u8 = 44;
+    pub const NETBIOS_NODE_TYPE: u8 = 46;
     pub const REQUESTED_ADDRESS: u8 = 50;
     pub const LEASE_TIME: u8 = 51;
     pub const MESSAGE_TYPE: u8 = 53;
     pub const SERVER_ID: u8 = 54;
+    pub const MAX_MESSAGE_BYTES: u8 = 57;
     pub const RENEWAL_TIME: u8 = 58;
     pub const REBINDING_TIME: u8 = 59;
     pub const END: u8 = 255;
@@ -100,7 +105,9 @@ pub fn answer(port: &Port, message: &[u8]) -> Option<Reply> {
         }
     }
     reply.extend_from_slice(&MAGIC);
-    write_options(&mut reply, port, kind, inform);
+    let takes = find_option(options, option::MAX_MESSAGE_BYTES).and_then(|value| be16(value, 0)).unwrap_or(0);
+    let packet_bytes = takes.min(port.segment.spec.mtu).max(MIN_PACKET_BYTES);
+    write_options(&mut reply, port, kind, inform, usize::from(packet_bytes) - IP_UDP_BYTES);
     reply.resize(reply.len().max(MIN_MESSAGE_BYTES), 0);
     let to = if !current.is_unspecified() && kind != NAK {
         current
@@ -112,28 +119,44 @@ pub fn answer(port: &Port, message: &[u8]) -> Option<Reply> {
     Some(Reply { to, message: reply })
 }
 
-fn write_options(reply: &mut Vec<u8>, port: &Port, kind: u8, inform: bool) {
+/// Options in the order in which a guest needs them: what no longer fits into `most` bytes is left out.
+fn write_options(reply: &mut Vec<u8>, port: &Port, kind: u8, inform: bool, most: usize) {
     let segment = &port.segment;
     let mut add = |code: u8, value: &[u8]| {
-        // Names are at most 253 bytes, all else is shorter.
-        reply.extend_from_slice(&[code, value.len().min(255) as u8]);
-        reply.extend_from_slice(&value[..value.len().min(255)]);
+        // Names and lists of them are at most 253 bytes, all else is shorter.
+        let Ok(length) = u8::try_from(value.len()) else { return };
+        // The last byte is the end's.
+        if reply.len() + 2 + value.len() < most {
+            reply.extend_from_slice(&[code, length]);
+            reply.extend_from_slice(value);
+        }
     };
     add(option::MESSAGE_TYPE, &[kind]);
     add(option::SERVER_ID, &segment.spec.gateway.octets());
     if kind != NAK {
         if !inform {
-            add(option::LEASE_TIME, &LEASE_S.to_be_bytes());
-            add(option::RENEWAL_TIME, &(LEASE_S / 2).to_be_bytes());
-            add(option::REBINDING_TIME, &(LEASE_S / 8 * 7).to_be_bytes());
+            let lease_s = segment.spec.lease_s;
+            add(option::LEASE_TIME, &lease_s.to_be_bytes());
+            add(option::RENEWAL_TIME, &(lease_s / 2).to_be_bytes());
+            add(option::REBINDING_TIME, &(lease_s / 8 * 7).to_be_bytes());
         }
         add(option::SUBNET_MASK, &segment.mask().octets());
         add(option::BROADCAST, &segment.broadcast().octets());
         add(option::ROUTER, &segment.spec.gateway.octets());
-        add(option::DNS, &segment.spec.dns.octets());
-        add(option::DOMAIN_NAME, segment.spec.domain_name.as_bytes());
-        add(option::HOST_NAME, port.spec.hostname.as_bytes());
         add(option::MTU, &segment.spec.mtu.to_be_bytes());
+        let servers = [
+            (option::DNS, &segment.spec.name_servers),
+            (option::NTP, &segment.spec.ntp_servers),
+            (option::NETBIOS_NAME_SERVERS, &segment.spec.netbios_name_servers),
+        ];
+        for (code, servers) in servers.into_iter().filter(|(_, servers)| !servers.is_empty()) {
+            add(code, &servers.iter().flat_map(Ipv4Addr::octets).collect::<Vec<_>>());
+        }
+        if let Some(kind) = segment.spec.netbios_node_type {
+            add(option::NETBIOS_NODE_TYPE, &[kind]);
+        }
+        add(option::HOST_NAME, port.spec.hostname.as_bytes());
+        add(option::DOMAIN_NAME, segment.spec.domain_name.as_bytes());
     }
     reply.push(option::END);
 }
@@ -141,12 +164,17 @@ fn write_options(reply: &mut Vec<u8>, port: &Port, kind: u8, inform: bool) {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::model::{Segment, tests as model};
+    use crate::services::model::{Segment, tests as model};
+    use hive_netd_api as api;
     use proptest::prelude::*;
     use std::sync::Arc;
 
+    fn port_on(segment: api::Segment) -> Port {
+        Port::parse(model::port(), Arc::new(Segment::parse(segment).unwrap())).unwrap()
+    }
+
     fn port() -> Port {
-        Port::parse(model::port(), Arc::new(Segment::parse(model::segment()).unwrap())).unwrap()
+        port_on(model::segment())
     }
 
     fn request(kind: u8, extra: &[u8]) -> Vec<u8> {
@@ -181,6 +209,50 @@ mod tests {
         let nak = answer(&port(), &request(REQUEST, &[option::REQUESTED_ADDRESS, 4, 10, 0, 0, 9])).unwrap();
         assert_eq!((kind(&nak), nak.to), (NAK, Ipv4Addr::BROADCAST));
         assert_eq!(answer(&port(), &request(REQUEST, &[option::SERVER_ID, 4, 10, 0, 0, 9])), None);
+    }
+
+    #[test]
+    fn the_segment_says_which_options_there_are() {
+        let address = |last| Ipv4Addr::new(192, 0, 2, last);
+        let port = port_on(api::Segment {
+            domain_name: "ec2.internal example.com".into(),
+            name_servers: vec![address(1), address(2)],
+            ntp_servers: vec![address(3)],
+            netbios_name_servers: vec![address(4), address(5), address(6), address(7)],
+            netbios_node_type: Some(2),
+            lease_s: 86_400,
+            ..model::segment()
+        });
+        let ack = answer(&port, &request(REQUEST, &[option::REQUESTED_ADDRESS, 4, 10, 0, 0, 5])).unwrap();
+        let found = |code| find_option(&ack.message[FIXED_BYTES + 4..], code);
+        assert_eq!(found(option::DNS), Some(&[192, 0, 2, 1, 192, 0, 2, 2][..]));
+        assert_eq!(found(option::NTP), Some(&[192, 0, 2, 3][..]));
+        assert_eq!(found(option::NETBIOS_NAME_SERVERS).map(<[u8]>::len), Some(16));
+        assert_eq!(found(option::NETBIOS_NODE_TYPE), Some(&[2][..]));
+        assert_eq!(found(option::DOMAIN_NAME), Some(&b"ec2.internal example.com"[..]));
+        assert_eq!(found(option::LEASE_TIME), Some(&86_400u32.to_be_bytes()[..]));
+        assert_eq!(found(option::RENEWAL_TIME), Some(&43_200u32.to_be_bytes()[..]));
+        assert_eq!(found(option::REBINDING_TIME), Some(&75_600u32.to_be_bytes()[..]));
+        let none = port_on(api::Segment { name_servers: Vec::new(), ..model::segment() });
+        let offer = answer(&none, &request(DISCOVER, &[])).unwrap();
+        for code in [option::DNS, option::NTP, option::NETBIOS_NAME_SERVERS, option::NETBIOS_NODE_TYPE] {
+            assert_eq!(find_option(&offer.message[FIXED_BYTES + 4..], code), None, "{code}");
+        }
+    }
+
+    #[test]
+    fn a_message_is_no_longer_than_the_client_takes() {
+        let labels = |byte: char| [byte.to_string().repeat(63), byte.to_string().repeat(63)].join(".");
+        let segment = api::Segment { domain_name: format!("{0} {0}", labels('d'))[..253].into(), ..model::segment() };
+        let segment = Arc::new(Segment::parse(segment).unwrap());
+        let port = Port::parse(api::Port { hostname: labels('h'), ..model::port() }, segment).unwrap();
+        for (extra, fits) in [(&[][..], false), (&[option::MAX_MESSAGE_BYTES, 2, 0x05, 0xdc], true)] {
+            let offer = answer(&port, &request(DISCOVER, extra)).unwrap();
+            assert!(fits || offer.message.len() <= 548, "{}", offer.message.len());
+            let found = |code| find_option(&offer.message[FIXED_BYTES + 4..], code);
+            assert!(found(option::HOST_NAME).is_some());
+            assert_eq!(found(option::DOMAIN_NAME).is_some(), fits);
+        }
     }
 
     #[test]

@@ -1,7 +1,7 @@
-//! DNS (RFC 1035): the segment's own names, and a bounded way on for others when an upstream resolver is configured.
+//! DNS (RFC 1035): names of segments that know each other's, and a bounded way on for others when an upstream resolver is configured.
 
-use super::Client;
-use super::names::Names;
+use super::interface::Client;
+use super::names::{Names, Unknown};
 use hive_packet::{be16, build, put};
 use std::collections::HashMap;
 use std::io;
@@ -13,9 +13,9 @@ const HEADER_BYTES: usize = 12;
 const TTL_S: u32 = 60;
 /// Longest upstream answer: what fits an unfragmented jumbo frame. Longer ones come truncated.
 const MAX_ANSWER_BYTES: usize = 4096;
-/// Queries waiting for the upstream, in all and for one port.
+/// Queries waiting for the upstream, in all and of one interface.
 const MAX_PENDING: usize = 1024;
-const MAX_PENDING_PER_PORT: usize = 32;
+const MAX_PENDING_PER_INTERFACE: usize = 32;
 /// A query not answered for this long is forgotten; clients ask again after 5 s.
 const PENDING_MS: u64 = 5_000;
 
@@ -84,44 +84,38 @@ impl<'a> Question<'a> {
     }
 }
 
-/// What the segment itself knows about a question.
-enum Known {
-    Answer(u16, Vec<u8>),
+/// What is said to a question.
+enum Answer {
+    /// Type and data of a record.
+    Record(u16, Vec<u8>),
     /// The name exists, without a record of the type.
     Empty,
     NoSuchName,
-    /// Not this segment's to say.
-    Foreign,
+    /// The upstream's to say; without one, this.
+    Upstream(Code),
 }
 
-fn known(question: &Question<'_>, client: &Client, names: &Names) -> Known {
-    let config = client.port.config();
-    let segment = &config.segment;
-    let domain = segment.spec.domain_name.to_ascii_lowercase();
-    let id = &config.spec.segment_id;
-    if let Some(digits) = question.name.strip_suffix(".in-addr.arpa") {
-        let Ok(reversed) = digits.parse::<Ipv4Addr>() else { return Known::Foreign };
-        let [a, b, c, d] = reversed.octets();
-        let address = Ipv4Addr::new(d, c, b, a);
-        if !segment.contains(address) {
-            return Known::Foreign;
+fn find(question: &Question<'_>, client: &Client, names: &Names) -> Answer {
+    let port = client.interface.port();
+    let (kind, data) = match question.name.strip_suffix(".in-addr.arpa") {
+        Some(digits) => {
+            let Ok(reversed) = digits.parse::<Ipv4Addr>() else { return Answer::Upstream(Code::ServerFailure) };
+            let [a, b, c, d] = reversed.octets();
+            match names.name_of(&port.segment, Ipv4Addr::new(d, c, b, a)) {
+                Ok(name) => (TYPE_PTR, encode_name(name)),
+                Err(Unknown::Nobody) => return Answer::NoSuchName,
+                Err(Unknown::Domain | Unknown::Foreign) => return Answer::Upstream(Code::ServerFailure),
+            }
         }
-        return match names.name_of(id, address) {
-            None => Known::NoSuchName,
-            Some(_) if question.kind != TYPE_PTR => Known::Empty,
-            Some(name) if name.ends_with(&format!(".{domain}")) => Known::Answer(TYPE_PTR, encode_name(name)),
-            Some(name) => Known::Answer(TYPE_PTR, encode_name(&format!("{name}.{domain}"))),
-        };
-    }
-    let Some(label) = question.name.strip_suffix(&domain) else { return Known::Foreign };
-    let Some(label) = label.strip_suffix('.') else {
-        return if label.is_empty() { Known::Empty } else { Known::Foreign };
+        None => match names.address_of(&port.segment, &question.name) {
+            Ok(address) => (TYPE_A, address.octets().to_vec()),
+            // The domain may be a public one as well, of which others know more.
+            Err(Unknown::Domain) => return Answer::Upstream(Code::NoError),
+            Err(Unknown::Nobody) => return Answer::Upstream(Code::NameError),
+            Err(Unknown::Foreign) => return Answer::Upstream(Code::ServerFailure),
+        },
     };
-    match names.address_of(id, label, &question.name) {
-        None => Known::NoSuchName,
-        Some(address) if question.kind == TYPE_A => Known::Answer(TYPE_A, address.octets().to_vec()),
-        Some(_) => Known::Empty,
-    }
+    if question.kind == kind { Answer::Record(kind, data) } else { Answer::Empty }
 }
 
 fn encode_name(name: &str) -> Vec<u8> {
@@ -135,17 +129,24 @@ fn encode_name(name: &str) -> Vec<u8> {
     bytes
 }
 
-/// Answers a query, or passes it on.
-pub fn answer(query: &Query<'_>, names: &Names, forwarder: Option<&mut Forwarder>, message: &[u8], now_ms: u64) {
+/// Answers a query, or passes it on; false when it is none.
+pub fn answer(
+    query: &Query<'_>,
+    names: &Names,
+    forwarder: Option<&mut Forwarder>,
+    message: &[u8],
+    now_ms: u64,
+) -> bool {
     let (Some(id), Some(flags), Some(questions)) = (be16(message, 0), be16(message, 2), be16(message, 4)) else {
-        return;
+        return false;
     };
     if flags & FLAG_RESPONSE != 0 {
-        return;
+        return false;
     }
     let reply = |code: Code, question: &[u8], record: Option<(u16, &[u8])>, authoritative: bool| {
         let reply = response(id, flags, code, question, record, authoritative);
         query.client.send(&build::udp(query.resolver, query.address, 53, query.port, &reply));
+        true
     };
     if flags & OPCODE_MASK != 0 {
         return reply(Code::NotImplemented, &[], None, false);
@@ -153,15 +154,17 @@ pub fn answer(query: &Query<'_>, names: &Names, forwarder: Option<&mut Forwarder
     let Some(question) = Question::parse(message).filter(|_| questions == 1) else {
         return reply(Code::FormatError, &[], None, false);
     };
-    let known = if question.class == CLASS_IN { known(&question, query.client, names) } else { Known::Foreign };
-    match known {
-        Known::Answer(kind, data) => reply(Code::NoError, question.bytes, Some((kind, &data)), true),
-        Known::Empty => reply(Code::NoError, question.bytes, None, true),
-        Known::NoSuchName => reply(Code::NameError, question.bytes, None, true),
-        Known::Foreign => {
-            if !forwarder.is_some_and(|forwarder| forwarder.ask(query, message, now_ms)) {
-                reply(Code::ServerFailure, question.bytes, None, false);
-            }
+    let answer = match question.class {
+        CLASS_IN => find(&question, query.client, names),
+        _ => Answer::Upstream(Code::ServerFailure),
+    };
+    match (answer, forwarder) {
+        (Answer::Record(kind, data), _) => reply(Code::NoError, question.bytes, Some((kind, &data)), true),
+        (Answer::Empty, _) => reply(Code::NoError, question.bytes, None, true),
+        (Answer::NoSuchName, _) => reply(Code::NameError, question.bytes, None, true),
+        (Answer::Upstream(code), None) => reply(code, question.bytes, None, code != Code::ServerFailure),
+        (Answer::Upstream(_), Some(forwarder)) => {
+            forwarder.ask(query, message, now_ms) || reply(Code::ServerFailure, question.bytes, None, false)
         }
     }
 }
@@ -230,9 +233,9 @@ impl Forwarder {
     /// Passes a query on under an identifier of its own; false when there is no room or no way.
     fn ask(&mut self, query: &Query<'_>, message: &[u8], now_ms: u64) -> bool {
         self.pending.retain(|_, pending| now_ms.saturating_sub(pending.asked_ms) < PENDING_MS);
-        let key = query.client.port.key;
-        let of_port = self.pending.values().filter(|pending| pending.client.port.key == key).count();
-        if self.pending.len() >= MAX_PENDING || of_port >= MAX_PENDING_PER_PORT {
+        let number = query.client.interface.number;
+        let of_interface = self.pending.values().filter(|pending| pending.client.interface.number == number).count();
+        if self.pending.len() >= MAX_PENDING || of_interface >= MAX_PENDING_PER_INTERFACE {
             return false;
         }
         // Unpredictable, so that an off-path answer does not fit (RFC 5452).
@@ -283,9 +286,9 @@ impl Forwarder {
         }
     }
 
-    /// Forgets what a port asked.
-    pub fn forget(&mut self, key: u64) {
-        self.pending.retain(|_, pending| pending.client.port.key != key);
+    /// Forgets what an interface asked.
+    pub fn forget(&mut self, number: u64) {
+        self.pending.retain(|_, pending| pending.client.interface.number != number);
     }
 }
 

@@ -1,52 +1,30 @@
-//! Whom the local services answer when the switch is managed by OVSDB and OpenFlow: interfaces by number, as the control plane puts them,
-//! kept on disk.
+//! Whom the services answer: interfaces by number, as the control plane puts them, kept on disk.
 
 use super::device::ServicesDevice;
-use super::names::Names;
+use super::interface::{Directory, Interface};
+use super::model::{Port, Segment};
+use super::state::{State, Store};
 use super::{RunningServices, start};
-use crate::control::Handler;
 use crate::error::{DaemonError, RequestError, reply_of};
 use crate::mailbox::lock;
-use crate::model::{Port, Segment};
-use crate::port::PortShared;
-use crate::state::{State, Store};
 use hive_netd_api as api;
-use std::collections::{BTreeMap, HashMap};
+use std::collections::BTreeMap;
 use std::net::SocketAddrV4;
-use std::path::{Path, PathBuf};
-use std::sync::{Arc, Mutex, PoisonError, RwLock};
+use std::path::Path;
+use std::sync::{Arc, Mutex};
 
-/// Ports by number, for those who move frames.
-#[derive(Debug, Default)]
-pub struct Directory(RwLock<HashMap<u64, Arc<PortShared>>>);
-
-impl Directory {
-    pub fn get(&self, number: u64) -> Option<Arc<PortShared>> {
-        self.0.read().unwrap_or_else(PoisonError::into_inner).get(&number).cloned()
-    }
-
-    fn set(&self, number: u64, port: Option<Arc<PortShared>>) {
-        let mut ports = self.0.write().unwrap_or_else(PoisonError::into_inner);
-        match port {
-            Some(port) => drop(ports.insert(number, port)),
-            None => drop(ports.remove(&number)),
-        }
-    }
-}
-
+/// What was put, by its ids.
 #[derive(Debug)]
 struct Inner {
-    state: State,
     store: Store,
-    /// By name.
-    ports: BTreeMap<String, Arc<PortShared>>,
+    segments: BTreeMap<String, Arc<Segment>>,
+    interfaces: BTreeMap<String, Arc<Interface>>,
 }
 
 /// The services, and what they know.
 #[derive(Debug)]
 pub struct Endpoints {
     inner: Mutex<Inner>,
-    names: Arc<Mutex<Names>>,
     directory: Arc<Directory>,
     services: RunningServices,
 }
@@ -55,24 +33,22 @@ impl Endpoints {
     /// Starts the services, and answers again for what was put before.
     pub fn open(state_dir: &Path, upstream: Option<SocketAddrV4>) -> Result<Self, DaemonError> {
         let store = Store::open(state_dir)?;
-        let state = store.load()?;
-        let names = Arc::new(Mutex::new(Names::default()));
-        let services = start(names.clone(), upstream)?;
-        let inner = Inner { state: State::default(), store, ports: BTreeMap::new() };
-        let endpoints = Self { inner: Mutex::new(inner), names, directory: Arc::default(), services };
-        endpoints.restore(state)?;
-        Ok(endpoints)
-    }
-
-    fn restore(&self, state: State) -> Result<(), DaemonError> {
-        let unusable = |error: RequestError| DaemonError::State { path: "state.json".into(), why: error.to_string() };
-        let mut inner = lock(&self.inner);
-        inner.state.segments = state.segments;
-        for spec in state.ports.into_values() {
-            let port = inner.check_port(spec).map_err(unusable)?;
-            self.apply(&mut inner, port);
+        let State { segments, ports } = store.load()?;
+        let directory = Arc::new(Directory::default());
+        let mut inner = Inner { store, segments: BTreeMap::new(), interfaces: BTreeMap::new() };
+        let unusable = |error: RequestError| DaemonError::State { path: state_dir.into(), why: error.to_string() };
+        for spec in segments.into_values() {
+            let segment = Segment::parse(spec).map_err(unusable)?;
+            inner.segments.insert(segment.spec.segment_id.clone(), Arc::new(segment));
         }
-        Ok(())
+        for spec in ports.into_values() {
+            let port = inner.check_port(spec).map_err(unusable)?;
+            let id = port.spec.port_id.clone();
+            inner.interfaces.insert(id, Arc::new(Interface::new(port, &directory)));
+        }
+        directory.set(inner.segments.values(), inner.interfaces.values());
+        let services = start(directory.clone(), upstream)?;
+        Ok(Self { inner: Mutex::new(inner), directory, services })
     }
 
     /// A device for one more services port.
@@ -80,126 +56,124 @@ impl Endpoints {
         ServicesDevice::new(self.directory.clone(), self.services.handle.clone())
     }
 
+    /// Answers a request of the control socket.
+    pub fn handle(&self, request: api::Request) -> api::Reply {
+        reply_of(self.try_handle(request))
+    }
+
     fn try_handle(&self, request: api::Request) -> Result<api::Reply, RequestError> {
         let mut inner = lock(&self.inner);
         match request {
-            api::Request::PutSegment(spec) => self.put_segment(&mut inner, spec),
-            api::Request::DeleteSegment { segment_id } => {
-                if inner.ports.values().any(|port| port.config().spec.segment_id == segment_id) {
-                    let why = "ports are on it".to_owned();
-                    return Err(RequestError::InUse { object: format!("segment {segment_id:?}"), why });
-                }
-                inner.save(|state| drop(state.segments.remove(&segment_id)))?;
-                Ok(api::Reply::Done)
+            api::Request::PutSegment(spec) => self.put_segment(&mut inner, spec)?,
+            api::Request::DeleteSegment { segment_id } => self.delete_segment(&mut inner, &segment_id)?,
+            api::Request::PutPort(spec) => self.put_port(&mut inner, spec)?,
+            api::Request::DeletePort { port_id } => self.delete_port(&mut inner, &port_id)?,
+            api::Request::ListSegments => {
+                return Ok(api::Reply::Segments(inner.segments.values().map(|segment| segment.spec.clone()).collect()));
             }
-            api::Request::ListSegments => Ok(api::Reply::Segments(inner.state.segments.values().cloned().collect())),
-            api::Request::PutPort(spec) => {
-                let port = inner.check_port(spec)?;
-                inner.save(|state| drop(state.ports.insert(port.spec.port_id.clone(), port.spec.clone())))?;
-                self.apply(&mut inner, port);
-                Ok(api::Reply::Done)
+            api::Request::ListPorts => {
+                return Ok(api::Reply::Ports(inner.interfaces.values().map(|interface| interface.status()).collect()));
             }
-            api::Request::DeletePort { port_id } => {
-                inner.save(|state| drop(state.ports.remove(&port_id)))?;
-                self.remove(&mut inner, &port_id);
-                Ok(api::Reply::Done)
-            }
-            api::Request::ListPorts => Ok(api::Reply::Ports(inner.ports.values().map(|port| port.status()).collect())),
-            // The switch's counters are its own: ovs-appctl coverage/show.
-            api::Request::Metrics => Ok(api::Reply::Metrics(api::Metrics::default())),
+            api::Request::Metrics => return Ok(api::Reply::Metrics(self.directory.total.metrics())),
         }
-    }
-
-    fn put_segment(&self, inner: &mut Inner, spec: api::Segment) -> Result<api::Reply, RequestError> {
-        let segment = Arc::new(Segment::parse(spec)?);
-        let id = segment.spec.segment_id.clone();
-        if !inner.state.segments.contains_key(&id) && inner.state.segments.len() >= api::MAX_PORTS {
-            return Err(RequestError::TooMany { what: "segments", limit: api::MAX_PORTS });
-        }
-        let on_it = inner.ports.values().filter(|port| port.config().spec.segment_id == id);
-        let ports = on_it.map(|port| Ok((port.clone(), Port::parse(port.config().spec.clone(), segment.clone())?)));
-        let ports = ports.collect::<Result<Vec<_>, RequestError>>()?;
-        inner.save(|state| drop(state.segments.insert(id, segment.spec.clone())))?;
-        for (shared, port) in ports {
-            shared.set_config(Arc::new(port));
-        }
+        self.directory.set(inner.segments.values(), inner.interfaces.values());
         Ok(api::Reply::Done)
     }
 
-    fn apply(&self, inner: &mut Inner, port: Port) {
-        let (id, number) = (port.spec.port_id.clone(), port.spec.number.unwrap_or_default());
-        inner.state.ports.insert(id.clone(), port.spec.clone());
-        if let Some(shared) =
-            inner.ports.get(&id).filter(|shared| shared.key == number && shared.config().mac == port.mac)
-        {
-            let mut names = lock(&self.names);
-            names.remove(&shared.config());
-            names.put(&port);
-            shared.set_config(Arc::new(port));
-            return;
+    fn put_segment(&self, inner: &mut Inner, spec: api::Segment) -> Result<(), RequestError> {
+        let segment = Arc::new(Segment::parse(spec)?);
+        let id = segment.spec.segment_id.clone();
+        if !inner.segments.contains_key(&id) && inner.segments.len() >= api::MAX_SEGMENTS {
+            return Err(RequestError::TooMany { what: "segments", limit: api::MAX_SEGMENTS });
         }
-        // Another interface under the same name: what was asked and promised before is of no worth.
-        self.remove(inner, &id);
-        lock(&self.names).put(&port);
-        let shared = Arc::new(PortShared::new(number, PathBuf::new(), port));
-        self.directory.set(number, Some(shared.clone()));
-        inner.ports.insert(id, shared);
+        let on_it = inner.on_segment(&id).map(|interface| {
+            let port = Port::parse(interface.port().spec.clone(), segment.clone())?;
+            Ok((interface.clone(), port))
+        });
+        let on_it = on_it.collect::<Result<Vec<_>, RequestError>>()?;
+        inner.save(|state| drop(state.segments.insert(id.clone(), segment.spec.clone())))?;
+        inner.segments.insert(id, segment);
+        for (interface, port) in on_it {
+            interface.set_port(port);
+        }
+        Ok(())
     }
 
-    fn remove(&self, inner: &mut Inner, port_id: &str) {
-        if let Some(shared) = inner.ports.remove(port_id) {
-            self.directory.set(shared.key, None);
-            self.services.handle.forget(shared.key);
-            lock(&self.names).remove(&shared.config());
+    fn delete_segment(&self, inner: &mut Inner, segment_id: &str) -> Result<(), RequestError> {
+        if inner.on_segment(segment_id).next().is_some() {
+            let why = "ports are on it".to_owned();
+            return Err(RequestError::InUse { object: format!("segment {segment_id:?}"), why });
         }
+        inner.save(|state| drop(state.segments.remove(segment_id)))?;
+        inner.segments.remove(segment_id);
+        Ok(())
     }
-}
 
-impl Handler for Endpoints {
-    fn handle(&self, request: api::Request) -> api::Reply {
-        reply_of(self.try_handle(request))
+    fn put_port(&self, inner: &mut Inner, spec: api::Port) -> Result<(), RequestError> {
+        let port = inner.check_port(spec)?;
+        let id = port.spec.port_id.clone();
+        inner.save(|state| drop(state.ports.insert(id.clone(), port.spec.clone())))?;
+        match inner.interfaces.get(&id) {
+            Some(same) if same.number == port.spec.number && same.port().mac == port.mac => same.set_port(port),
+            other => {
+                // Another interface under the same name: what was asked and promised before is of no worth.
+                if let Some(other) = other {
+                    self.services.handle.forget(other.number);
+                }
+                inner.interfaces.insert(id, Arc::new(Interface::new(port, &self.directory)));
+            }
+        }
+        Ok(())
+    }
+
+    fn delete_port(&self, inner: &mut Inner, port_id: &str) -> Result<(), RequestError> {
+        inner.save(|state| drop(state.ports.remove(port_id)))?;
+        if let Some(interface) = inner.interfaces.remove(port_id) {
+            self.services.handle.forget(interface.number);
+        }
+        Ok(())
     }
 }
 
 impl Inner {
-    /// Saves the changed state, or says why it stays as it was.
-    fn save(&mut self, change: impl FnOnce(&mut State)) -> Result<(), RequestError> {
-        let mut state = self.state.clone();
-        change(&mut state);
-        if state != self.state {
-            self.store.save(&state)?;
-            self.state = state;
+    fn on_segment<'a>(&'a self, segment_id: &'a str) -> impl Iterator<Item = &'a Arc<Interface>> {
+        self.interfaces.values().filter(move |interface| interface.port().spec.segment_id == segment_id)
+    }
+
+    /// Saves the state as it is to be, or says why it stays as it was.
+    fn save(&self, change: impl FnOnce(&mut State)) -> Result<(), RequestError> {
+        let segments = self.segments.iter().map(|(id, segment)| (id.clone(), segment.spec.clone()));
+        let ports = self.interfaces.iter().map(|(id, interface)| (id.clone(), interface.port().spec.clone()));
+        let now = State { segments: segments.collect(), ports: ports.collect() };
+        let mut next = now.clone();
+        change(&mut next);
+        if next != now {
+            self.store.save(&next)?;
         }
         Ok(())
     }
 
     fn check_port(&self, spec: api::Port) -> Result<Port, RequestError> {
-        let object = || format!("port {:?}", spec.port_id);
-        let Some(number) = spec.number.filter(|number| *number != 0) else {
-            let why = "number must be given, and not 0".to_owned();
-            return Err(RequestError::Invalid { object: object(), why });
-        };
-        if let Some(other) =
-            self.ports.values().find(|port| port.key == number && port.config().spec.port_id != spec.port_id)
-        {
-            let why = format!("port {:?} has its number", other.config().spec.port_id);
-            return Err(RequestError::InUse { object: object(), why });
+        let (id, number) = (&spec.port_id, spec.number);
+        let mut others = self.interfaces.iter().filter(|(other, _)| *other != id);
+        if let Some((other, _)) = others.find(|(_, interface)| interface.number == number) {
+            let why = format!("port {other:?} has its number");
+            return Err(RequestError::InUse { object: format!("port {id:?}"), why });
         }
-        if !self.ports.contains_key(&spec.port_id) && self.ports.len() >= api::MAX_PORTS {
+        if !self.interfaces.contains_key(id) && self.interfaces.len() >= api::MAX_PORTS {
             return Err(RequestError::TooMany { what: "ports", limit: api::MAX_PORTS });
         }
-        let segment = self.state.segments.get(&spec.segment_id).cloned();
+        let segment = self.segments.get(&spec.segment_id).cloned();
         let segment =
             segment.ok_or_else(|| RequestError::NotFound { object: format!("segment {:?}", spec.segment_id) })?;
-        Port::parse(spec, Arc::new(Segment::parse(segment)?))
+        Port::parse(spec, segment)
     }
 }
 
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::model::METADATA_ADDRESS;
-    use crate::model::tests as model;
+    use crate::services::model::{METADATA_ADDRESS, tests as model};
     use hive_device::{Device, Sent};
     use hive_flow::Field;
     use hive_packet::{Frame, MacAddr, Network, VnetHeader, build, protocol};
@@ -209,7 +183,7 @@ mod tests {
 
     fn put(endpoints: &Endpoints, name: &str, number: u64, ipv4: Ipv4Addr) -> api::Reply {
         let mac = MacAddr([2, 0, 0, 0, 1, ipv4.octets()[3]]).to_string();
-        let port = api::Port { port_id: name.into(), number: Some(number), ipv4, mac, ..model::port() };
+        let port = api::Port { port_id: name.into(), number, ipv4, mac, ..model::port() };
         endpoints.handle(api::Request::PutPort(port))
     }
 
@@ -220,7 +194,8 @@ mod tests {
     }
 
     fn send(device: &mut ServicesDevice, number: u64, packet: &[u8]) -> bool {
-        let frame = build::ethernet(MacAddr([2, 0, 0, 0, 0, 1]), MacAddr([2, 0, 0, 0, 1, 7]), packet);
+        // By the last byte of its source.
+        let frame = build::ethernet(MacAddr([2, 0, 0, 0, 0, 1]), MacAddr([2, 0, 0, 0, 1, packet[15]]), packet);
         let tunnel = Tunnel {
             id: number,
             remote: IpAddr::V4(Ipv4Addr::UNSPECIFIED),
@@ -291,7 +266,7 @@ mod tests {
         let endpoints = open(directory.path());
         put(&endpoints, "eni-7", 70, Ipv4Addr::new(10, 0, 0, 7));
         let port = endpoints.directory.get(70).unwrap();
-        while port.enter_services() {}
+        while port.enter(60) {}
         let mut device = endpoints.device().unwrap();
         let syn = build::tcp_syn(Ipv4Addr::new(10, 0, 0, 7), METADATA_ADDRESS, 1000, 80);
         assert!(!send(&mut device, 70, &syn));

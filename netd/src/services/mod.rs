@@ -1,41 +1,50 @@
-//! The local services: what a port's gateway, resolver and metadata addresses answer.
+//! The services: what an interface's gateway, resolver and metadata addresses answer, out of ports of type `services`.
 //!
-//! One thread serves all ports, away from the packet path. A port may have only [`MAX_SERVICE_BACKLOG`] frames waiting here, and
-//! its TCP connections, tokens and forwarded queries are counted against it alone.
+//! | module | job |
+//! |---|---|
+//! | [`control`], [`endpoints`], [`state`], [`model`] | what was asked for, by whom, checked, and that it stays |
+//! | [`interface`], [`names`] | who is there, for all threads |
+//! | [`device`] | frames from the switch and answers to it |
+//! | [`dhcp`], [`dns`], [`imds`] | what is answered |
+//! | [`traffic`] | counters |
 //!
-//! [`MAX_SERVICE_BACKLOG`]: crate::port::MAX_SERVICE_BACKLOG
+//! One thread serves all interfaces, away from the packet path. Each has its share of frames that may wait here, and its TCP connections,
+//! tokens and forwarded queries are counted against it alone.
 
+pub mod control;
 pub mod device;
-pub mod dhcp;
-pub mod dns;
+mod dhcp;
+mod dns;
 pub mod endpoints;
-pub mod imds;
-pub mod names;
+mod imds;
+mod interface;
+mod model;
+mod names;
+mod state;
+mod traffic;
 
 use crate::error::DaemonError;
-use crate::mailbox::{Mailbox, lock};
-use crate::model::{METADATA_ADDRESS, Port};
-use crate::port::PortShared;
-use crate::switch::admission::DHCP_SERVER_PORT;
+use crate::mailbox::Mailbox;
 use crate::sys::{Epoll, Events};
-use crate::worker::command::{Command, WorkerHandle};
-use device::Answers;
 use dns::Forwarder;
-use hive_packet::arp::Operation;
+use hive_packet::arp::{Arp, Operation};
 use hive_packet::ipv4::{self, Ipv4Header};
-use hive_packet::{ETHERNET_HEADER_BYTES, Frame, Network, be16, build, protocol};
+use hive_packet::{ETHERNET_HEADER_BYTES, Frame, FrameError, Network, be16, build, protocol};
 use imds::MetadataServer;
-use names::Names;
+use interface::{Client, Directory};
+use model::{METADATA_ADDRESS, Port, RESOLVER_ADDRESS};
 use std::collections::HashMap;
-use std::net::{Ipv4Addr, SocketAddrV4};
+use std::net::SocketAddrV4;
 use std::os::fd::AsRawFd;
-use std::sync::{Arc, Mutex};
+use std::sync::Arc;
 use std::thread::JoinHandle;
 use std::time::Instant;
+use traffic::DropReason;
 
 const TOKEN_MAILBOX: u64 = 0;
 const TOKEN_UPSTREAM: u64 = 1;
 const DNS_PORT: u16 = 53;
+const DHCP_SERVER_PORT: u16 = 67;
 const DHCP_CLIENT_PORT: u16 = 68;
 const UDP_HEADER_BYTES: usize = 8;
 /// Longest echo request answered: the rest of a jumbo frame. Larger ones come in fragments, which are not answered.
@@ -47,9 +56,9 @@ enum Event {
         client: Client,
         frame: Vec<u8>,
     },
-    /// The port is gone, or its guest starts anew.
+    /// The interface is gone.
     Forget {
-        key: u64,
+        number: u64,
     },
     Stop,
 }
@@ -59,21 +68,21 @@ enum Event {
 pub struct ServicesHandle(Arc<Mailbox<Event>>);
 
 impl ServicesHandle {
-    /// Hands over a frame for which [`PortShared::enter_services`] said yes.
-    pub fn frame(&self, client: Client, frame: Vec<u8>) {
+    /// Hands over a frame that [`interface::Interface::enter`] let in.
+    fn frame(&self, client: Client, frame: Vec<u8>) {
         self.0.send(Event::Frame { client, frame });
     }
 
-    /// Ends a port's connections, tokens and forwarded queries.
-    pub fn forget(&self, key: u64) {
-        self.0.send(Event::Forget { key });
+    /// Ends an interface's connections, tokens and forwarded queries.
+    fn forget(&self, number: u64) {
+        self.0.send(Event::Forget { number });
     }
 }
 
 /// The running thread; dropping it stops it.
 #[derive(Debug)]
-pub struct RunningServices {
-    pub handle: ServicesHandle,
+struct RunningServices {
+    handle: ServicesHandle,
     thread: Option<JoinHandle<()>>,
 }
 
@@ -87,7 +96,7 @@ impl Drop for RunningServices {
 }
 
 /// Starts the services thread.
-pub fn start(names: Arc<Mutex<Names>>, upstream: Option<SocketAddrV4>) -> Result<RunningServices, DaemonError> {
+fn start(directory: Arc<Directory>, upstream: Option<SocketAddrV4>) -> Result<RunningServices, DaemonError> {
     let failed = |action| move |source| DaemonError::System { action, source };
     let mailbox = Arc::new(Mailbox::new().map_err(failed("make the services' mailbox"))?);
     let epoll = Epoll::new().map_err(failed("make an epoll instance"))?;
@@ -97,73 +106,41 @@ pub fn start(names: Arc<Mutex<Names>>, upstream: Option<SocketAddrV4>) -> Result
         epoll.add_level(forwarder.as_raw_fd(), TOKEN_UPSTREAM).map_err(failed("watch the upstream resolver"))?;
     }
     let handle = ServicesHandle(mailbox.clone());
-    let services =
-        Services { mailbox, epoll, names, forwarder, metadata: HashMap::new(), started: Instant::now(), now_ms: 0 };
+    let services = Services { directory, forwarder, metadata: HashMap::new(), now_ms: 0 };
     let thread = std::thread::Builder::new()
         .name("services".to_owned())
-        .spawn(move || services.run())
+        .spawn(move || services.run(&mailbox, &epoll))
         .map_err(failed("start the services"))?;
     Ok(RunningServices { handle, thread: Some(thread) })
 }
 
-/// The way that answers take.
-#[derive(Clone, Debug)]
-pub enum ReplyTo {
-    /// To the guest's rings at once.
-    Worker(WorkerHandle),
-    /// Out of the services port, and through the switch's tables.
-    Device(Arc<Answers>),
-}
-
-/// Where answers to a port go.
-#[derive(Clone, Debug)]
-pub struct Client {
-    pub port: Arc<PortShared>,
-    pub reply_to: ReplyTo,
-}
-
-impl Client {
-    /// Sends an IPv4 packet to the guest from its gateway's MAC.
-    pub fn send(&self, packet: &[u8]) {
-        let config = self.port.config();
-        self.send_frame(build::ethernet(config.mac, config.segment.gateway_mac, packet));
-    }
-
-    fn send_frame(&self, frame: Vec<u8>) {
-        match &self.reply_to {
-            ReplyTo::Worker(worker) => worker.send(Command::Deliver { key: self.port.key, frame }),
-            ReplyTo::Device(answers) => answers.send(self.port.key, frame),
-        }
-    }
-}
-
 #[derive(Debug)]
 struct Services {
-    mailbox: Arc<Mailbox<Event>>,
-    epoll: Epoll,
-    names: Arc<Mutex<Names>>,
+    directory: Arc<Directory>,
     forwarder: Option<Forwarder>,
-    /// By port key, for ports whose guests asked.
+    /// By number, of interfaces whose guests asked.
     metadata: HashMap<u64, MetadataServer>,
-    started: Instant,
     now_ms: u64,
 }
 
 impl Services {
-    fn run(mut self) {
+    fn run(mut self, mailbox: &Mailbox<Event>, epoll: &Epoll) {
+        let started = Instant::now();
         let mut events = Events::default();
         loop {
-            self.now_ms = self.started.elapsed().as_millis() as u64;
-            for event in self.mailbox.take() {
+            self.now_ms = started.elapsed().as_millis() as u64;
+            for event in mailbox.take() {
                 match event {
                     Event::Frame { client, frame } => {
-                        client.port.leave_services();
-                        self.answer(&client, &frame);
+                        client.interface.leave();
+                        if let Err(reason) = self.answer(&client, &frame) {
+                            client.interface.dropped(reason);
+                        }
                     }
-                    Event::Forget { key } => {
-                        self.metadata.remove(&key);
+                    Event::Forget { number } => {
+                        self.metadata.remove(&number);
                         if let Some(forwarder) = &mut self.forwarder {
-                            forwarder.forget(key);
+                            forwarder.forget(number);
                         }
                     }
                     Event::Stop => return,
@@ -175,74 +152,123 @@ impl Services {
             let now_ms = self.now_ms;
             let next_ms = self.metadata.values_mut().filter_map(|server| server.poll(now_ms)).min();
             let timeout_ms = next_ms.map(|delay| u32::try_from(delay).unwrap_or(u32::MAX));
-            if let Err(error) = self.epoll.wait(&mut events, timeout_ms) {
+            if let Err(error) = epoll.wait(&mut events, timeout_ms) {
                 tracing::error!(%error, "services cannot wait for events");
                 return;
             }
         }
     }
 
-    fn answer(&mut self, client: &Client, frame: &[u8]) {
-        let config = client.port.config();
-        let Ok(parsed) = Frame::parse(frame, frame.len()) else { return };
+    /// Answers a frame with complete checksums, or says why not.
+    fn answer(&mut self, client: &Client, frame: &[u8]) -> Result<(), DropReason> {
+        let port = client.interface.port();
+        let parsed = Frame::parse(frame, frame.len()).map_err(|error| match error {
+            FrameError::Tagged => DropReason::VlanTagged,
+            FrameError::Short | FrameError::Malformed => DropReason::Malformed,
+        })?;
+        if parsed.src != port.mac {
+            return Err(DropReason::SpoofedMac);
+        }
         match parsed.network {
-            Network::Arp(arp) if arp.operation == Operation::Request && config.segment.is_local(arp.target_ip) => {
-                client.send_frame(arp.answered_by(config.segment.gateway_mac).to_frame(arp.sender_mac));
-            }
+            Network::Arp(arp) => answer_arp(client, &port, &arp),
             Network::Ipv4(header) => {
                 let start = ETHERNET_HEADER_BYTES;
-                let Some(packet) = frame.get(start..start + header.total_bytes) else { return };
-                if !header.whole
-                    || !ipv4::header_checksum_holds(packet, &header)
-                    || !ipv4::transport_checksum_holds(packet, &header)
-                {
-                    return;
-                }
-                self.answer_ipv4(client, &config, packet, &header);
+                let packet = frame.get(start..start + header.total_bytes).ok_or(DropReason::Malformed)?;
+                self.answer_ipv4(client, &port, packet, &header)
             }
-            _ => {}
+            Network::Ipv6 | Network::Other(_) => Err(DropReason::NotServed),
         }
     }
 
-    fn answer_ipv4(&mut self, client: &Client, config: &Arc<Port>, packet: &[u8], header: &Ipv4Header) {
-        let Some(payload) = header.payload(packet) else { return };
-        match header.protocol {
-            protocol::ICMP => {
-                if let Some(reply) = echo_reply(header, payload) {
-                    client.send(&reply);
-                }
+    fn answer_ipv4(
+        &mut self,
+        client: &Client,
+        port: &Port,
+        packet: &[u8],
+        header: &Ipv4Header,
+    ) -> Result<(), DropReason> {
+        if !header.whole {
+            return Err(DropReason::Fragment);
+        }
+        if !ipv4::header_checksum_holds(packet, header) || !ipv4::transport_checksum_holds(packet, header) {
+            return Err(DropReason::BadChecksum);
+        }
+        let payload = header.payload(packet).ok_or(DropReason::Malformed)?;
+        let udp = if header.protocol == protocol::UDP { Some(Datagram::parse(payload)?) } else { None };
+        // Before it has an address a guest asks for one, everybody and from nowhere.
+        if let Some(datagram) = udp.filter(|datagram| datagram.dst_port == DHCP_SERVER_PORT)
+            && (header.src.is_unspecified() || port.may_send_from(header.src))
+            && (header.dst.is_broadcast() || port.segment.is_local(header.dst))
+        {
+            let reply = dhcp::answer(port, datagram.body).ok_or(DropReason::NotServed)?;
+            let gateway = port.segment.spec.gateway;
+            client.send(&build::udp(gateway, reply.to, DHCP_SERVER_PORT, DHCP_CLIENT_PORT, &reply.message));
+            return Ok(());
+        }
+        if !port.may_send_from(header.src) {
+            return Err(DropReason::SpoofedIpv4);
+        }
+        if !port.segment.is_local(header.dst) {
+            return Err(DropReason::NotLocal);
+        }
+        match (header.protocol, udp) {
+            (protocol::ICMP, _) => {
+                client.send(&echo_reply(header, payload).ok_or(DropReason::NotServed)?);
+                Ok(())
             }
-            protocol::UDP => self.answer_udp(client, config, header, payload),
-            protocol::TCP if header.dst == METADATA_ADDRESS && config.spec.metadata.enabled => {
-                let server = self
-                    .metadata
-                    .entry(client.port.key)
-                    .or_insert_with(|| MetadataServer::new(client.clone(), self.now_ms));
+            (protocol::TCP, _) if header.dst == METADATA_ADDRESS && port.spec.metadata.enabled => {
+                let number = client.interface.number;
+                if self.metadata.get(&number).is_none_or(|server| !server.serves(client)) {
+                    self.metadata.insert(number, MetadataServer::new(client.clone(), self.now_ms));
+                }
+                let server = self.metadata.get_mut(&number).ok_or(DropReason::NotServed)?;
                 server.answer_by(client);
                 server.receive(packet.to_vec(), self.now_ms);
+                Ok(())
             }
-            _ => {}
+            (_, Some(datagram))
+                if datagram.dst_port == DNS_PORT && [port.segment.spec.dns, RESOLVER_ADDRESS].contains(&header.dst) =>
+            {
+                let (resolver, address) = (header.dst, header.src);
+                let query = dns::Query { client, resolver, address, port: datagram.src_port };
+                let names = self.directory.names();
+                let answered = dns::answer(&query, &names, self.forwarder.as_mut(), datagram.body, self.now_ms);
+                if answered { Ok(()) } else { Err(DropReason::NotServed) }
+            }
+            _ => Err(DropReason::NotServed),
         }
     }
+}
 
-    fn answer_udp(&mut self, client: &Client, config: &Arc<Port>, header: &Ipv4Header, datagram: &[u8]) {
-        let (Some(src_port), Some(dst_port)) = (be16(datagram, 0), be16(datagram, 2)) else { return };
-        let length = usize::from(be16(datagram, 4).unwrap_or(0));
-        let Some(body) = datagram.get(UDP_HEADER_BYTES..length.max(UDP_HEADER_BYTES)) else { return };
-        match dst_port {
-            DHCP_SERVER_PORT => {
-                if let Some(reply) = dhcp::answer(config, body) {
-                    let gateway = config.segment.spec.gateway;
-                    client.send(&build::udp(gateway, reply.to, DHCP_SERVER_PORT, DHCP_CLIENT_PORT, &reply.message));
-                }
-            }
-            DNS_PORT if header.dst != METADATA_ADDRESS => {
-                let query = dns::Query { client, resolver: header.dst, address: header.src, port: src_port };
-                let names = lock(&self.names);
-                dns::answer(&query, &names, self.forwarder.as_mut(), body, self.now_ms);
-            }
-            _ => {}
-        }
+fn answer_arp(client: &Client, port: &Port, arp: &Arp) -> Result<(), DropReason> {
+    // A sender of 0.0.0.0 probes whether its address is free (RFC 5227).
+    let sender_fits = arp.sender_ip.is_unspecified() || port.may_send_from(arp.sender_ip);
+    if arp.sender_mac != port.mac || !sender_fits {
+        return Err(DropReason::SpoofedArp);
+    }
+    if arp.operation != Operation::Request {
+        return Err(DropReason::NotServed);
+    }
+    if !port.segment.is_local(arp.target_ip) {
+        return Err(DropReason::NotLocal);
+    }
+    client.send_frame(arp.answered_by(port.segment.gateway_mac).to_frame(arp.sender_mac));
+    Ok(())
+}
+
+/// A UDP datagram (RFC 768).
+#[derive(Clone, Copy, Debug)]
+struct Datagram<'a> {
+    src_port: u16,
+    dst_port: u16,
+    body: &'a [u8],
+}
+
+impl<'a> Datagram<'a> {
+    fn parse(bytes: &'a [u8]) -> Result<Self, DropReason> {
+        let field = |at| be16(bytes, at).ok_or(DropReason::Malformed);
+        let body = bytes.get(UDP_HEADER_BYTES..field(4)?.into()).ok_or(DropReason::Malformed)?;
+        Ok(Self { src_port: field(0)?, dst_port: field(2)?, body })
     }
 }
 
@@ -250,7 +276,7 @@ impl Services {
 fn echo_reply(header: &Ipv4Header, message: &[u8]) -> Option<Vec<u8>> {
     const ECHO_REQUEST: u8 = 8;
     const ECHO_REPLY: u8 = 0;
-    if message.len() > MAX_ECHO_BYTES || header.src == Ipv4Addr::UNSPECIFIED {
+    if message.len() > MAX_ECHO_BYTES {
         return None;
     }
     let (fixed, body) = message.split_first_chunk::<8>()?;

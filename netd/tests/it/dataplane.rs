@@ -1,7 +1,6 @@
 //! The data path with real rings: guests are virtio-net drivers in this process, the pipeline a table of addresses.
 
-use crate::daemon::{eventually, port};
-use crate::guest::{Guest, Options, feature};
+use crate::guest::{self, Guest, Options, PATIENCE, eventually, feature};
 use hive_device::{Counters, Device, Received, Sent, Status};
 use hive_flow::{Field, Key, Mask};
 use hive_netd::dataplane::{Backend, Dataplane, DataplaneConfig, EXECUTIONS_MAX, Policing, PortSettings, PortSpec};
@@ -11,7 +10,6 @@ use hive_packet::{VnetHeader, build, checksum};
 use hive_program::{Op, Pipeline, PortId, Punt, Traffic, Translation};
 use std::collections::HashMap;
 use std::io;
-use std::net::Ipv4Addr;
 use std::os::fd::{AsFd, BorrowedFd};
 use std::os::unix::net::{UnixDatagram, UnixListener};
 use std::path::PathBuf;
@@ -20,7 +18,7 @@ use std::sync::{Arc, Mutex};
 
 /// Sends frames to the port of their destination address, others to all.
 #[derive(Debug, Default)]
-struct Addresses {
+pub struct Addresses {
     epoch: AtomicU64,
     ports: Mutex<HashMap<u128, PortId>>,
     punted: Mutex<Vec<Vec<u8>>>,
@@ -62,41 +60,37 @@ impl Pipeline for Addresses {
     }
 }
 
-struct Bench {
+pub struct Bench {
     directory: tempfile::TempDir,
     addresses: Arc<Addresses>,
-    dataplane: Dataplane<Addresses>,
+    pub dataplane: Dataplane<Addresses>,
 }
 
 impl Bench {
-    fn new(workers: usize) -> Self {
+    pub fn new(workers: usize) -> Self {
         let addresses = Arc::new(Addresses::default());
         let config = DataplaneConfig { workers, ..DataplaneConfig::default() };
         let dataplane = Dataplane::start(config, Arc::clone(&addresses)).unwrap();
         Self { directory: tempfile::tempdir().unwrap(), addresses, dataplane }
     }
 
-    fn socket(&self, number: u8) -> PathBuf {
+    pub fn socket(&self, number: u8) -> PathBuf {
         self.directory.path().join(format!("{number}.sock"))
     }
 
-    fn mac(number: u8) -> [u8; 6] {
-        [2, 0, 0, 0, 1, number]
-    }
-
     fn add(&self, number: u8, backend: Backend, queue_pairs: u16) -> PortId {
-        let mac = Self::mac(number);
+        let mac = guest::mac(number).0;
         let spec = PortSpec { name: format!("p{number}"), backend, mac, queue_pairs, mtu: 9001 };
         self.dataplane.add_port(spec, |id| self.addresses.set(mac, Some(id))).unwrap()
     }
 
-    fn guest(&self, number: u8, options: Options) -> (PortId, Guest) {
+    pub fn guest(&self, number: u8, options: Options) -> (PortId, Guest) {
         let id = self.add(number, Backend::VhostUserServer { socket: self.socket(number) }, options.pairs as u16);
-        (id, Guest::connect(&self.socket(number), &port("s", number), options))
+        (id, Guest::connect(&self.socket(number), number, options))
     }
 }
 
-fn exchange(a: &mut Guest, b: &mut Guest) {
+pub fn exchange(a: &mut Guest, b: &mut Guest) {
     let frame = a.udp_to(b, b"there");
     a.send(&frame);
     eventually("a frame", || b.try_receive(0).filter(|received| received.frame == frame));
@@ -244,7 +238,7 @@ fn we_connect_to_a_frontend_that_listens_and_connect_again() {
         listener.set_nonblocking(true).unwrap();
         let (stream, _) = eventually("a connection", || listener.accept().ok());
         stream.set_nonblocking(false).unwrap();
-        let mut b = Guest::accepted(stream, &port("s", 6), Options::default());
+        let mut b = Guest::accepted(stream, 6, Options::default());
         exchange(&mut a, &mut b);
     }
 }
@@ -308,10 +302,10 @@ fn devices_are_ports_like_others_and_controllers_send_out() {
     let (_, mut a) = bench.guest(5, Options::default());
     let (ours, theirs) = UnixDatagram::pair().unwrap();
     ours.set_nonblocking(true).unwrap();
-    theirs.set_read_timeout(Some(crate::daemon::PATIENCE)).unwrap();
+    theirs.set_read_timeout(Some(PATIENCE)).unwrap();
     let device = bench.add(9, Backend::Device(Box::new(Wire(ours))), 1);
-    let mac = hive_packet::MacAddr(Bench::mac(9));
-    let address = Ipv4Addr::new(10, 0, 0, 9);
+    let mac = guest::mac(9);
+    let address = guest::ip(9);
     let mut buffer = [0; 9100];
     for size in [0usize, 30, 300, 3000] {
         let frame = build::ethernet(mac, a.mac, &build::udp(a.ip, address, 1, 2, &vec![7; size]));
@@ -345,7 +339,7 @@ impl Device for Stuck {
     }
 
     fn send(&mut self, _frame: Sent<'_>) -> bool {
-        self.0.recv_timeout(crate::daemon::PATIENCE).is_ok()
+        self.0.recv_timeout(PATIENCE).is_ok()
     }
 
     fn flush(&mut self) {}
@@ -403,11 +397,11 @@ fn a_device_that_goes_on_has_no_fault() {
     ours.set_nonblocking(true).unwrap();
     let device = bench.add(9, Backend::Device(Box::new(Flaky(Wire(ours)))), 1);
     let fault = || bench.dataplane.port_status(device).unwrap().fault;
-    let mac = hive_packet::MacAddr(Bench::mac(9));
+    let mac = guest::mac(9);
     for _ in 0..2 {
         theirs.send(b"fail").unwrap();
         assert_eq!(eventually("a fault", fault), "it failed");
-        let frame = build::ethernet(a.mac, mac, &build::udp(Ipv4Addr::new(10, 0, 0, 9), a.ip, 2, 1, b"again"));
+        let frame = build::ethernet(a.mac, mac, &build::udp(guest::ip(9), a.ip, 2, 1, b"again"));
         theirs.send(&frame).unwrap();
         assert_eq!(a.receive(), frame);
         eventually("no fault", || fault().is_none().then_some(()));

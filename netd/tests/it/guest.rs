@@ -1,7 +1,5 @@
 //! A virtio-net driver in userspace. Guest memory is a file, reached with reads and writes: the daemon maps the same pages.
 
-use crate::daemon::eventually;
-use hive_netd_api::Port;
 use hive_packet::{MacAddr, VnetHeader};
 use std::fs::File;
 use std::net::Ipv4Addr;
@@ -9,12 +7,48 @@ use std::os::fd::AsRawFd;
 use std::os::unix::fs::FileExt;
 use std::path::Path;
 use std::sync::atomic::{Ordering, fence};
+use std::time::{Duration, Instant};
 use vhost::vhost_user::message::VhostUserProtocolFeatures;
 use vhost::vhost_user::{Frontend, VhostUserFrontend};
 use vhost::{VhostBackend, VhostUserMemoryRegionInfo, VringConfigData};
 use vmm_sys_util::eventfd::EventFd;
 
-pub use hive_netd::port::vhost_user::feature;
+/// Feature bits of virtio-net and its rings (virtio 1.2, 5.1.3 and 6).
+pub mod feature {
+    pub const CSUM: u64 = 1 << 0;
+    pub const GUEST_CSUM: u64 = 1 << 1;
+    pub const GUEST_TSO4: u64 = 1 << 7;
+    pub const HOST_TSO4: u64 = 1 << 11;
+    pub const MRG_RXBUF: u64 = 1 << 15;
+    pub const INDIRECT_DESC: u64 = 1 << 28;
+    pub const EVENT_IDX: u64 = 1 << 29;
+    pub const PROTOCOL_FEATURES: u64 = 1 << 30;
+    pub const VERSION_1: u64 = 1 << 32;
+}
+
+/// Longest wait for anything that must happen.
+pub const PATIENCE: Duration = Duration::from_secs(20);
+
+/// Repeats `attempt` until it gives something.
+pub fn eventually<T>(what: &str, mut attempt: impl FnMut() -> Option<T>) -> T {
+    let deadline = Instant::now() + PATIENCE;
+    loop {
+        if let Some(value) = attempt() {
+            return value;
+        }
+        assert!(Instant::now() < deadline, "{what} did not happen within {PATIENCE:?}");
+        std::thread::sleep(Duration::from_millis(1));
+    }
+}
+
+/// Of the guest with a number.
+pub fn mac(number: u8) -> MacAddr {
+    MacAddr([2, 0, 0, 0, 1, number])
+}
+
+pub fn ip(number: u8) -> Ipv4Addr {
+    Ipv4Addr::new(10, 0, 0, number)
+}
 
 pub const RING_SIZE: u16 = 256;
 const GUEST_BASE: u64 = 0x10_0000;
@@ -68,18 +102,18 @@ pub struct Received {
 }
 
 impl Guest {
-    pub fn connect(socket: &Path, port: &Port, options: Options) -> Self {
+    pub fn connect(socket: &Path, number: u8, options: Options) -> Self {
         let frontend = Frontend::connect(socket, options.pairs as u64 * 2).unwrap();
-        Self::with(frontend, port, options)
+        Self::with(frontend, number, options)
     }
 
     /// The backend has connected to us.
-    pub fn accepted(stream: std::os::unix::net::UnixStream, port: &Port, options: Options) -> Self {
+    pub fn accepted(stream: std::os::unix::net::UnixStream, number: u8, options: Options) -> Self {
         let frontend = Frontend::from_stream(stream, options.pairs as u64 * 2);
-        Self::with(frontend, port, options)
+        Self::with(frontend, number, options)
     }
 
-    fn with(mut frontend: Frontend, port: &Port, options: Options) -> Self {
+    fn with(mut frontend: Frontend, number: u8, options: Options) -> Self {
         let memory = tempfile::tempfile().unwrap();
         let rings = options.pairs * 2;
         memory.set_len(BUFFERS + rings as u64 * u64::from(RING_SIZE) * BUFFER_BYTES).unwrap();
@@ -108,8 +142,7 @@ impl Guest {
                 call: EventFd::new(0).unwrap(),
             })
             .collect();
-        let mac = port.mac.parse().unwrap();
-        let mut guest = Self { memory, frontend, rings, options, mac, ip: port.ipv4 };
+        let mut guest = Self { memory, frontend, rings, options, mac: mac(number), ip: ip(number) };
         for index in 0..guest.rings.len() {
             guest.start_ring(index);
         }

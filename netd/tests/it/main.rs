@@ -1,13 +1,11 @@
-//! The daemon as a whole: the real binary, driven through its control socket by virtio-net drivers in userspace.
+//! The data path and the daemon as a whole: the real binary beside a stock ovsdb-server, virtio-net drivers in userspace and namespaces
+//! for guests.
 
 // Helpers of tests, which fail by panicking.
 #![allow(clippy::unwrap_used)]
 
-mod daemon;
 mod dataplane;
 mod guest;
 mod ovs;
-mod robustness;
+mod rings;
 mod services;
-mod switching;
-mod uplink;

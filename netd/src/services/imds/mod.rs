@@ -1,14 +1,14 @@
-//! The instance metadata service of one port: a TCP/IP stack of its own at 169.254.169.254, HTTP on port 80.
+//! The instance metadata service of one interface: a TCP/IP stack of its own at 169.254.169.254, HTTP on port 80.
 //!
-//! Each port has its own stack, so that a guest that exhausts it only hurts itself.
+//! Each interface has its own stack, so that a guest that exhausts it only hurts itself.
 
 mod http;
 mod respond;
 mod tokens;
 mod tree;
 
-use super::Client;
-use crate::model::METADATA_ADDRESS;
+use super::interface::Client;
+use super::model::METADATA_ADDRESS;
 use http::Connection;
 use respond::respond;
 use smoltcp::iface::{Config, Interface, PollResult, SocketHandle, SocketSet};
@@ -18,10 +18,11 @@ use smoltcp::time::{Duration, Instant};
 use smoltcp::wire::{HardwareAddress, IpAddress, IpCidr, IpEndpoint, Ipv4Packet, TcpPacket, TcpSeqNumber};
 use std::collections::VecDeque;
 use std::fmt;
+use std::sync::Arc;
 use tokens::Tokens;
 
 const HTTP_PORT: u16 = 80;
-/// Connections of one port at a time: cloud-init uses one, an SDK a few.
+/// Connections of one interface at a time: cloud-init uses one, an SDK a few. The one that is silent for longest gives way.
 const MAX_CONNECTIONS: usize = 8;
 const RECEIVE_BYTES: usize = 4 << 10;
 const SEND_BYTES: usize = 16 << 10;
@@ -120,13 +121,18 @@ fn instant(now_ms: u64) -> Instant {
 }
 
 impl MetadataServer {
+    /// Whether it is of this interface, and not of one that had its number before.
+    pub fn serves(&self, client: &Client) -> bool {
+        Arc::ptr_eq(&self.client.interface, &client.interface)
+    }
+
     /// Answers go the way that the guest's last packet came: the services port of before may be gone.
     pub fn answer_by(&mut self, client: &Client) {
         self.client = client.clone();
     }
 
     pub fn new(client: Client, now_ms: u64) -> Self {
-        let mtu = usize::from(client.port.config().segment.spec.mtu);
+        let mtu = usize::from(client.interface.port().segment.spec.mtu);
         let mut link = Link { received: VecDeque::new(), sent: VecDeque::new(), mtu };
         let mut config = Config::new(HardwareAddress::Ip);
         let mut seed = [0; 8];
@@ -182,15 +188,28 @@ impl MetadataServer {
     /// that opens it again, with another sequence number, knows nothing of the old one (RFC 9293, 3.5.1).
     fn open(&mut self, syn: &Syn, now_ms: u64) {
         let sockets = &mut self.sockets;
+        let mut known = false;
         self.served.retain(|served| {
-            let remote = sockets.get::<tcp::Socket<'_>>(served.socket).remote_endpoint();
-            let stale = remote == Some(syn.from) && served.opened_by != Some(syn.number);
+            let of_these = sockets.get::<tcp::Socket<'_>>(served.socket).remote_endpoint() == Some(syn.from);
+            let stale = of_these && served.opened_by != Some(syn.number);
+            known |= of_these && !stale;
             if stale {
                 sockets.remove(served.socket);
             }
             !stale
         });
+        if known {
+            return;
+        }
         self.listen(now_ms);
+        // All may be of a guest that was reset and knows none of them any more, which nobody says here.
+        let listening = |served: &Served| self.sockets.get::<tcp::Socket<'_>>(served.socket).is_listening();
+        if !self.served.iter().any(listening)
+            && let Some(silent) = (0..self.served.len()).min_by_key(|at| self.served[*at].active_ms)
+        {
+            self.sockets.remove(self.served.remove(silent).socket);
+            self.listen(now_ms);
+        }
         for served in &mut self.served {
             if self.sockets.get::<tcp::Socket<'_>>(served.socket).is_listening() {
                 served.opened_by = Some(syn.number);
@@ -226,7 +245,7 @@ impl MetadataServer {
 
     /// Moves bytes between sockets and connections, and answers complete requests.
     fn serve(&mut self, now_ms: u64) {
-        let config = self.client.port.config();
+        let config = self.client.interface.port();
         for served in &mut self.served {
             let socket = self.sockets.get_mut::<tcp::Socket<'_>>(served.socket);
             let connection = &mut served.connection;
@@ -284,14 +303,11 @@ impl MetadataServer {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::mailbox::Mailbox;
-    use crate::model::{Port, Segment, tests};
-    use crate::port::PortShared;
-    use crate::services::ReplyTo;
-    use crate::worker::command::{Command, WorkerHandle};
+    use crate::services::device::Answers;
+    use crate::services::interface::{Directory, Interface};
+    use crate::services::model::{Port, Segment, tests};
     use hive_packet::{build, checksum, protocol};
     use std::net::Ipv4Addr;
-    use std::sync::Arc;
 
     const GUEST: Ipv4Addr = Ipv4Addr::new(10, 0, 0, 5);
     const FIN: u8 = 0x01;
@@ -299,25 +315,21 @@ mod tests {
     const RST: u8 = 0x04;
     const ACK: u8 = 0x10;
 
-    fn server() -> (MetadataServer, Arc<Mailbox<Command>>) {
+    fn server() -> (MetadataServer, Arc<Answers>) {
         let segment = Arc::new(Segment::parse(tests::segment()).unwrap());
-        let port = PortShared::new(1, "unused".into(), Port::parse(tests::port(), segment).unwrap());
-        let mailbox = Arc::new(Mailbox::new().unwrap());
-        let client = Client { port: Arc::new(port), reply_to: ReplyTo::Worker(WorkerHandle::new(mailbox.clone())) };
-        (MetadataServer::new(client, 0), mailbox)
+        let interface = Interface::new(Port::parse(tests::port(), segment).unwrap(), &Directory::default());
+        let answers = Arc::new(Answers::new().unwrap());
+        let client = Client { interface: Arc::new(interface), answers: answers.clone() };
+        (MetadataServer::new(client, 0), answers)
     }
 
     /// TCP headers sent since the last call.
-    fn sent(mailbox: &Mailbox<Command>) -> Vec<[u8; 20]> {
-        let frames = mailbox.take().into_iter().map(|command| match command {
-            Command::Deliver { frame, .. } => *frame[14 + 20..].first_chunk().unwrap(),
-            other => panic!("{other:?}"),
-        });
-        frames.collect()
+    fn sent(answers: &Answers) -> Vec<[u8; 20]> {
+        answers.take().into_iter().map(|(_, frame)| *frame[14 + 20..].first_chunk().unwrap()).collect()
     }
 
-    fn flags(mailbox: &Mailbox<Command>) -> Vec<u8> {
-        sent(mailbox).iter().map(|header| header[13]).collect()
+    fn flags(answers: &Answers) -> Vec<u8> {
+        sent(answers).iter().map(|header| header[13]).collect()
     }
 
     fn number(header: &[u8; 20], at: usize) -> u32 {
@@ -351,49 +363,70 @@ mod tests {
             (tcp::State::LastAck, &[(ACK, b""), (ACK | FIN, b"")]),
         ];
         for (state, history) in histories {
-            let (mut server, mailbox) = server();
+            let (mut server, answers) = server();
             server.receive(segment(SYN, 1000, 0, b""), 0);
-            let acknowledged = number(&sent(&mailbox)[0], 4).wrapping_add(1);
+            let acknowledged = number(&sent(&answers)[0], 4).wrapping_add(1);
             for (flags, payload) in history {
                 server.receive(segment(*flags, 1001, acknowledged, payload), 0);
             }
             assert_eq!(server.sockets.get::<tcp::Socket<'_>>(server.served[0].socket).state(), state);
-            sent(&mailbox);
+            sent(&answers);
             server.receive(segment(SYN, 77_000, 0, b""), 1);
-            let answers = sent(&mailbox);
-            assert_eq!(answers.len(), 1, "{state}: {answers:?}");
-            assert_eq!((answers[0][13], number(&answers[0], 8)), (SYN | ACK, 77_001), "{state}");
+            let sent = sent(&answers);
+            assert_eq!(sent.len(), 1, "{state}: {sent:?}");
+            assert_eq!((sent[0][13], number(&sent[0], 8)), (SYN | ACK, 77_001), "{state}");
         }
     }
 
     #[test]
     fn the_first_connection_after_a_long_silence_is_accepted() {
-        let (mut server, mailbox) = server();
+        let (mut server, answers) = server();
         let now_ms = 2 * IDLE_MS;
         server.poll(now_ms);
         server.receive(build::tcp_syn(GUEST, METADATA_ADDRESS, 1, HTTP_PORT), now_ms);
-        assert_eq!(flags(&mailbox), [SYN | ACK]);
+        assert_eq!(flags(&answers), [SYN | ACK]);
     }
 
     #[test]
     fn a_silent_connection_is_cut() {
-        let (mut server, mailbox) = server();
+        let (mut server, answers) = server();
         server.receive(build::tcp_syn(GUEST, METADATA_ADDRESS, 1, HTTP_PORT), 0);
-        assert_eq!(flags(&mailbox), [SYN | ACK]);
+        assert_eq!(flags(&answers), [SYN | ACK]);
         server.poll(IDLE_MS);
         server.poll(IDLE_MS + 1);
-        assert!(flags(&mailbox).iter().any(|flags| flags & RST != 0));
+        assert!(flags(&answers).iter().any(|flags| flags & RST != 0));
         assert_eq!(server.served.len(), 1, "only the listening one is left");
+    }
+
+    /// A guest that is reset leaves connections behind.
+    #[test]
+    fn when_all_places_are_taken_the_longest_silent_connection_gives_way() {
+        let (mut server, answers) = server();
+        let syn = |port| build::tcp_syn(GUEST, METADATA_ADDRESS, port, HTTP_PORT);
+        let remotes = |server: &MetadataServer| -> Vec<u16> {
+            let sockets = server.served.iter().map(|served| server.sockets.get::<tcp::Socket<'_>>(served.socket));
+            sockets.filter_map(|socket| Some(socket.remote_endpoint()?.port)).collect()
+        };
+        let all = MAX_CONNECTIONS as u16;
+        for port in 1..=all {
+            server.receive(syn(port), port.into());
+        }
+        assert_eq!(flags(&answers), vec![SYN | ACK; MAX_CONNECTIONS]);
+        for port in all + 1..=2 * all {
+            server.receive(syn(port), port.into());
+            assert_eq!(flags(&answers), [SYN | ACK]);
+            assert_eq!(remotes(&server), (port - all + 1..=port).collect::<Vec<_>>());
+        }
     }
 
     #[test]
     fn a_repeated_syn_is_of_the_same_connection() {
-        let (mut server, mailbox) = server();
+        let (mut server, answers) = server();
         let syn = build::tcp_syn(GUEST, METADATA_ADDRESS, 1, HTTP_PORT);
         server.receive(syn.clone(), 0);
         let socket = server.served[0].socket;
         server.receive(syn, 1);
         assert_eq!((server.served[0].socket, server.served.len()), (socket, 2));
-        assert_eq!(flags(&mailbox), [SYN | ACK]);
+        assert_eq!(flags(&answers), [SYN | ACK]);
     }
 }

@@ -3,7 +3,7 @@
 use super::http::{Method, Request, Response};
 use super::tokens::Tokens;
 use super::tree::{Found, find};
-use crate::model::Port;
+use crate::services::model::Port;
 
 /// Dated versions that clients ask for; all serve the same tree.
 const VERSIONS: [&str; 24] = [

@@ -1,10 +1,10 @@
-//! Session tokens of IMDSv2: bound to the port that keeps them, expiring, bounded.
+//! Session tokens of IMDSv2: bound to the interface that keeps them, expiring, bounded.
 
 use base64::Engine;
 use base64::engine::general_purpose::URL_SAFE;
 use std::collections::HashMap;
 
-/// Tokens of one port; the one that ends first gives way. SDKs keep one for hours.
+/// Tokens of one interface; the one that ends first gives way. SDKs keep one for hours.
 const MAX_TOKENS: usize = 256;
 /// 56 characters of base64, as EC2's are.
 const TOKEN_BYTES: usize = 42;

@@ -1,5 +1,6 @@
-//! The control socket: JSON lines in, JSON lines out.
+//! The services' control socket: JSON lines in, JSON lines out.
 
+use super::endpoints::Endpoints;
 use crate::error::DaemonError;
 use hive_netd_api::{self as api, MAX_LINE_BYTES, Reply, Request};
 use std::io::{BufRead, BufReader, ErrorKind, Read, Write};
@@ -28,13 +29,8 @@ pub fn bind(path: &Path) -> Result<UnixListener, DaemonError> {
     UnixListener::bind(path).map_err(failed)
 }
 
-/// Who answers requests.
-pub trait Handler: Send + Sync + 'static {
-    fn handle(&self, request: Request) -> Reply;
-}
-
 /// Answers clients, each on a thread of its own, for as long as the listener works.
-pub fn serve(listener: &UnixListener, handler: &Arc<impl Handler>) -> Result<(), DaemonError> {
+pub fn serve(listener: &UnixListener, endpoints: &Arc<Endpoints>) -> Result<(), DaemonError> {
     let connections = Arc::new(AtomicUsize::new(0));
     loop {
         let stream = match listener.accept() {
@@ -52,9 +48,9 @@ pub fn serve(listener: &UnixListener, handler: &Arc<impl Handler>) -> Result<(),
             let _ = write_reply(&stream, &Reply::Error { kind: api::ErrorKind::TooMany, message });
             continue;
         }
-        let (handler, counted) = (handler.clone(), connections.clone());
+        let (endpoints, counted) = (endpoints.clone(), connections.clone());
         let spawned = std::thread::Builder::new().name("control".to_owned()).spawn(move || {
-            if let Err(error) = converse(&stream, &*handler) {
+            if let Err(error) = converse(&stream, &endpoints) {
                 tracing::debug!(%error, "client left");
             }
             counted.fetch_sub(1, Ordering::SeqCst);
@@ -72,7 +68,7 @@ fn passes(error: &std::io::Error) -> bool {
     error.raw_os_error().is_some_and(|code| passing.contains(&code))
 }
 
-fn converse(stream: &UnixStream, handler: &impl Handler) -> std::io::Result<()> {
+fn converse(stream: &UnixStream, endpoints: &Endpoints) -> std::io::Result<()> {
     stream.set_write_timeout(Some(WRITE_TIMEOUT))?;
     let mut reader = BufReader::new(stream);
     let mut line = Vec::new();
@@ -87,7 +83,7 @@ fn converse(stream: &UnixStream, handler: &impl Handler) -> std::io::Result<()> 
             return write_reply(stream, &Reply::Error { kind: api::ErrorKind::Invalid, message });
         }
         let reply = match serde_json::from_slice::<Request>(&line) {
-            Ok(request) => handler.handle(request),
+            Ok(request) => endpoints.handle(request),
             Err(error) => Reply::Error { kind: api::ErrorKind::Invalid, message: format!("not a request: {error}") },
         };
         write_reply(stream, &reply)?;

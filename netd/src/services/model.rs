@@ -1,4 +1,4 @@
-//! Segments and ports as the daemon uses them: the control plane's descriptions, checked and parsed once.
+//! Segments and ports as the services use them: the control plane's descriptions, checked and parsed once.
 
 use crate::error::RequestError;
 use base64::Engine;
@@ -14,14 +14,17 @@ pub const METADATA_ADDRESS: Ipv4Addr = Ipv4Addr::new(169, 254, 169, 254);
 pub const RESOLVER_ADDRESS: Ipv4Addr = Ipv4Addr::new(169, 254, 169, 253);
 /// Most leaves of one metadata tree: EC2 has about a hundred; public keys and tags add one each.
 const MAX_METADATA_LEAVES: usize = 1024;
-/// Longest host or domain name (RFC 1035 2.3.4).
+/// Longest host or domain name (RFC 1035 2.3.4), and longest list of domains: DHCP options hold two bytes more.
 const MAX_NAME_BYTES: usize = 253;
+/// Shortest lease: guests renew at half of it.
+const MIN_LEASE_S: u32 = 60;
 const MTU_RANGE: std::ops::RangeInclusive<u16> = 576..=9216;
 
 #[derive(Clone, Debug)]
 pub struct Segment {
     pub spec: api::Segment,
     pub gateway_mac: MacAddr,
+    domain: String,
 }
 
 #[derive(Clone, Debug)]
@@ -35,6 +38,12 @@ pub struct Port {
 
 fn is_id(id: &str) -> bool {
     (1..=64).contains(&id.len()) && id.bytes().all(|c| c.is_ascii_lowercase() || c.is_ascii_digit() || c == b'-')
+}
+
+/// An address that a host may have.
+fn is_unicast(address: Ipv4Addr) -> bool {
+    // 0/8 is this network, 240/4 is reserved or all hosts (RFC 6890).
+    !matches!(address.octets()[0], 0 | 127 | 224..)
 }
 
 /// Letters, digits and hyphens in dot-separated labels of 1 to 63 (RFC 1123 2.1).
@@ -54,6 +63,9 @@ impl Segment {
         if !is_id(&spec.segment_id) {
             return Err(refuse("segment_id must be 1 to 64 of [a-z0-9-]".into()));
         }
+        if !spec.names.is_empty() && !is_id(&spec.names) {
+            return Err(refuse("names must be empty, or 1 to 64 of [a-z0-9-]".into()));
+        }
         let gateway_mac: MacAddr = spec.gateway_mac.parse().map_err(|error| refuse(format!("gateway_mac: {error}")))?;
         if !gateway_mac.is_station() {
             return Err(refuse("gateway_mac must be a unicast address".into()));
@@ -64,20 +76,47 @@ impl Segment {
         if !MTU_RANGE.contains(&spec.mtu) {
             return Err(refuse(format!("mtu must be {} to {}", MTU_RANGE.start(), MTU_RANGE.end())));
         }
-        if !is_name(&spec.domain_name) {
-            return Err(refuse("domain_name is not a domain name".into()));
+        if spec.domain_name.len() > MAX_NAME_BYTES || !spec.domain_name.split(' ').all(is_name) {
+            return Err(refuse("domain_name is not a domain name, or several with single spaces between".into()));
         }
-        let segment = Self { gateway_mac, spec: spec.clone() };
+        let lists = [
+            ("name_servers", &spec.name_servers),
+            ("ntp_servers", &spec.ntp_servers),
+            ("netbios_name_servers", &spec.netbios_name_servers),
+        ];
+        for (list, servers) in lists {
+            if servers.len() > api::MAX_DHCP_SERVERS || !servers.iter().copied().all(is_unicast) {
+                return Err(refuse(format!("{list} must be at most {} unicast addresses", api::MAX_DHCP_SERVERS)));
+            }
+        }
+        if !matches!(spec.netbios_node_type, None | Some(1 | 2 | 4 | 8)) {
+            return Err(refuse("netbios_node_type must be 1, 2, 4 or 8".into()));
+        }
+        if spec.lease_s < MIN_LEASE_S {
+            return Err(refuse(format!("lease_s must be at least {MIN_LEASE_S}")));
+        }
+        let domain = spec.domain_name.split(' ').next().unwrap_or_default().to_ascii_lowercase();
+        let segment = Self { gateway_mac, domain, spec: spec.clone() };
         if spec.network != segment.network() {
             return Err(refuse("network has bits set below prefix_len".into()));
         }
         if !segment.is_host(spec.gateway) {
             return Err(refuse("gateway must be a host address of the subnet".into()));
         }
-        if spec.dns != RESOLVER_ADDRESS && !segment.is_host(spec.dns) {
-            return Err(refuse("dns must be a host address of the subnet, or 169.254.169.253".into()));
+        if !is_unicast(spec.dns) || (segment.contains(spec.dns) && !segment.is_host(spec.dns)) {
+            return Err(refuse("dns must be a unicast address".into()));
         }
         Ok(segment)
+    }
+
+    /// Segments of which this is the same know each other's names.
+    pub fn names(&self) -> &str {
+        if self.spec.names.is_empty() { &self.spec.segment_id } else { &self.spec.names }
+    }
+
+    /// In which its ports have names, in lower case.
+    pub fn domain(&self) -> &str {
+        &self.domain
     }
 
     pub fn mask(&self) -> Ipv4Addr {
@@ -101,16 +140,11 @@ impl Segment {
     }
 
     /// Whether the local services answer for the address.
-    #[inline]
     pub fn is_local(&self, address: Ipv4Addr) -> bool {
         address == self.spec.gateway
             || address == self.spec.dns
             || address == METADATA_ADDRESS
             || address == RESOLVER_ADDRESS
-    }
-
-    pub fn overlaps(&self, other: &Segment) -> bool {
-        self.contains(other.spec.network) || other.contains(self.spec.network)
     }
 }
 
@@ -127,8 +161,8 @@ impl Port {
         if !segment.is_host(spec.ipv4) || segment.is_local(spec.ipv4) {
             return Err(refuse("ipv4 must be a free host address of the segment's subnet".into()));
         }
-        if !(1..=api::MAX_QUEUE_PAIRS).contains(&spec.queue_pairs) {
-            return Err(refuse(format!("queue_pairs must be 1 to {}", api::MAX_QUEUE_PAIRS)));
+        if spec.number == 0 {
+            return Err(refuse("number must not be 0".into()));
         }
         if !is_name(&spec.hostname) {
             return Err(refuse("hostname is not a host name".into()));
@@ -152,11 +186,16 @@ impl Port {
         Ok(Self { mac, segment, user_data, spec })
     }
 
-    /// Whether the guest's connection can go on when this port becomes `other`.
-    pub fn same_device(&self, other: &Port) -> bool {
-        self.mac == other.mac
-            && self.spec.segment_id == other.spec.segment_id
-            && self.spec.queue_pairs == other.spec.queue_pairs
+    /// The host name with the segment's domain, in lower case.
+    pub fn full_name(&self) -> String {
+        let (name, domain) = (self.spec.hostname.to_ascii_lowercase(), self.segment.domain());
+        let has_domain = name.strip_suffix(domain).is_some_and(|label| label.ends_with('.'));
+        if has_domain { name } else { format!("{name}.{domain}") }
+    }
+
+    /// Whether a frame's source can be a guest here, which may have more addresses than the one that it is leased.
+    pub fn may_send_from(&self, address: Ipv4Addr) -> bool {
+        is_unicast(address) && !self.segment.is_local(address)
     }
 }
 
@@ -167,6 +206,7 @@ pub(crate) mod tests {
     pub fn segment() -> api::Segment {
         api::Segment {
             segment_id: "subnet-1".into(),
+            names: String::new(),
             network: Ipv4Addr::new(10, 0, 0, 0),
             prefix_len: 24,
             gateway: Ipv4Addr::new(10, 0, 0, 1),
@@ -174,7 +214,11 @@ pub(crate) mod tests {
             gateway_mac: "02:00:00:00:00:01".into(),
             mtu: 9001,
             domain_name: "ec2.internal".into(),
-            uplink: false,
+            name_servers: vec![Ipv4Addr::new(10, 0, 0, 2)],
+            ntp_servers: Vec::new(),
+            netbios_name_servers: Vec::new(),
+            netbios_node_type: None,
+            lease_s: api::DEFAULT_LEASE_S,
         }
     }
 
@@ -184,7 +228,6 @@ pub(crate) mod tests {
             segment_id: "subnet-1".into(),
             mac: "02:00:00:00:00:05".into(),
             ipv4: Ipv4Addr::new(10, 0, 0, 5),
-            queue_pairs: 1,
             hostname: "ip-10-0-0-5".into(),
             metadata: api::MetadataService {
                 enabled: true,
@@ -193,7 +236,7 @@ pub(crate) mod tests {
                 tree: Default::default(),
                 user_data: None,
             },
-            number: None,
+            number: 5,
         }
     }
 
@@ -201,6 +244,8 @@ pub(crate) mod tests {
     fn bad_segments_and_ports_are_refused_with_the_reason() {
         let good = Arc::new(Segment::parse(segment()).unwrap());
         assert!(Port::parse(port(), good.clone()).is_ok());
+        let elsewhere = api::Segment { dns: Ipv4Addr::new(10, 9, 0, 2), names: "vpc-1".into(), ..segment() };
+        assert!(Segment::parse(elsewhere).is_ok(), "a resolver off the subnet");
         let refused = |change: fn(&mut api::Segment)| {
             let mut spec = segment();
             change(&mut spec);
@@ -211,6 +256,19 @@ pub(crate) mod tests {
         assert!(refused(|s| s.gateway = Ipv4Addr::new(10, 0, 1, 1)).contains("gateway"));
         assert!(refused(|s| s.mtu = 65000).contains("mtu"));
         assert!(refused(|s| s.prefix_len = 33).contains("prefix_len"));
+        assert!(refused(|s| s.names = "a b".into()).contains("names"));
+        assert!(refused(|s| s.dns = Ipv4Addr::BROADCAST).contains("dns"));
+        assert!(refused(|s| s.dns = Ipv4Addr::new(10, 0, 0, 255)).contains("dns"));
+        assert!(refused(|s| s.domain_name = "a  b".into()).contains("domain_name"));
+        assert!(refused(|s| s.domain_name = String::new()).contains("domain_name"));
+        assert!(refused(|s| s.domain_name = ["a"; 128].join(" ")).contains("domain_name"));
+        assert!(refused(|s| s.name_servers = vec![Ipv4Addr::new(10, 0, 0, 2); 5]).contains("name_servers"));
+        assert!(refused(|s| s.ntp_servers = vec![Ipv4Addr::UNSPECIFIED]).contains("ntp_servers"));
+        assert!(
+            refused(|s| s.netbios_name_servers = vec![Ipv4Addr::new(224, 0, 0, 1)]).contains("netbios_name_servers")
+        );
+        assert!(refused(|s| s.netbios_node_type = Some(3)).contains("netbios_node_type"));
+        assert!(refused(|s| s.lease_s = 59).contains("lease_s"));
         let refused = |change: fn(&mut api::Port)| {
             let mut spec = port();
             change(&mut spec);
@@ -219,7 +277,7 @@ pub(crate) mod tests {
         assert!(refused(|p| p.mac = "01:00:00:00:00:01".into()).contains("mac"));
         assert!(refused(|p| p.mac = "02:00:00:00:00:01".into()).contains("gateway"));
         assert!(refused(|p| p.ipv4 = Ipv4Addr::new(10, 0, 0, 2)).contains("ipv4"));
-        assert!(refused(|p| p.queue_pairs = 9).contains("queue_pairs"));
+        assert!(refused(|p| p.number = 0).contains("number"));
         assert!(refused(|p| p.metadata.user_data = Some("*".into())).contains("base64"));
         assert!(refused(|p| drop(p.metadata.tree.insert("/abs".into(), String::new()))).contains("empty part"));
     }

@@ -1,122 +1,16 @@
-//! What the local services answer a guest.
+//! The metadata service, asked over TCP by a stack in userspace.
 
-use crate::daemon::{Netd, PATIENCE, eventually, port, segment};
-use crate::guest::{Guest, Options};
+use super::{GATEWAY_MAC, METADATA, one, port};
+use crate::guest::{Guest, eventually};
 use hive_netd_api::Port;
-use hive_packet::arp::{Arp, Operation};
+use hive_packet::build;
 use hive_packet::ipv4::Ipv4Header;
-use hive_packet::{MacAddr, build};
 use smoltcp::iface::{Config, Interface, SocketHandle, SocketSet};
 use smoltcp::phy::{Device, DeviceCapabilities, Medium, RxToken, TxToken};
 use smoltcp::socket::tcp;
 use smoltcp::time::Instant as SmolInstant;
 use smoltcp::wire::{HardwareAddress, IpAddress, IpCidr};
-use std::net::Ipv4Addr;
 use std::time::Instant;
-
-const GATEWAY: Ipv4Addr = Ipv4Addr::new(10, 0, 0, 1);
-const RESOLVER: Ipv4Addr = Ipv4Addr::new(10, 0, 0, 2);
-const METADATA: Ipv4Addr = Ipv4Addr::new(169, 254, 169, 254);
-const GATEWAY_MAC: MacAddr = MacAddr([2, 0, 0, 0, 0, 1]);
-
-fn one(extra: &str, port: Port) -> (Netd, Guest) {
-    let netd = Netd::start(extra);
-    netd.put_segment(segment("s"));
-    let socket = netd.put_port(port.clone());
-    let guest = Guest::connect(&socket, &port, Options::default());
-    (netd, guest)
-}
-
-/// Sends an IPv4 packet to the gateway's MAC and returns the IPv4 packet that comes back.
-fn ask(guest: &mut Guest, packet: &[u8]) -> Vec<u8> {
-    let frame = build::ethernet(GATEWAY_MAC, guest.mac, packet);
-    guest.send(&frame);
-    let answer = guest.receive();
-    assert_eq!(answer[..6], guest.mac.0);
-    assert_eq!(answer[6..12], GATEWAY_MAC.0);
-    answer[14..].to_vec()
-}
-
-#[test]
-fn local_addresses_answer_arp_and_echo() {
-    let (_netd, mut guest) = one("", port("s", 5));
-    for target_ip in [GATEWAY, RESOLVER, METADATA, Ipv4Addr::new(169, 254, 169, 253)] {
-        let request = Arp {
-            operation: Operation::Request,
-            sender_mac: guest.mac,
-            sender_ip: guest.ip,
-            target_mac: MacAddr([0; 6]),
-            target_ip,
-        };
-        guest.send(&request.to_frame(MacAddr::BROADCAST));
-        assert_eq!(Arp::parse(&guest.receive()[14..]), Some(request.answered_by(GATEWAY_MAC)));
-        let echo = build::icmp(guest.ip, target_ip, 8, 0, [1, 2, 3, 4], b"payload");
-        assert_eq!(ask(&mut guest, &echo), build::icmp(target_ip, guest.ip, 0, 0, [1, 2, 3, 4], b"payload"));
-    }
-}
-
-#[test]
-fn dhcp_leases_the_address_of_the_port() {
-    let (_netd, mut guest) = one("", port("s", 5));
-    let mut discover = vec![0; 236];
-    discover[..4].copy_from_slice(&[1, 1, 6, 0]);
-    discover[28..34].copy_from_slice(&guest.mac.0);
-    discover.extend_from_slice(&[99, 130, 83, 99, 53, 1, 1, 255]);
-    let packet = build::udp(Ipv4Addr::UNSPECIFIED, Ipv4Addr::BROADCAST, 68, 67, &discover);
-    guest.send(&build::ethernet(MacAddr::BROADCAST, guest.mac, &packet));
-    let offer = guest.receive();
-    assert_eq!(offer[14 + 28 + 16..][..4], [10, 0, 0, 5], "your address");
-    assert_eq!(offer[14 + 28 + 236 + 4..][..3], [53, 1, 2], "an offer");
-}
-
-fn query(id: u16, name: &str, kind: u16) -> Vec<u8> {
-    let mut message = id.to_be_bytes().to_vec();
-    message.extend_from_slice(&[1, 0, 0, 1, 0, 0, 0, 0, 0, 0]);
-    for label in name.split('.') {
-        message.push(label.len() as u8);
-        message.extend_from_slice(label.as_bytes());
-    }
-    message.push(0);
-    message.extend_from_slice(&kind.to_be_bytes());
-    message.extend_from_slice(&[0, 1]);
-    message
-}
-
-/// Response code and the last four bytes of the answer.
-fn resolve(guest: &mut Guest, name: &str, kind: u16) -> (u8, Vec<u8>) {
-    let packet = build::udp(guest.ip, RESOLVER, 5353, 53, &query(7, name, kind));
-    let answer = ask(guest, &packet);
-    let message = &answer[28..];
-    assert_eq!(message[..2], [0, 7]);
-    (message[3] & 0xf, message[message.len() - 4..].to_vec())
-}
-
-#[test]
-fn dns_answers_for_the_segment_and_fails_for_others_without_upstream() {
-    let (netd, mut guest) = one("", port("s", 5));
-    netd.put_port(port("s", 9));
-    assert_eq!(resolve(&mut guest, "ip-10-0-0-9.ec2.internal", 1), (0, vec![10, 0, 0, 9]));
-    assert_eq!(resolve(&mut guest, "Host9.EC2.internal", 1), (0, vec![10, 0, 0, 9]));
-    let (code, tail) = resolve(&mut guest, "9.0.0.10.in-addr.arpa", 12);
-    assert_eq!((code, tail), (0, b"nal\0".to_vec()));
-    assert_eq!(resolve(&mut guest, "ip-10-0-0-99.ec2.internal", 1).0, 3);
-    assert_eq!(resolve(&mut guest, "example.com", 1).0, 2);
-}
-
-#[test]
-fn dns_passes_other_names_to_the_upstream() {
-    let upstream = std::net::UdpSocket::bind("127.0.0.1:0").unwrap();
-    upstream.set_read_timeout(Some(PATIENCE)).unwrap();
-    let (_netd, mut guest) = one(&format!("[dns]\nupstream = '{}'\n", upstream.local_addr().unwrap()), port("s", 5));
-    let answering = std::thread::spawn(move || {
-        let mut message = [0; 512];
-        let (length, from) = upstream.recv_from(&mut message).unwrap();
-        message[2] |= 0x80;
-        upstream.send_to(&[&message[..length], &[192, 0, 2, 1]].concat(), from).unwrap();
-    });
-    assert_eq!(resolve(&mut guest, "example.com", 1), (0, vec![192, 0, 2, 1]));
-    answering.join().unwrap();
-}
 
 /// A TCP/IP stack over the guest's port, to the gateway's MAC.
 struct Link<'a> {
@@ -255,7 +149,7 @@ fn get(path: &str, headers: &str) -> String {
 
 #[test]
 fn metadata_version_1_serves_the_tree() {
-    let (_netd, mut guest) = one("", metadata_port());
+    let (_node, mut guest) = one(metadata_port());
     for (number, (path, expected)) in [
         ("/latest/meta-data/instance-id", "i-0123456789abcdef0"),
         ("/latest/meta-data/", "instance-id\nplacement/"),
@@ -286,7 +180,7 @@ fn metadata_version_1_serves_the_tree() {
 fn metadata_version_2_needs_tokens_of_its_port() {
     let mut port = metadata_port();
     port.metadata.token_required = true;
-    let (_netd, mut guest) = one("", port);
+    let (_node, mut guest) = one(port);
     let put = |headers: &str| {
         format!("PUT /latest/api/token HTTP/1.1\r\nContent-Length: 0\r\n{headers}Connection: close\r\n\r\n")
     };
@@ -340,8 +234,8 @@ fn assert_served(guest: &mut Guest, local_port: u16) {
 
 #[test]
 fn metadata_is_served_to_a_guest_that_was_reset_with_connections_open() {
-    let (netd, mut guest) = one("", metadata_port());
-    // As many as there may be: without a new start there would be no place.
+    let (node, mut guest) = one(metadata_port());
+    // As many as there may be: one has to give way for each more.
     leave_connections(&mut guest, 43_000, 8);
     guest.restart_driver();
     for local_port in 43_007..43_016 {
@@ -350,9 +244,32 @@ fn metadata_is_served_to_a_guest_that_was_reset_with_connections_open() {
     // Another process in place of the machine's: its connection to the port's socket is new.
     leave_connections(&mut guest, 43_000, 8);
     drop(guest);
-    let status = netd.ports().remove(0);
-    let mut guest = Guest::connect(&status.socket, &status.port, Options::default());
+    let mut guest = node.attach(5);
     for local_port in 43_007..43_016 {
         assert_served(&mut guest, local_port);
     }
+}
+
+#[test]
+fn metadata_that_is_off_is_not_there() {
+    let mut port = metadata_port();
+    port.metadata.enabled = false;
+    let (node, mut guest) = one(port);
+    let mut connection = Connection::start(&mut guest, 44_000, 0);
+    eventually("a drop", || {
+        connection.poll();
+        node.metrics().drops.contains_key("not-served").then_some(())
+    });
+    assert_eq!(connection.poll().state(), tcp::State::SynSent);
+}
+
+#[test]
+fn metadata_is_served_again_after_a_crash_before_anybody_puts_anything() {
+    let (mut node, mut guest) = one(metadata_port());
+    assert_served(&mut guest, 45_000);
+    drop(guest);
+    node.kill_and_restart();
+    node.serve(5, 5);
+    let mut guest = node.attach(5);
+    assert_served(&mut guest, 45_000);
 }
