@@ -2,10 +2,10 @@
 //!
 //! | module | job |
 //! |---|---|
-//! | [`control`], [`endpoints`], [`state`], [`model`] | what was asked for, by whom, checked, and that it stays |
+//! | [`control`], [`endpoints`], `state`, [`model`] | what was asked for, by whom, checked, and that it stays |
 //! | [`interface`], [`names`] | who is there, for all threads |
 //! | [`device`] | frames from the switch and answers to it |
-//! | [`dhcp`], [`dns`], [`imds`] | what is answered |
+//! | `dhcp`, `dns`, `imds` | what is answered |
 //! | [`traffic`] | counters |
 //!
 //! One thread serves all interfaces, away from the packet path. Each has its share of frames that may wait here, and its TCP connections,
