@@ -5,8 +5,8 @@
 //! |---|---|
 //! | [`ovs`] | what the database asks for, what controllers say, and what ovs-appctl asks |
 //! | [`dataplane`] | workers and ports of a switch that a pipeline of tables programs |
-//! | [`port`] | moves bytes of guests: their memory, rings, the vhost-user protocol |
-//! | `services` | ARP, ICMP, DHCP, DNS and the instance metadata service |
+//! | `port` | moves bytes of guests: their memory, rings, the vhost-user protocol |
+//! | [`services`] | ARP, ICMP, DHCP, DNS and the instance metadata service |
 
 #![deny(unsafe_code)]
 
@@ -15,5 +15,5 @@ pub mod error;
 mod mailbox;
 pub mod ovs;
 mod port;
-mod services;
+pub mod services;
 mod sys;

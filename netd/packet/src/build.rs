@@ -60,10 +60,15 @@ pub fn tcp_syn(src: Ipv4Addr, dst: Ipv4Addr, src_port: u16, dst_port: u16) -> Ve
 
 /// A TCP segment without options, sequence number 1, in an IPv4 packet.
 pub fn tcp(src: Ipv4Addr, dst: Ipv4Addr, src_port: u16, dst_port: u16, flags: u8, payload: &[u8]) -> Vec<u8> {
+    tcp_at(src, dst, [src_port, dst_port], flags, [1, 0], payload)
+}
+
+/// The same, of this sequence number and this acknowledgement.
+pub fn tcp_at(src: Ipv4Addr, dst: Ipv4Addr, ports: [u16; 2], flags: u8, numbers: [u32; 2], payload: &[u8]) -> Vec<u8> {
     let mut segment = Vec::with_capacity(20 + payload.len());
-    segment.extend_from_slice(&src_port.to_be_bytes());
-    segment.extend_from_slice(&dst_port.to_be_bytes());
-    segment.extend_from_slice(&[0, 0, 0, 1, 0, 0, 0, 0, 0x50, flags, 0xff, 0xff, 0, 0, 0, 0]);
+    segment.extend(ports.into_iter().flat_map(u16::to_be_bytes));
+    segment.extend(numbers.into_iter().flat_map(u32::to_be_bytes));
+    segment.extend_from_slice(&[0x50, flags, 0xff, 0xff, 0, 0, 0, 0]);
     segment.extend_from_slice(payload);
     let pseudo = checksum::pseudo_header_ipv4(src, dst, protocol::TCP, segment.len());
     let check = !checksum::fold(pseudo + checksum::sum(&segment));

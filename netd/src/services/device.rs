@@ -53,7 +53,8 @@ impl Answers {
         true
     }
 
-    pub(super) fn take(&self) -> VecDeque<(u64, Vec<u8>)> {
+    /// All that wait, each with its interface's number.
+    pub fn take(&self) -> VecDeque<(u64, Vec<u8>)> {
         // Before the queue is looked at: what comes later wakes again.
         let _ = rustix::io::read(&self.wake, &mut [0u8; 8]);
         let mut waiting = lock(&self.waiting);

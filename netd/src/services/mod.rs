@@ -2,10 +2,10 @@
 //!
 //! | module | job |
 //! |---|---|
-//! | [`control`], [`endpoints`], [`state`], [`model`] | what was asked for, by whom, checked, and that it stays |
+//! | [`control`], [`endpoints`], `state`, [`model`] | what was asked for, by whom, checked, and that it stays |
 //! | [`interface`], [`names`] | who is there, for all threads |
 //! | [`device`] | frames from the switch and answers to it |
-//! | [`dhcp`], [`dns`], [`imds`] | what is answered |
+//! | `dhcp`, `dns`, `imds` | what is answered |
 //! | [`traffic`] | counters |
 //!
 //! One thread serves all interfaces, away from the packet path. Each has its share of frames that may wait here, and its TCP connections,
@@ -17,11 +17,11 @@ mod dhcp;
 mod dns;
 pub mod endpoints;
 mod imds;
-mod interface;
-mod model;
-mod names;
+pub mod interface;
+pub mod model;
+pub mod names;
 mod state;
-mod traffic;
+pub mod traffic;
 
 use crate::error::DaemonError;
 use crate::mailbox::Mailbox;
@@ -101,12 +101,11 @@ fn start(directory: Arc<Directory>, upstream: Option<SocketAddrV4>) -> Result<Ru
     let mailbox = Arc::new(Mailbox::new().map_err(failed("make the services' mailbox"))?);
     let epoll = Epoll::new().map_err(failed("make an epoll instance"))?;
     epoll.add_edge(mailbox.as_raw_fd(), TOKEN_MAILBOX).map_err(failed("watch the services' mailbox"))?;
-    let forwarder = upstream.map(Forwarder::connect).transpose().map_err(failed("reach the upstream resolver"))?;
-    if let Some(forwarder) = &forwarder {
+    let services = Services::new(directory, upstream).map_err(failed("reach the upstream resolver"))?;
+    if let Some(forwarder) = &services.forwarder {
         epoll.add_level(forwarder.as_raw_fd(), TOKEN_UPSTREAM).map_err(failed("watch the upstream resolver"))?;
     }
     let handle = ServicesHandle(mailbox.clone());
-    let services = Services { directory, forwarder, metadata: HashMap::new(), now_ms: 0 };
     let thread = std::thread::Builder::new()
         .name("services".to_owned())
         .spawn(move || services.run(&mailbox, &epoll))
@@ -114,8 +113,9 @@ fn start(directory: Arc<Directory>, upstream: Option<SocketAddrV4>) -> Result<Ru
     Ok(RunningServices { handle, thread: Some(thread) })
 }
 
+/// What the services have in hand.
 #[derive(Debug)]
-struct Services {
+pub struct Services {
     directory: Arc<Directory>,
     forwarder: Option<Forwarder>,
     /// By number, of interfaces whose guests asked.
@@ -124,6 +124,15 @@ struct Services {
 }
 
 impl Services {
+    /// Names that nobody in the directory has are asked of `upstream`.
+    ///
+    /// # Errors
+    /// There is no way to it.
+    pub fn new(directory: Arc<Directory>, upstream: Option<SocketAddrV4>) -> std::io::Result<Self> {
+        let forwarder = upstream.map(Forwarder::connect).transpose()?;
+        Ok(Self { directory, forwarder, metadata: HashMap::new(), now_ms: 0 })
+    }
+
     fn run(mut self, mailbox: &Mailbox<Event>, epoll: &Epoll) {
         let started = Instant::now();
         let mut events = Events::default();
@@ -159,8 +168,11 @@ impl Services {
         }
     }
 
-    /// Answers a frame with complete checksums, or says why not.
-    fn answer(&mut self, client: &Client, frame: &[u8]) -> Result<(), DropReason> {
+    /// Answers a frame with complete checksums.
+    ///
+    /// # Errors
+    /// Why it is not answered.
+    pub fn answer(&mut self, client: &Client, frame: &[u8]) -> Result<(), DropReason> {
         let port = client.interface.port();
         let parsed = Frame::parse(frame, frame.len()).map_err(|error| match error {
             FrameError::Tagged => DropReason::VlanTagged,
@@ -284,4 +296,96 @@ fn echo_reply(header: &Ipv4Header, message: &[u8]) -> Option<Vec<u8>> {
         let rest = [fixed[4], fixed[5], fixed[6], fixed[7]];
         build::icmp(header.dst, header.src, ECHO_REPLY, 0, rest, body)
     })
+}
+
+#[cfg(test)]
+mod tests {
+    use super::device::Answers;
+    use super::interface::Interface;
+    use super::model::{Segment, tests as model};
+    use super::*;
+    use hive_packet::MacAddr;
+    use proptest::prelude::*;
+    use std::net::Ipv4Addr;
+
+    /// Something that a guest sends.
+    #[derive(Clone, Debug)]
+    enum Sent {
+        Frame(Vec<u8>),
+        Udp(Ipv4Addr, Ipv4Addr, u16, Vec<u8>),
+        Tcp(u8, u32, u32, Vec<u8>),
+        Echo(Ipv4Addr, Vec<u8>),
+    }
+
+    fn address() -> impl Strategy<Value = Ipv4Addr> {
+        prop_oneof![
+            8 => prop::sample::select(vec![[10, 0, 0, 1], [10, 0, 0, 2], [10, 0, 0, 5], [169, 254, 169, 253], [0; 4], [255; 4]]),
+            1 => any::<[u8; 4]>(),
+        ]
+        .prop_map(Ipv4Addr::from)
+    }
+
+    fn body() -> impl Strategy<Value = Vec<u8>> {
+        let bytes = || prop::collection::vec(any::<u8>(), 0..300);
+        let dhcp = |(kind, rest): (u8, Vec<u8>)| {
+            let head =
+                [&[1, 1, 6][..], &[0; 25], &[2, 0, 0, 0, 0, 5], &[0; 202], &[99, 130, 83, 99, 53, 1, kind]].concat();
+            [head, rest].concat()
+        };
+        let dns = |rest: Vec<u8>| [&[0, 7, 1, 0, 0, 1, 0, 0, 0, 0, 0, 0][..], &rest].concat();
+        prop_oneof![bytes(), (0u8..9, bytes()).prop_map(dhcp), bytes().prop_map(dns)]
+    }
+
+    fn sent() -> impl Strategy<Value = Sent> {
+        let request =
+            prop::sample::select(vec!["GET / HTTP/1.1\r\n\r\n", "PUT /latest/api/token HTTP/1.1\r\n", "\r\n"]);
+        let text =
+            prop_oneof![request.prop_map(|text| text.as_bytes().to_vec()), prop::collection::vec(any::<u8>(), 0..99)];
+        prop_oneof![
+            prop::collection::vec(any::<u8>(), 0..100).prop_map(Sent::Frame),
+            (address(), address(), prop::sample::select(vec![53u16, 67]), body())
+                .prop_map(|(from, to, port, body)| Sent::Udp(from, to, port, body)),
+            (any::<u8>(), 0u32..400, any::<u32>(), text)
+                .prop_map(|(flags, at, to, text)| Sent::Tcp(flags, at, to, text)),
+            (address(), prop::collection::vec(any::<u8>(), 0..100)).prop_map(|(to, body)| Sent::Echo(to, body)),
+        ]
+    }
+
+    fn frame(sent: &Sent, port: &Port) -> Vec<u8> {
+        let guest = port.spec.ipv4;
+        let packet = match sent {
+            Sent::Frame(bytes) => return [&port.segment.gateway_mac.0[..], &port.mac.0, bytes].concat(),
+            Sent::Udp(from, to, at, body) => build::udp(*from, *to, 68, *at, body),
+            Sent::Echo(to, body) => build::icmp(guest, *to, 8, 0, [0; 4], body),
+            Sent::Tcp(flags, at, to, text) => build::tcp_at(guest, METADATA_ADDRESS, [1, 80], *flags, [*at, *to], text),
+        };
+        build::ethernet(port.segment.gateway_mac, port.mac, &packet)
+    }
+
+    proptest! {
+        /// Whatever is answered, is answered to the guest, with checksums that hold.
+        #[test]
+        fn hostile_frames_are_answered_rightly_or_not_at_all(all in prop::collection::vec(sent(), 1..30)) {
+            let segment = Arc::new(Segment::parse(model::segment()).unwrap());
+            let directory = Arc::new(Directory::default());
+            let interface = Interface::new(Port::parse(model::port(), segment.clone()).unwrap(), &directory);
+            let (interface, answers) = (Arc::new(interface), Arc::new(Answers::new().unwrap()));
+            directory.set([segment].iter(), [interface.clone()].iter());
+            let client = Client { interface: interface.clone(), answers: answers.clone() };
+            let mut services = Services::new(directory, None).unwrap();
+            for sent in all {
+                let _ = services.answer(&client, &frame(&sent, &interface.port()));
+                for (number, answer) in answers.take() {
+                    let parsed = Frame::parse(&answer, answer.len()).unwrap();
+                    prop_assert_eq!((number, parsed.dst, parsed.src), (5, MacAddr([2, 0, 0, 0, 0, 5]), MacAddr([2, 0, 0, 0, 0, 1])));
+                    if let Network::Ipv4(header) = parsed.network {
+                        let packet = &answer[ETHERNET_HEADER_BYTES..];
+                        prop_assert!(interface.port().segment.is_local(header.src), "{}", header.src);
+                        prop_assert!(ipv4::header_checksum_holds(packet, &header));
+                        prop_assert!(ipv4::transport_checksum_holds(packet, &header));
+                    }
+                }
+            }
+        }
+    }
 }

@@ -66,10 +66,9 @@ fn what_a_header_cannot_mean_is_not_sent_on() {
     let good = a.udp_to(&b, b"good");
     a.send_on(0, VnetHeader { gso_type: 3, ..VnetHeader::default() }, &good);
     a.send_on(0, VnetHeader { flags: offload::NEEDS_CSUM, csum_start: 60_000, ..VnetHeader::default() }, &good);
-    a.send(&[0; 9]);
     exchange(&mut a, &mut b);
     let status = bench.dataplane.port_status(villain).unwrap();
-    assert_eq!((status.counters.rx_errors, status.fault), (3, None));
+    assert_eq!((status.counters.rx_errors, status.fault), (2, None));
 }
 
 #[derive(Clone, Debug)]

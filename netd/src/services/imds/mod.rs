@@ -306,7 +306,7 @@ mod tests {
     use crate::services::device::Answers;
     use crate::services::interface::{Directory, Interface};
     use crate::services::model::{Port, Segment, tests};
-    use hive_packet::{build, checksum, protocol};
+    use hive_packet::build;
     use std::net::Ipv4Addr;
 
     const GUEST: Ipv4Addr = Ipv4Addr::new(10, 0, 0, 5);
@@ -341,14 +341,7 @@ mod tests {
 
     /// A segment from the guest's port 1.
     fn segment(flags: u8, sequence: u32, acknowledged: u32, payload: &[u8]) -> Vec<u8> {
-        let mut packet = build::tcp(GUEST, METADATA_ADDRESS, 1, HTTP_PORT, flags, payload);
-        packet[24..28].copy_from_slice(&sequence.to_be_bytes());
-        packet[28..32].copy_from_slice(&acknowledged.to_be_bytes());
-        packet[36..38].fill(0);
-        let pseudo = checksum::pseudo_header_ipv4(GUEST, METADATA_ADDRESS, protocol::TCP, packet.len() - 20);
-        let check = !checksum::fold(pseudo + checksum::sum(&packet[20..]));
-        packet[36..38].copy_from_slice(&check.to_be_bytes());
-        packet
+        build::tcp_at(GUEST, METADATA_ADDRESS, [1, HTTP_PORT], flags, [sequence, acknowledged], payload)
     }
 
     #[test]

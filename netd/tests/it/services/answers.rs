@@ -157,6 +157,9 @@ fn forged_malformed_and_strange_frames_are_dropped_and_counted() {
     };
     let mut tagged = from(mac, &good);
     tagged[12..14].copy_from_slice(&[0x81, 0]);
+    // Without a checksum, and longer than it is.
+    let datagram = build::udp(guest.ip, RESOLVER, 1, 53, &[0; 20]);
+    let overlong = changed(&datagram, 24, &[0, 200, 0, 0]);
     let mut flipped = good.clone();
     flipped[25] ^= 1;
     let (ip, stranger) = (guest.ip, Ipv4Addr::new(192, 0, 2, 1));
@@ -176,7 +179,7 @@ fn forged_malformed_and_strange_frames_are_dropped_and_counted() {
         ("not-served", from(mac, &build::tcp_syn(ip, RESOLVER, 1000, 80))),
         ("vlan-tagged", tagged),
         ("malformed", from(mac, &changed(&good, 0, &[0x4f]))),
-        ("malformed", from(mac, &changed(&build::udp(ip, RESOLVER, 1, 53, &[0; 20]), 24, &[0, 200]))),
+        ("malformed", from(mac, &overlong)),
         ("bad-checksum", from(mac, &flipped)),
         ("fragment", from(mac, &changed(&good, 6, &[0x20, 0]))),
     ];

@@ -57,7 +57,6 @@ fn a_guest_gets_its_address_and_options_names_and_metadata() {
     let segment = Segment {
         names: "vpc-1".into(),
         dns: Ipv4Addr::new(10, 9, 0, 2),
-        domain_name: "ec2.internal example.com".into(),
         name_servers: vec![Ipv4Addr::new(10, 9, 0, 2), Ipv4Addr::new(192, 0, 2, 53)],
         ntp_servers: vec![Ipv4Addr::new(169, 254, 169, 123)],
         netbios_name_servers: vec![Ipv4Addr::new(192, 0, 2, 44)],
@@ -87,7 +86,7 @@ fn a_guest_gets_its_address_and_options_names_and_metadata() {
         "mtu=1500",
         "lease=7200",
         "hostname=host5",
-        "domain=ec2.internal example.com",
+        "domain=ec2.internal",
         "dns=10.9.0.2 192.0.2.53",
         "ntpsrv=169.254.169.123",
         "wins=192.0.2.44",

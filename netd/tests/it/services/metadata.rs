@@ -210,15 +210,23 @@ fn metadata_version_2_needs_tokens_of_its_port() {
     assert_eq!(status(&mut guest, &get("/latest/", "X-aws-ec2-metadata-token: forged\r\n")).0, 401);
 }
 
-/// Connections from consecutive ports, left behind idle, closed by the guest, or with a request under way.
-fn leave_connections(guest: &mut Guest, first_port: u16, count: u16) {
-    for number in 0..count {
-        let mut connection = Connection::start(guest, first_port + number, 1);
+/// How a guest leaves a connection behind.
+#[derive(Clone, Copy)]
+enum Left {
+    Idle,
+    Closed,
+    Asked,
+}
+
+/// Eight connections from consecutive ports, as many as there may be.
+fn leave_connections(guest: &mut Guest, first_port: u16, seed: u64, how: &[Left]) {
+    for (local_port, how) in (first_port..first_port + 8).zip(how.iter().cycle()) {
+        let mut connection = Connection::start(guest, local_port, seed);
         connection.reach(tcp::State::Established);
-        match number % 3 {
-            0 => {}
-            1 => connection.poll().close(),
-            _ => {
+        match how {
+            Left::Idle => {}
+            Left::Closed => connection.poll().close(),
+            Left::Asked => {
                 let request = get("/latest/meta-data/instance-id", "");
                 connection.poll().send_slice(request.as_bytes()).unwrap();
             }
@@ -235,17 +243,17 @@ fn assert_served(guest: &mut Guest, local_port: u16) {
 #[test]
 fn metadata_is_served_to_a_guest_that_was_reset_with_connections_open() {
     let (node, mut guest) = one(metadata_port());
-    // As many as there may be: one has to give way for each more.
-    leave_connections(&mut guest, 43_000, 8);
+    // The service has nothing to say on them, and so does not learn that they are over: one has to give way.
+    leave_connections(&mut guest, 43_000, 1, &[Left::Idle]);
     guest.restart_driver();
-    for local_port in 43_007..43_016 {
+    for local_port in (43_007..43_016).rev() {
         assert_served(&mut guest, local_port);
     }
     // Another process in place of the machine's: its connection to the port's socket is new.
-    leave_connections(&mut guest, 43_000, 8);
+    leave_connections(&mut guest, 43_000, 2, &[Left::Idle, Left::Closed, Left::Asked]);
     drop(guest);
     let mut guest = node.attach(5);
-    for local_port in 43_007..43_016 {
+    for local_port in (43_007..43_016).rev() {
         assert_served(&mut guest, local_port);
     }
 }

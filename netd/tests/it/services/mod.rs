@@ -23,7 +23,7 @@ const GATEWAY_MAC: MacAddr = MacAddr([2, 0, 0, 0, 0, 1]);
 /// OpenFlow port of `svc`.
 const SERVICES: u16 = 200;
 
-/// A switch with a services port, all of whose flows are a test's.
+/// A switch with a services port, without other flows than a test's.
 struct Node {
     lab: Lab,
     arguments: Vec<String>,
@@ -41,9 +41,8 @@ impl Node {
         let arguments = services.iter().chain(arguments).map(|argument| (*argument).to_owned()).collect();
         let mut node = Self { lab, arguments };
         node.start();
-        node.lab.vsctl("add-br br0 -- set bridge br0 datapath_type=netdev");
+        node.lab.vsctl("add-br br0 -- set bridge br0 datapath_type=netdev fail_mode=secure");
         node.lab.vsctl(&format!("add-port br0 svc -- set interface svc type=services ofport_request={SERVICES}"));
-        node.lab.ofctl("del-flows br0");
         node
     }
 
@@ -58,7 +57,6 @@ impl Node {
         self.start();
         let there = format!("{SERVICES}(svc)");
         wait("br0 is there", || self.lab.try_ofctl("show br0").is_ok_and(|shown| shown.contains(&there)));
-        self.lab.ofctl("del-flows br0");
     }
 
     fn connect(&self) -> UnixStream {
