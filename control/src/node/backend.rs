@@ -241,7 +241,7 @@ impl Netd {
     /// Ids of all ports.
     pub async fn ports(&self) -> Result<Vec<String>, BackendError> {
         match self.ask("list ports".into(), &netd::Request::ListPorts).await? {
-            netd::Reply::Ports(ports) => Ok(ports.into_iter().map(|status| status.port.port_id).collect()),
+            netd::Reply::Ports(ports) => Ok(ports.into_iter().map(|status| status.port_id).collect()),
             _ => Err(BackendError::Unexpected { daemon: "netd", what: "ports".into() }),
         }
     }

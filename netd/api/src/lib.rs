@@ -37,7 +37,12 @@ pub enum Request {
     DeletePort {
         port_id: String,
     },
+    /// In short, for there may be many.
     ListPorts,
+    /// As it was put.
+    DescribePort {
+        port_id: String,
+    },
     Metrics,
 }
 
@@ -47,6 +52,7 @@ pub enum Reply {
     Done,
     Segments(Vec<Segment>),
     Ports(Vec<PortStatus>),
+    Port(Port),
     Metrics(Metrics),
     Error { kind: ErrorKind, message: String },
 }
@@ -142,7 +148,8 @@ pub struct MetadataService {
 
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 pub struct PortStatus {
-    pub port: Port,
+    pub port_id: String,
+    pub number: u64,
     /// Since the port was first put.
     pub metrics: Metrics,
 }

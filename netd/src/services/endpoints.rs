@@ -74,6 +74,13 @@ impl Endpoints {
             api::Request::ListPorts => {
                 return Ok(api::Reply::Ports(inner.interfaces.values().map(|interface| interface.status()).collect()));
             }
+            api::Request::DescribePort { port_id } => {
+                let interface = inner.interfaces.get(&port_id);
+                let port = interface.map(|interface| interface.port().spec.clone());
+                return port
+                    .map(api::Reply::Port)
+                    .ok_or_else(|| RequestError::NotFound { object: format!("port {port_id:?}") });
+            }
             api::Request::Metrics => return Ok(api::Reply::Metrics(self.directory.total.metrics())),
         }
         self.directory.set(inner.segments.values(), inner.interfaces.values());

@@ -72,7 +72,8 @@ impl Interface {
     }
 
     pub fn status(&self) -> PortStatus {
-        PortStatus { port: self.port().spec.clone(), metrics: self.traffic.metrics() }
+        let port = self.port();
+        PortStatus { port_id: port.spec.port_id.clone(), number: port.spec.number, metrics: self.traffic.metrics() }
     }
 }
 

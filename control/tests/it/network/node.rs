@@ -29,8 +29,8 @@ fn segment(switch: &Switch, id: &str) -> Option<Value> {
 }
 
 fn port(switch: &Switch, id: &Value) -> Option<Value> {
-    let listed = switch.ask(&json!({"method": "list-ports"}));
-    listed["ports"].as_array()?.iter().map(|status| &status["port"]).find(|port| port["port_id"] == *id).cloned()
+    let described = switch.ask(&json!({"method": "describe-port", "port_id": id}));
+    described.get("port").cloned()
 }
 
 #[tokio::test(flavor = "multi_thread")]

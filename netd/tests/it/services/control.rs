@@ -26,7 +26,14 @@ fn requests_are_idempotent_and_refused_with_reasons() {
     let delete = Request::DeleteSegment { segment_id: "s".into() };
     assert_eq!(kind(&node, &delete), Some(ErrorKind::InUse));
     node.kill_and_restart();
-    assert_eq!(node.ports().into_iter().map(|status| status.port).collect::<Vec<_>>(), [port("s", 5)]);
+    let listed = node.ports();
+    assert_eq!(
+        listed.iter().map(|status| (status.port_id.as_str(), status.number)).collect::<Vec<_>>(),
+        [("s-5", 5)]
+    );
+    let describe = |id: &str| node.request(&Request::DescribePort { port_id: id.into() });
+    assert_eq!(describe("s-5"), Reply::Port(port("s", 5)));
+    assert!(matches!(describe("s-6"), Reply::Error { kind: ErrorKind::NotFound, .. }));
     assert_eq!(node.request(&Request::ListSegments), Reply::Segments(vec![segment("s")]));
     for _ in 0..2 {
         assert_eq!(node.request(&Request::DeletePort { port_id: "s-5".into() }), Reply::Done);
