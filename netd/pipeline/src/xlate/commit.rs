@@ -67,6 +67,13 @@ fn common_labels(one: &Key, ones: usize, other: &Key, others: usize) -> usize {
 impl Translator<'_> {
     /// Brings the packet up to date.
     pub(crate) fn commit(&mut self) {
+        if self.has_made_vlan && has_vlan(self.original) {
+            // For a tag that went and was made again nothing is to be done.
+            self.mask.add_all(Field::VlanTci);
+            for part in [Inner::VlanTpid, Inner::Vlan1Tci, Inner::Vlan1Tpid] {
+                self.mask.add_inner(part);
+            }
+        }
         if self.flow == self.base {
             return;
         }

@@ -103,7 +103,7 @@ impl Translator<'_> {
         if !self.has(subfield.field) {
             return;
         }
-        let mut vlan = false;
+        let (mut vlan, had_vlan) = (false, has_vlan(&self.flow));
         for part in subfield.parts() {
             let place = |view: u128| (view >> part.view_offset & ones(part.bits)) << part.offset;
             let (value, mask) = (place(value), place(mask));
@@ -113,6 +113,7 @@ impl Translator<'_> {
             vlan |= part.field == Field::VlanTci;
         }
         if vlan {
+            self.has_made_vlan |= !had_vlan;
             self.fix_vlan_tpid();
         }
     }
@@ -150,9 +151,7 @@ impl Translator<'_> {
         if !has_vlan(&self.flow) {
             return;
         }
-        // All of the tag that goes: if the same is pushed again, nothing is emitted.
-        self.mask.add_all(Field::VlanTci);
-        for part in [Inner::VlanTpid, Inner::Vlan1Tci, Inner::Vlan1Tpid] {
+        for part in [Inner::Vlan1Tci, Inner::Vlan1Tpid] {
             self.mask.add_inner(part);
         }
         let (tci, tpid) = (self.flow.inner(Inner::Vlan1Tci), self.flow.inner(Inner::Vlan1Tpid));
@@ -171,6 +170,7 @@ impl Translator<'_> {
                 self.mask.add_inner(part);
             }
         }
+        self.has_made_vlan = true;
         let (tci, old_tpid) = (self.flow.get(Field::VlanTci), self.flow.inner(Inner::VlanTpid));
         self.flow.set_inner(Inner::Vlan1Tci, tci as u32);
         self.flow.set_inner(Inner::Vlan1Tpid, old_tpid);

@@ -85,6 +85,8 @@ pub(crate) struct Translator<'a> {
     resubmits: u32,
     /// See [`STEPS_MAX`].
     steps: Cell<u32>,
+    /// A tag was made where there was none, which may be the one that the packet has.
+    has_made_vlan: bool,
     /// The rest of the actions is not carried out.
     exit: bool,
     freeze: Option<Freeze>,

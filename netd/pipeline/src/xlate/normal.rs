@@ -123,6 +123,7 @@ impl Translator<'_> {
             let there = tag.vid | tag.pcp != 0 || always;
             if there { (u32::from(tag.vid | tag.pcp | VLAN_PRESENT), u32::from(tpid)) } else { (0, 0) }
         };
+        self.has_made_vlan = true;
         let outer = entry(tags[0], priority_tags == PriorityTags::Always);
         let inner = entry(tags[1], false);
         self.flow.set(Field::VlanTci, outer.0.into());
@@ -161,6 +162,10 @@ impl Translator<'_> {
         self.mask.add_all(Field::EthSrc);
         self.mask.add_all(Field::EthDst);
         self.mask.add(Field::VlanTci, (VID | VLAN_PRESENT).into());
+        if has_vlan(&self.flow) && self.flow.get_u64(Field::VlanTci) as u16 & VID == 0 {
+            // A priority makes a tag of what is none without it.
+            self.mask.add_all(Field::VlanTci);
+        }
         let bridge = self.bridge;
         let in_port = self.in_port();
         let from_controller = matches!(in_port, PortNo::NONE | PortNo::CONTROLLER);

@@ -10,8 +10,11 @@ impl Translator<'_> {
     /// `push`: a packet without a tag gets one.
     pub(super) fn set_vlan(&mut self, bits: u16, mask: u16, push: bool) {
         self.mask.add(Field::VlanTci, (mask | VLAN_PRESENT).into());
-        if !has_vlan(&self.flow) && !push {
-            return;
+        if !has_vlan(&self.flow) {
+            if !push {
+                return;
+            }
+            self.has_made_vlan = true;
         }
         if self.flow.inner(Inner::VlanTpid) == 0 {
             self.flow.set_inner(Inner::VlanTpid, ETH_TYPE_VLAN.into());

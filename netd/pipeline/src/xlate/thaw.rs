@@ -93,6 +93,7 @@ impl<'a> Translator<'a> {
             nested: 0,
             resubmits: 0,
             steps: Cell::new(0),
+            has_made_vlan: false,
             exit: false,
             freeze: None,
             segments: Vec::new(),

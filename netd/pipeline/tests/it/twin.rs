@@ -218,6 +218,12 @@ impl Twin {
             // Their data paths always look whether there is a tag.
             let always = match field {
                 Field::VlanTci if key.get(Field::VlanTci) & 0xfff == 0 => 0xf000,
+                // If the same tag is made again as went, nothing is done; that it is the same they do not look.
+                Field::VlanTci
+                    if ["push_vlan", "vlan_tci", "vlan_vid", "vlan_pcp", "NORMAL"].iter().any(|w| text.contains(w)) =>
+                {
+                    0xffff
+                }
                 Field::VlanTci => 0x1000,
                 // The message for controllers is made beforehand here, so what it says of the connection counts.
                 field if punts && (field == Field::PktMark || format!("{field:?}").starts_with("Ct")) => u128::MAX,
