@@ -136,12 +136,21 @@ impl Switch {
         run(Command::new("ovs-vsctl").arg(database).arg("--timeout=30").args(arguments))
     }
 
+    /// All that it says of itself, for people.
+    pub fn told(&self) -> String {
+        let interfaces = self.vsctl(&["--columns=name,ofport,error", "list", "interface"]);
+        let version = self.vsctl(&["--columns=next_cfg,cur_cfg", "list", "open_vswitch"]);
+        interfaces + &version + &self.flows()
+    }
+
     /// The bridge's tables, once it is there.
     pub fn flows(&self) -> String {
         let mut command = Command::new("ovs-ofctl");
         command.args(["-O", "OpenFlow15", "--timeout=30", "--no-stats", "dump-flows"]);
         let output = command.arg(format!("unix:{}", self.run_dir().join("hive0.mgmt").display())).output();
-        String::from_utf8(output.expect("ovs-ofctl").stdout).expect("text")
+        let output = output.expect("ovs-ofctl");
+        let (flows, trouble) = (String::from_utf8_lossy(&output.stdout), String::from_utf8_lossy(&output.stderr));
+        format!("{flows}{trouble}")
     }
 }
 

@@ -8,8 +8,8 @@ use hive_openflow::{
     FlowRequest, FlowStats, Fragments, FrameError, Framer, GROUP_ANY, Hello, Message, PortNo, Reply, Request,
     SwitchConfig, UnknownError, Version, decode,
 };
+use rustix::event::{PollFd, PollFlags, Timespec, poll};
 use rustix::io::Errno;
-use rustix::net::RecvFlags;
 use std::io::{self, Read, Write};
 use std::os::unix::net::UnixStream;
 use std::path::Path;
@@ -91,9 +91,12 @@ impl Client {
 
     /// Whether the other end is still there.
     pub fn is_open(&self) -> bool {
-        match rustix::net::recv(&self.stream, &mut [0u8; 1], RecvFlags::PEEK | RecvFlags::DONTWAIT) {
-            Ok((read, _)) => read > 0,
-            Err(error) => matches!(error, Errno::AGAIN | Errno::INTR),
+        // Not by reading: what it said before it went may still be there.
+        let gone = PollFlags::HUP | PollFlags::RDHUP | PollFlags::ERR;
+        let mut fds = [PollFd::new(&self.stream, gone)];
+        match poll(&mut fds, Some(&Timespec::default())) {
+            Ok(_) => !fds.iter().any(|fd| fd.revents().intersects(gone)),
+            Err(error) => error == Errno::INTR,
         }
     }
 

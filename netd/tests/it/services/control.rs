@@ -27,10 +27,7 @@ fn requests_are_idempotent_and_refused_with_reasons() {
     assert_eq!(kind(&node, &delete), Some(ErrorKind::InUse));
     node.kill_and_restart();
     let listed = node.ports();
-    assert_eq!(
-        listed.iter().map(|status| (status.port_id.as_str(), status.number)).collect::<Vec<_>>(),
-        [("s-5", 5)]
-    );
+    assert_eq!(listed.iter().map(|status| (status.port_id.as_str(), status.number)).collect::<Vec<_>>(), [("s-5", 5)]);
     let describe = |id: &str| node.request(&Request::DescribePort { port_id: id.into() });
     assert_eq!(describe("s-5"), Reply::Port(port("s", 5)));
     assert!(matches!(describe("s-6"), Reply::Error { kind: ErrorKind::NotFound, .. }));
