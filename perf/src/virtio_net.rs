@@ -254,8 +254,9 @@ impl Outcome {
         self.sent.iter().sum::<u64>().saturating_sub(self.received.iter().sum())
     }
 
-    pub fn p99_us(&self) -> f64 {
-        let index = self.latencies_ns.len() * 99 / 100;
+    /// Below which this part of the frames took.
+    pub fn latency_us(&self, part: f64) -> f64 {
+        let index = (self.latencies_ns.len() as f64 * part) as usize;
         self.latencies_ns.get(index).map_or(f64::NAN, |ns| *ns as f64 / 1000.0)
     }
 }
