@@ -2,7 +2,7 @@
 
 use crate::support::bridge;
 use hive_flow::{Field, Match};
-use hive_ofproto::{Bridge, Command, ConnectionId, ConnectionKind};
+use hive_ofproto::{Bridge, Command, ConnectionId, ConnectionKind, FLOWS_MAX};
 use hive_openflow::{
     Action, AsyncKind, Bucket, BundleAdd, BundleControl, BundleControlKind, BundleFlags, Context, ErrorCode,
     FlowCommand, FlowEvent, FlowMod, FlowUpdate, Framer, GROUP_ANY, GroupCommand, GroupKind, GroupMod, Hello, Message,
@@ -168,6 +168,15 @@ fn a_bundle_is_one_version_or_nothing() {
     let errors = vec![ErrorCode::ActionBadOutGroup, ErrorCode::BundleMsgFailed];
     assert_eq!(bundle(&mut peer, &mut bridge, &failing), (errors, 0));
     assert_eq!((flows(&bridge), bridge.groups().len(), bridge.take_commands().len()), (3, 0, 0));
+    // Nor does anything of one that finds its table full on the way.
+    bridge.set_flow_limit(0, 4);
+    let errors = vec![ErrorCode::FlowModTableFull, ErrorCode::BundleMsgFailed];
+    let too_many = [delete.clone(), add(4), add(5), group(5, to(1)), Message::PortMod(port_mod), add(6)];
+    assert_eq!(bundle(&mut peer, &mut bridge, &too_many), (errors, 0));
+    assert_eq!((flows(&bridge), bridge.groups().len(), bridge.take_commands().len()), (3, 0, 0));
+    let has = |port| bridge.flows().load().table(0).unwrap().get(&flow_in(port), 5).is_some();
+    assert!((1..=3).all(has));
+    bridge.set_flow_limit(0, FLOWS_MAX);
     // A group is there for the flows behind it in the same bundle.
     let good = [delete, group(66, to(1)), failing[4].clone(), Message::PortMod(port_mod)];
     assert_eq!(bundle(&mut peer, &mut bridge, &good), (Vec::new(), 1));
