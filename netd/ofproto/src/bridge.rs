@@ -143,6 +143,11 @@ impl Bridge {
         self.tables.set_limit(table, flows_max);
     }
 
+    /// The same of all tables together.
+    pub fn set_total_flow_limit(&mut self, flows_max: usize) {
+        self.tables.set_total_limit(flows_max);
+    }
+
     /// Adds a port, or describes it anew; its configuration by controllers stays.
     pub fn add_port(&mut self, mut port: Port) {
         let old = self.ports.get(&port.number);

@@ -29,9 +29,6 @@ const DEFAULT_MTU: u16 = 1500;
 /// Queue pairs that a guest may use.
 const QUEUE_PAIRS: u16 = 8;
 
-/// The flow tables' limit when none is set.
-const FLOWS_MAX: u32 = 1_000_000;
-
 /// The options of a bridge's TLV table.
 pub(super) fn option_map(table: &TlvTable) -> OptionMap {
     let mapped = table.mappings().filter_map(|mapping| {
@@ -326,7 +323,7 @@ impl Daemon {
         let mut agent = bridge.lock_agent();
         for table in 0..hive_ofproto::TABLES_VISIBLE {
             let limit = bridge.config.flow_tables.get(&table).and_then(|table| table.flow_limit);
-            agent.set_flow_limit(table, limit.unwrap_or(FLOWS_MAX));
+            agent.set_flow_limit(table, limit.unwrap_or(hive_ofproto::FLOWS_MAX));
         }
         let now_ms = self.now_ms();
         if reset {
