@@ -195,9 +195,12 @@ impl Daemon {
         let Bridge { members, controllers, server, .. } = bridge;
         drop(controllers);
         drop(server);
-        for member in members.into_values().filter(|member| member.has_device) {
-            self.dataplane.remove_port(member.port);
-        }
+        self.remove_devices(members.values());
+    }
+
+    fn remove_devices<'m>(&self, members: impl Iterator<Item = &'m Member>) {
+        let ports: Vec<PortId> = members.filter(|member| member.has_device).map(|member| member.port).collect();
+        self.dataplane.remove_ports(&ports);
     }
 
     /// Takes away interfaces that are asked for no more, or otherwise.
@@ -213,20 +216,15 @@ impl Daemon {
                         || member.row.is_none() && config.id.0 == bridge.config.id.0
                 })
         };
-        let gone: Vec<String> =
-            bridge.members.iter().filter(|(name, member)| !keeps(name, member)).map(|(name, _)| name.clone()).collect();
-        for name in gone {
-            if let Some(member) = bridge.members.remove(&name) {
-                self.forget(bridge, &member);
-            }
+        let gone: Vec<Member> =
+            bridge.members.extract_if(.., |name, member| !keeps(name, member)).map(|(_, member)| member).collect();
+        if gone.is_empty() {
+            return;
         }
-    }
-
-    fn forget(&self, bridge: &Bridge, member: &Member) {
-        if member.has_device {
-            self.dataplane.remove_port(member.port);
-        }
-        bridge.lock_agent().remove_port(member.number);
+        self.remove_devices(gone.iter());
+        let mut agent = bridge.lock_agent();
+        gone.iter().for_each(|member| agent.remove_port(member.number));
+        drop(agent);
         bridge.server.ring();
     }
 
