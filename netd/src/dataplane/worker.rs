@@ -8,7 +8,7 @@ use crate::port::memory::GuestSlice;
 use crate::port::queue::{Chain, TxQueue};
 use crate::sys::{Epoll, Events};
 use arc_swap::ArcSwap;
-use hive_datapath::{Counter, Engine, Packet};
+use hive_datapath::{Counter, Engine, Packet, SWEPT_BETWEEN_BURSTS};
 use hive_flow::Key;
 use hive_packet::VnetHeader;
 use hive_program::{Op, Pipeline, PortId};
@@ -153,8 +153,9 @@ impl<P: Pipeline> Worker<P> {
             }
             self.poll_queues();
             self.poll_devices();
-            let work_left = self.engine.maintain(self.now_ms());
             let busy = !self.polled.is_empty() || self.devices.iter().any(|device| device.ready);
+            let most = if busy { SWEPT_BETWEEN_BURSTS } else { usize::MAX };
+            let work_left = self.engine.maintain(self.now_ms(), most);
             rounds += 1;
             if busy && rounds < ROUNDS_PER_WAIT {
                 continue;

@@ -320,7 +320,7 @@ fn compare(rules: Vec<Rule>, steps: Vec<Step>) -> Result<u64, TestCaseError> {
             // Connections are cleaned up as each shard has its turn: the same turns for all.
             Step::Maintain => switches.iter_mut().for_each(|switch| {
                 now_ms += 10;
-                switch.engine.maintain(now_ms);
+                switch.engine.maintain(now_ms, usize::MAX);
             }),
         }
         let [plain, cached, fused] = switches.each_ref().map(|switch| {
@@ -640,7 +640,7 @@ fn what_expires_at_once_is_cleaned_up_soon() {
     assert_eq!(switch.tracker.len(), 20_000);
     // A second, and what the wheel needs to get there.
     for step in 0..120 {
-        switch.engine.maintain(100_000 + 10 * step);
+        switch.engine.maintain(100_000 + 10 * step, usize::MAX);
     }
     assert_eq!(switch.tracker.len(), 0);
 }

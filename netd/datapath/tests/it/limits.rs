@@ -84,7 +84,7 @@ fn without_room_for_flows_packets_are_forwarded_all_the_same() {
     // The crowd of flows that idle makes room for those that come.
     let later = plain(vec![udp(ends(flows_max + 50), b"")]);
     for step in 0..100 {
-        switch.engine.maintain(200 + 10 * step);
+        switch.engine.maintain(200 + 10 * step, usize::MAX);
     }
     assert_eq!(switch.send(1, &later, 1300).len(), 1);
     assert!(switch.engine.held().0 <= crate::caches::FLOWS_MAX);
@@ -127,4 +127,27 @@ fn without_room_for_masks_packets_are_forwarded_all_the_same() {
     let (flows, masks, _) = switch.engine.held();
     assert!(flows <= 256 && masks <= 256, "{flows} flows, {masks} masks");
     assert!(switch.engine.counters().get(Counter::FlowHits) > 0);
+}
+
+/// A worker looks at a few flows between two bursts, so that packets do not wait; what it leaves is not left out.
+#[test]
+fn flows_are_looked_after_a_few_at_a_time() {
+    let rules = vec![
+        Rule { wanted: vec![(Field::TpSrc, 0, 0xffff)], ops: vec![] },
+        Rule { wanted: vec![], ops: vec![Op::Output(PortId(2))] },
+    ];
+    let mut switch = Switch::new(rules, true, true);
+    assert_eq!(send(&mut switch, 1, (1..=100).map(ends)), 100);
+    let held = |switch: &Switch| switch.engine.held().0;
+    switch.engine.maintain(20_000, 4);
+    assert!(held(&switch) >= 96);
+    // It was away for longer than it takes to look at all.
+    switch.engine.maintain(20_300, 4);
+    assert!(held(&switch) >= 92);
+    for _ in 0..25 {
+        switch.engine.maintain(20_300, 4);
+    }
+    assert_eq!(held(&switch), 0);
+    let credited = switch.rules.credited.lock().unwrap();
+    assert_eq!(credited.values().map(|(packets, ..)| packets).sum::<u64>(), 100);
 }
