@@ -112,6 +112,16 @@ pub fn use_real_time() -> bool {
     may_use_real_time() && chrt(&["-a", "-r", "-p", "1", &std::process::id().to_string()])
 }
 
+/// Keep this process, and those that it starts, on one processor, as far as they ask for no other.
+pub fn keep_to_processor(cpu: usize) -> anyhow::Result<()> {
+    let arguments = ["-a", "-c", "-p", &cpu.to_string(), &std::process::id().to_string()];
+    let output = Command::new("taskset").args(arguments).output().context("cannot start taskset")?;
+    if !output.status.success() {
+        bail!("taskset: {}", String::from_utf8_lossy(&output.stderr).trim());
+    }
+    Ok(())
+}
+
 /// Our own binary `name`: `given`, or the one built beside this program.
 pub fn own_binary(name: &str, given: Option<&Path>) -> anyhow::Result<PathBuf> {
     let path = match given {

@@ -45,19 +45,35 @@ impl Default for Settings {
     }
 }
 
-/// How often what has happened.
-#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
-pub struct Counters {
-    pub created: u64,
-    pub expired: u64,
-    pub invalid: u64,
-    pub refused_full: u64,
-    pub refused_zone_full: u64,
-    pub nat_exhausted: u64,
-    pub expectations_refused: u64,
-    pub fragments_unknown: u64,
-    pub fragments_overlapping: u64,
-    pub fragments_full: u64,
+macro_rules! counters {
+    ($($name:ident,)*) => {
+        /// How often what has happened.
+        #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+        pub struct Counters { $(pub $name: u64,)* }
+
+        impl Counters {
+            pub fn named(&self) -> impl Iterator<Item = (&'static str, u64)> {
+                [$((stringify!($name), self.$name),)*].into_iter()
+            }
+
+            pub fn add(&mut self, other: &Self) {
+                $(self.$name += other.$name;)*
+            }
+        }
+    };
+}
+
+counters! {
+    created,
+    expired,
+    invalid,
+    refused_full,
+    refused_zone_full,
+    nat_exhausted,
+    expectations_refused,
+    fragments_unknown,
+    fragments_overlapping,
+    fragments_full,
 }
 
 /// Which connections are to be forgotten.

@@ -46,6 +46,10 @@ counters! {
     CloneDepth = "drop-clone-depth",
     Meter = "drop-meter",
     PuntMeter = "drop-punt-meter",
+    /// A connection was to be made, and there are as many as there may be.
+    ConntrackFull = "drop-conntrack-full",
+    /// The same, of its zone.
+    ConntrackZoneFull = "drop-conntrack-zone-full",
     Pipeline = "drop-pipeline",
     TooComplex = "drop-too-complex",
     RecirculationUnknown = "drop-recirculation-unknown",

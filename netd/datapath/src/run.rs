@@ -6,7 +6,7 @@ use crate::packet::{Output, Tail};
 use crate::quick::Secret;
 use crate::tracker::Tracker;
 use crate::work::Work;
-use hive_conntrack::{Helper, Request, state};
+use hive_conntrack::{Helper, Refusal, Request, state};
 use hive_flow::{Field, Key};
 use hive_packet::offload::complete_checksum;
 use hive_program::{HashOf, Op, Pipeline, Punt};
@@ -66,7 +66,11 @@ impl<P: Pipeline> Engine<P> {
                     self.trace.off();
                     work.truncate = Some(*bytes as usize);
                 }
-                Op::Conntrack(request) => self.track(circumstances, work, request),
+                Op::Conntrack(request) => {
+                    if self.track(circumstances, work, request) == Next::End {
+                        return Next::End;
+                    }
+                }
                 Op::CtClear => {
                     work.before = None;
                     clear_connection(work.key_mut());
@@ -136,12 +140,14 @@ impl<P: Pipeline> Engine<P> {
         self.pass(circumstances, work, None);
     }
 
+    /// A packet whose connection was to be committed and finds no room ends here, as in the kernel's data path: it would go on
+    /// untranslated, and its answers would be of no connection.
     fn track<T: Tail, O: Output<T>>(
         &mut self,
         circumstances: &mut Circumstances<'_, T, O>,
         work: &mut Work,
         request: &Request,
-    ) {
+    ) -> Next {
         if work.wants_all(request.helper == Some(Helper::Ftp)) {
             self.trace.off();
             work.pull_all(circumstances.tail);
@@ -159,7 +165,7 @@ impl<P: Pipeline> Engine<P> {
             };
             verdict.apply(work.key_mut());
             work.before = Some(verdict);
-            return;
+            return Next::On;
         };
         let mut lock = circumstances.tracker.lock(Tracker::shard_of(request.zone));
         let verdict = lock.conntrack.process(circumstances.now_ms, &mut packet, request, before.as_ref());
@@ -167,6 +173,16 @@ impl<P: Pipeline> Engine<P> {
             self.trace.pin(lock.conntrack.pin(&verdict, request));
         }
         drop(lock);
+        let full = match verdict.refusal {
+            Some(Refusal::Full) => Some(Counter::ConntrackFull),
+            Some(Refusal::ZoneFull) => Some(Counter::ConntrackZoneFull),
+            _ => None,
+        };
+        if let Some(counter) = full {
+            self.trace.off();
+            self.counters.add(counter, 1);
+            return Next::End;
+        }
         verdict.apply(work.key_mut());
         if let Some(splice) = &verdict.splice {
             work.splice(splice, circumstances.tail);
@@ -174,6 +190,7 @@ impl<P: Pipeline> Engine<P> {
             work.parse_again(circumstances.tail);
         }
         work.before = Some(verdict);
+        Next::On
     }
 
     fn punt<T: Tail, O: Output<T>>(

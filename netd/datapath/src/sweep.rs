@@ -5,41 +5,52 @@ use hive_program::Pipeline;
 use std::sync::Arc;
 
 /// Every flow is looked at once in so many goes, [`STEP_MS`] apart: credits are pushed at least each 500 ms.
-const STEPS: usize = 25;
-const STEP_MS: u64 = 10;
+const STEPS: usize = 250;
+const STEP_MS: u64 = 1;
+/// Flows that a worker looks at between two bursts: packets wait for it. Two microseconds, of which there are several hundred in a go.
+pub const SWEPT_BETWEEN_BURSTS: usize = 16;
 /// With more flows than are wanted they are forgotten after so long (Open vSwitch's figure).
 const IDLE_CROWDED_MS: u64 = 100;
 
 #[derive(Debug, Default)]
 pub(crate) struct Sweep {
     next_ms: u64,
+    idle_ms: u64,
     flow: usize,
     fused: usize,
+    /// What is left of the goes so far.
+    flows_left: usize,
+    fused_left: usize,
 }
 
 impl<P: Pipeline> Engine<P> {
     /// To be called often, at least each 10 ms while there is traffic, and each 250 ms otherwise until it says false: there is nothing
-    /// left to do.
-    pub fn maintain(&mut self, now_ms: u64) -> bool {
-        if now_ms < self.sweep.next_ms {
-            return true;
+    /// left to do. Looks at `most` flows.
+    pub fn maintain(&mut self, now_ms: u64, most: usize) -> bool {
+        let (flows, fused) = (self.flows.places(), self.exact.fused_places());
+        if now_ms >= self.sweep.next_ms {
+            let late = if self.sweep.next_ms == 0 { 0 } else { (now_ms - self.sweep.next_ms) / STEP_MS };
+            self.sweep.next_ms = now_ms + STEP_MS;
+            // What was left out is made up for.
+            let steps = usize::try_from(late).unwrap_or(STEPS).saturating_add(1).min(STEPS);
+            self.shared.tracker.expire(now_ms);
+            let crowded = self.flows.len() >= self.settings.flows_max;
+            self.sweep.idle_ms = if crowded { IDLE_CROWDED_MS } else { self.settings.idle_ms };
+            let go = |left: usize, places: usize| (left + places.div_ceil(STEPS) * steps).min(places);
+            self.sweep.fused_left = go(self.sweep.fused_left, fused);
+            self.sweep.flows_left = go(self.sweep.flows_left, flows);
         }
-        let late = if self.sweep.next_ms == 0 { 0 } else { (now_ms - self.sweep.next_ms) / STEP_MS };
-        self.sweep.next_ms = now_ms + STEP_MS;
-        // What was left out is made up for.
-        let steps = usize::try_from(late).unwrap_or(STEPS).saturating_add(1).min(STEPS);
-        self.shared.tracker.expire(now_ms);
-        let crowded = self.flows.len() >= self.settings.flows_max;
-        let idle_ms = if crowded { IDLE_CROWDED_MS } else { self.settings.idle_ms };
-        let idle_since_ms = now_ms.saturating_sub(idle_ms);
-        let places = self.exact.fused_places();
-        for _ in 0..(places.div_ceil(STEPS) * steps).min(places) {
-            self.sweep.fused = if self.sweep.fused + 1 < places { self.sweep.fused + 1 } else { 0 };
+        let idle_since_ms = now_ms.saturating_sub(self.sweep.idle_ms);
+        let of_fused = self.sweep.fused_left.min(most);
+        self.sweep.fused_left -= of_fused;
+        for _ in 0..of_fused {
+            self.sweep.fused = if self.sweep.fused + 1 < fused { self.sweep.fused + 1 } else { 0 };
             self.sweep_fused(self.sweep.fused as u32, idle_since_ms, now_ms);
         }
-        let places = self.flows.places();
-        for _ in 0..(places.div_ceil(STEPS) * steps).min(places) {
-            self.sweep.flow = if self.sweep.flow + 1 < places { self.sweep.flow + 1 } else { 0 };
+        let of_flows = self.sweep.flows_left.min(most - of_fused);
+        self.sweep.flows_left -= of_flows;
+        for _ in 0..of_flows {
+            self.sweep.flow = if self.sweep.flow + 1 < flows { self.sweep.flow + 1 } else { 0 };
             self.sweep_flow(self.sweep.flow as u32, idle_since_ms, now_ms);
         }
         self.flows.len() > 0 || !self.shared.tracker.is_empty()

@@ -179,19 +179,7 @@ impl Tracker {
     /// Of all shards together.
     pub fn counters(&self) -> Counters {
         let mut all = Counters::default();
-        self.each(|conntrack| {
-            let some = conntrack.counters();
-            all.created += some.created;
-            all.expired += some.expired;
-            all.invalid += some.invalid;
-            all.refused_full += some.refused_full;
-            all.refused_zone_full += some.refused_zone_full;
-            all.nat_exhausted += some.nat_exhausted;
-            all.expectations_refused += some.expectations_refused;
-            all.fragments_unknown += some.fragments_unknown;
-            all.fragments_overlapping += some.fragments_overlapping;
-            all.fragments_full += some.fragments_full;
-        });
+        self.each(|conntrack| all.add(&conntrack.counters()));
         all
     }
 

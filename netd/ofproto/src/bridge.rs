@@ -1,5 +1,6 @@
 //! The bridge: its state, its connections, and what each message does.
 
+use crate::bundle::BUNDLE_BYTES_TOTAL_MAX;
 use crate::connection::{Closed, Connection, ConnectionId, ConnectionKind};
 use crate::flow::{Flow, any_action};
 use crate::flow_mod::FlowTables;
@@ -140,6 +141,11 @@ impl Bridge {
     /// Flows that a table may hold; those that are there stay.
     pub fn set_flow_limit(&mut self, table: u8, flows_max: u32) {
         self.tables.set_limit(table, flows_max);
+    }
+
+    /// The same of all tables together.
+    pub fn set_total_flow_limit(&mut self, flows_max: usize) {
+        self.tables.set_total_limit(flows_max);
     }
 
     /// Adds a port, or describes it anew; its configuration by controllers stays.
@@ -552,6 +558,10 @@ impl Bridge {
 
     /// A message that cannot be read is refused now, one that cannot be followed when the bundle is committed.
     fn add_to_bundle(&mut self, id: ConnectionId, add: &BundleAdd, bytes: &[u8]) -> Result<(), ErrorCode> {
+        let held: usize = self.connections.values().map(|connection| connection.bundles.bytes()).sum();
+        if held + bytes.len() > BUNDLE_BYTES_TOTAL_MAX {
+            return Err(ErrorCode::BundleMsgTooMany);
+        }
         let Some(connection) = self.connections.get_mut(&id) else { return Ok(()) };
         connection.bundles.prepare(add.bundle, add.flags, bytes.len())?;
         if !Message::is_bundlable(&add.message, &connection.context)? {

@@ -7,6 +7,8 @@ use std::collections::BTreeMap;
 pub const BUNDLES_MAX: usize = 16;
 /// Bytes of messages in all bundles of one connection: a million rules of a hundred bytes and more.
 pub const BUNDLE_BYTES_MAX: usize = 256 << 20;
+/// The same of all connections of a bridge.
+pub const BUNDLE_BYTES_TOTAL_MAX: usize = 1 << 30;
 
 #[derive(Debug)]
 struct Bundle {
@@ -27,6 +29,11 @@ impl Bundles {
         let bundle = self.bundles.remove(&id)?;
         self.bytes -= bundle.messages.iter().map(Vec::len).sum::<usize>();
         Some(bundle)
+    }
+
+    /// Of all messages.
+    pub fn bytes(&self) -> usize {
+        self.bytes
     }
 
     /// Follows a request. Of a commit: the messages to apply.

@@ -8,6 +8,8 @@ use std::sync::Arc;
 
 /// Flows in one table, unless it is limited further: what Open vSwitch announces as its tables' size, and a bound of memory.
 pub const FLOWS_MAX: u32 = 1_000_000;
+/// Flows in all tables: without it a controller could have 254 million. The largest program known, a node's VPCs, has one million.
+pub const FLOWS_TOTAL_MAX: usize = 4_000_000;
 
 /// What happened to a flow.
 #[derive(Clone, Debug)]
@@ -40,6 +42,9 @@ pub(crate) struct FlowTables {
     /// How many flows in force want the flows of this cookie and table to go when they go (`learn(delete_learned)`).
     learners: BTreeMap<(u64, u8), usize>,
     limits: [u32; TABLES],
+    total_max: usize,
+    /// Flows of the draft.
+    total: usize,
     next_id: u64,
 }
 
@@ -54,6 +59,8 @@ impl FlowTables {
             timed: BTreeMap::new(),
             learners: BTreeMap::new(),
             limits,
+            total_max: FLOWS_TOTAL_MAX,
+            total: 0,
             next_id: 0,
         }
     }
@@ -66,6 +73,10 @@ impl FlowTables {
         if let Some(limit) = self.limits.get_mut(usize::from(table)) {
             *limit = flows_max.min(FLOWS_MAX);
         }
+    }
+
+    pub fn set_total_limit(&mut self, flows_max: usize) {
+        self.total_max = flows_max.min(FLOWS_TOTAL_MAX);
     }
 
     pub fn limit(&self, table: u8) -> u32 {
@@ -102,7 +113,7 @@ impl FlowTables {
             if flow_mod.flags.check_overlap && table.overlapping(&flow_mod.flow, flow_mod.priority).is_some() {
                 return Err(ErrorCode::FlowModOverlap);
             }
-            if table.len() >= limit as usize {
+            if table.len() >= limit as usize || self.total >= self.total_max {
                 return Err(ErrorCode::FlowModTableFull);
             }
         }
@@ -128,7 +139,10 @@ impl FlowTables {
         let new = self.put(new)?;
         self.changes.push(match old {
             Some(old) => Change::Replaced { old, new },
-            None => Change::Added(new),
+            None => {
+                self.total += 1;
+                Change::Added(new)
+            }
         });
         Ok(())
     }
@@ -173,6 +187,7 @@ impl FlowTables {
         if let Some(table) = self.writer.draft().table_mut(flow.table)
             && table.remove(&flow.matching, flow.priority).is_some()
         {
+            self.total -= 1;
             self.changes.push(Change::Removed { flow, reason });
         }
     }
@@ -272,6 +287,8 @@ impl FlowTables {
         if !self.changes.is_empty() {
             self.writer.abandon();
             self.changes.clear();
+            let draft = self.writer.draft();
+            self.total = (0..=TABLE_ALL).filter_map(|number| draft.table(number)).map(|table| table.len()).sum();
         }
     }
 }

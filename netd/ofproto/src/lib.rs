@@ -22,7 +22,7 @@ pub use bridge::{Bridge, BridgeConfig, Command, TABLES_VISIBLE};
 pub use bundle::{BUNDLE_BYTES_MAX, BUNDLES_MAX};
 pub use connection::{Closed, ConnectionId, ConnectionKind};
 pub use flow::{Flow, Usage};
-pub use flow_mod::FLOWS_MAX;
+pub use flow_mod::{FLOWS_MAX, FLOWS_TOTAL_MAX};
 pub use group::{Group, GroupReader, Groups};
 pub use meter::{BANDS_MAX, METERS_MAX, Meter};
 pub use port::Port;

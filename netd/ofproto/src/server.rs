@@ -212,6 +212,8 @@ struct Client {
     probed: bool,
     state: Option<Arc<SessionState>>,
     framer: Framer,
+    /// There may be whole messages in the framer that were not followed, because of how much there was to send.
+    held: bool,
     id: ConnectionId,
     /// Bytes taken over from the bridge, and how many of them are sent.
     unsent: Vec<u8>,
@@ -282,9 +284,7 @@ impl Worker {
         for (client, events) in self.clients.iter_mut().zip(&ready.clients) {
             // Both directions are closed: nobody is left to take an answer.
             client.gone |= events.intersects(PollFlags::HUP | PollFlags::ERR) && !events.contains(PollFlags::IN);
-            if events.contains(PollFlags::IN) && !client.ended {
-                client.read(&mut bridge, now_ms, &mut heard);
-            }
+            client.read(events.contains(PollFlags::IN), &mut bridge, now_ms, &mut heard);
         }
         if self.expired.elapsed() >= EXPIRY_INTERVAL {
             self.expired = Instant::now();
@@ -315,7 +315,13 @@ impl Worker {
             self.accept_after = None;
         }
         let listen = if self.accept_after.is_none() { PollFlags::IN } else { PollFlags::empty() };
-        let pause = if self.accept_after.is_some() { PAUSE } else { EXPIRY_INTERVAL };
+        let pause = if self.clients.iter().any(Client::can_go_on) {
+            Duration::ZERO
+        } else if self.accept_after.is_some() {
+            PAUSE
+        } else {
+            EXPIRY_INTERVAL
+        };
         let bell: BorrowedFd<'_> = self.bell.as_fd();
         let mut fds = vec![
             PollFd::from_borrowed_fd(bell, PollFlags::IN),
@@ -394,7 +400,20 @@ impl Client {
     fn new(stream: Stream, id: ConnectionId) -> Self {
         let (framer, unsent) = (Framer::default(), Vec::new());
         let (probe, state, heard) = (None, None, Instant::now());
-        Self { stream, probe, heard, probed: false, state, framer, id, unsent, sent: 0, ended: false, gone: false }
+        Self {
+            stream,
+            probe,
+            heard,
+            probed: false,
+            state,
+            framer,
+            held: false,
+            id,
+            unsent,
+            sent: 0,
+            ended: false,
+            gone: false,
+        }
     }
 
     /// Whether the peer lives, and whoever set the session up wants it yet.
@@ -416,13 +435,25 @@ impl Client {
         }
     }
 
-    fn interest(&self) -> PollFlags {
-        let unsent = self.unsent.len() - self.sent;
-        let out = if unsent > 0 { PollFlags::OUT } else { PollFlags::empty() };
-        if self.ended || unsent > UNSENT_BYTES_MAX { out } else { out | PollFlags::IN }
+    /// It has so much to take that it is not listened to.
+    fn is_full(&self) -> bool {
+        self.unsent.len() - self.sent > UNSENT_BYTES_MAX
     }
 
-    fn read(&mut self, bridge: &mut Bridge, now_ms: u64, heard: &mut Vec<u8>) {
+    /// It has taken its answers, and need not send anything for its next message to be followed.
+    fn can_go_on(&self) -> bool {
+        self.held && !self.ended && self.sent == self.unsent.len()
+    }
+
+    fn interest(&self) -> PollFlags {
+        let out = if self.sent < self.unsent.len() { PollFlags::OUT } else { PollFlags::empty() };
+        if self.ended || self.held || self.is_full() { out } else { out | PollFlags::IN }
+    }
+
+    fn read(&mut self, readable: bool, bridge: &mut Bridge, now_ms: u64, heard: &mut Vec<u8>) {
+        if self.ended || self.is_full() || !self.follow(bridge, now_ms, heard) || !readable {
+            return;
+        }
         let mut piece = vec![0; MESSAGE_BYTES_MAX];
         for _ in 0..READS_PER_TURN {
             match self.stream.read(&mut piece) {
@@ -441,26 +472,36 @@ impl Client {
                     return;
                 }
             }
-            loop {
-                let message = match self.framer.next_message() {
-                    Ok(Some(message)) => message,
-                    Ok(None) => break,
-                    Err(error) => {
-                        tracing::debug!(%error, "client is left");
-                        self.ended = true;
-                        return;
-                    }
-                };
-                heard.extend_from_slice(message);
-                if bridge.receive(self.id, message, now_ms).is_err() {
-                    self.ended = true;
-                    return;
-                }
-            }
-            if bridge.output(self.id).is_some_and(|output| output.len() > UNSENT_BYTES_MAX) {
+            if !self.follow(bridge, now_ms, heard) {
                 return;
             }
         }
+    }
+
+    /// Follows the messages that are here. False: it must have some of its answers first, or it has no more to say. One answer may be
+    /// megabytes, a question is some dozens of bytes: not even those that came in one piece may all be answered at once.
+    fn follow(&mut self, bridge: &mut Bridge, now_ms: u64, heard: &mut Vec<u8>) -> bool {
+        loop {
+            self.held = bridge.output(self.id).is_some_and(|output| output.len() > UNSENT_BYTES_MAX);
+            if self.held {
+                return false;
+            }
+            match self.framer.next_message() {
+                Ok(Some(message)) => {
+                    heard.extend_from_slice(message);
+                    if bridge.receive(self.id, message, now_ms).is_err() {
+                        break;
+                    }
+                }
+                Ok(None) => return true,
+                Err(error) => {
+                    tracing::debug!(%error, "client is left");
+                    break;
+                }
+            }
+        }
+        self.ended = true;
+        false
     }
 
     fn write(&mut self, bridge: &mut Bridge, heard: &mut Vec<u8>) {

@@ -32,6 +32,8 @@ pub const PORTS_MAX: usize = 4096;
 /// Frames of controllers that wait for their worker: what is beyond is dropped, as where a port's queue is full. 1024 of 64 KiB are
 /// 64 MiB at most.
 pub const EXECUTIONS_MAX: usize = 1024;
+/// Threads that drop devices: with more the kernel is no faster (100 TAP devices: 2.9 s by one, 0.8 s by 4 and by 16).
+const DROPPERS: usize = 4;
 
 /// How a data path is to be.
 #[derive(Clone, Debug)]
@@ -191,9 +193,7 @@ impl Drop for RunningWorker {
 impl<P: Pipeline> Drop for Dataplane<P> {
     fn drop(&mut self) {
         let ports: Vec<_> = lock(&self.served).keys().copied().collect();
-        for port in ports {
-            self.remove_port(port);
-        }
+        self.remove_ports(&ports);
     }
 }
 
@@ -323,16 +323,31 @@ impl<P: Pipeline> Dataplane<P> {
         self.ports.store(Arc::new(ports));
     }
 
-    /// Ends a port: its frontend is disconnected, its device dropped, when this returns. False if there was none.
+    /// As [`Self::remove_ports`]. False if there was none.
     pub fn remove_port(&self, id: PortId) -> bool {
+        self.remove_ports(&[id]) != 0
+    }
+
+    /// Ends ports: their frontends are disconnected, their devices dropped, when this returns. How many there were.
+    pub fn remove_ports(&self, ids: &[PortId]) -> usize {
         let mut held = lock(&self.served);
-        let Some(served) = held.remove(&id) else { return false };
-        self.change_map(|ports| drop(ports.remove(&id)));
+        let served: Vec<Served> = ids.iter().filter_map(|id| held.remove(id)).collect();
+        if served.is_empty() {
+            return 0;
+        }
+        // Workers let go of what is held here: none of them has to wait for the end of a device.
+        let map = self.ports.load();
+        let ports: Vec<Arc<PortShared>> = ids.iter().filter_map(|id| map.get(id).cloned()).collect();
+        drop(map);
+        self.change_map(|ports| ids.iter().for_each(|id| drop(ports.remove(id))));
         drop(held);
-        // Ends the connection, which takes its rings back.
+        let count = served.len();
+        // Ends the connections, which take their rings back.
         drop(served);
-        self.ask_all(|reply| Command::StopPort { port: id, reply });
-        true
+        let ids: Arc<[PortId]> = ids.into();
+        self.ask_all(|reply| Command::StopPorts { ports: Arc::clone(&ids), reply });
+        drop_side_by_side(ports);
+        count
     }
 
     /// False if there is no such port.
@@ -420,6 +435,20 @@ impl<P: Pipeline> Dataplane<P> {
             connections: self.shared.tracker.len(),
         }
     }
+}
+
+/// Drops ports and their devices. The end of a TAP device waits for the kernel's readers of all processors, some ten milliseconds, and
+/// those of several devices do so together.
+fn drop_side_by_side(mut ports: Vec<Arc<PortShared>>) {
+    let each = ports.len().div_ceil(DROPPERS);
+    std::thread::scope(|scope| {
+        while ports.len() > each {
+            let part = ports.split_off(ports.len() - each);
+            // Without a thread it is dropped here.
+            let _ = std::thread::Builder::new().name("dropper".to_owned()).spawn_scoped(scope, move || drop(part));
+        }
+        drop(std::mem::take(&mut ports));
+    });
 }
 
 /// A guest's rings: what it sends goes to a worker, what it receives to whoever delivers.

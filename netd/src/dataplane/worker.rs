@@ -8,10 +8,11 @@ use crate::port::memory::GuestSlice;
 use crate::port::queue::{Chain, TxQueue};
 use crate::sys::{Epoll, Events};
 use arc_swap::ArcSwap;
-use hive_datapath::{Counter, Engine, Packet};
+use hive_datapath::{Counter, Engine, Packet, SWEPT_BETWEEN_BURSTS};
 use hive_flow::Key;
 use hive_packet::VnetHeader;
 use hive_program::{Op, Pipeline, PortId};
+use std::collections::HashSet;
 use std::os::fd::{AsRawFd, RawFd};
 use std::sync::Arc;
 use std::sync::atomic::Ordering;
@@ -44,9 +45,9 @@ pub(super) enum Command {
     StartDevice {
         port: Arc<PortShared>,
     },
-    /// The port is gone: nothing is known of it from here on.
-    StopPort {
-        port: PortId,
+    /// The ports are gone: nothing is known of them from here on.
+    StopPorts {
+        ports: Arc<[PortId]>,
         reply: SyncSender<()>,
     },
     Execute {
@@ -152,8 +153,9 @@ impl<P: Pipeline> Worker<P> {
             }
             self.poll_queues();
             self.poll_devices();
-            let work_left = self.engine.maintain(self.now_ms());
             let busy = !self.polled.is_empty() || self.devices.iter().any(|device| device.ready);
+            let most = if busy { SWEPT_BETWEEN_BURSTS } else { usize::MAX };
+            let work_left = self.engine.maintain(self.now_ms(), most);
             rounds += 1;
             if busy && rounds < ROUNDS_PER_WAIT {
                 continue;
@@ -192,8 +194,8 @@ impl<P: Pipeline> Worker<P> {
                     let _ = reply.send(base);
                 }
                 Command::StartDevice { port } => self.start_device(port),
-                Command::StopPort { port, reply } => {
-                    self.stop_port(port);
+                Command::StopPorts { ports, reply } => {
+                    self.stop_ports(&ports);
                     let _ = reply.send(());
                 }
                 Command::Execute { frame, template, ops, execution } => {
@@ -264,19 +266,20 @@ impl<P: Pipeline> Worker<P> {
         self.devices.push(DeviceSlot { port, fd, ready: fd.is_some(), failed: false });
     }
 
-    fn stop_port(&mut self, port: PortId) {
+    fn stop_ports(&mut self, ports: &[PortId]) {
+        let gone: HashSet<PortId> = ports.iter().copied().collect();
         for at in 0..self.queues.len() {
-            if self.queues[at].as_ref().is_some_and(|slot| slot.port.id == port) {
+            if self.queues[at].as_ref().is_some_and(|slot| gone.contains(&slot.port.id)) {
                 self.take_queue(at);
             }
         }
-        for device in self.devices.extract_if(.., |device| device.port.id == port) {
+        for device in self.devices.extract_if(.., |device| gone.contains(&device.port.id)) {
             if let Some(fd) = device.fd {
                 self.epoll.remove(fd);
             }
         }
-        self.engine.forget_port(port);
-        // The map that still has it is let go.
+        gone.iter().for_each(|port| self.engine.forget_port(*port));
+        // The map that still has them is let go.
         self.ports.load();
     }
 

@@ -10,8 +10,10 @@ use hive_ofproto::{Command, Meter};
 use hive_openflow::{CtFlush, CtTuple, MeterFlags, PacketIn, PacketOut, PortConfig, PortNo, TlvTable};
 use hive_pipeline::Execution;
 use hive_program::{BridgeId, MeterId, Pipeline, Traffic};
+use std::collections::BTreeMap;
 use std::net::IpAddr;
 use std::sync::atomic::{AtomicU64, AtomicUsize, Ordering};
+use std::sync::{Mutex, PoisonError};
 
 /// Tags that are told apart, as in the data path.
 pub(super) const VLAN_LIMIT: usize = 2;
@@ -21,11 +23,26 @@ const WAITING_BYTES_MAX: usize = 16 << 20;
 /// Beside its bytes, what a packet that waits takes.
 const PACKET_OVERHEAD_BYTES: usize = 1024;
 
-/// Packets of agents on their way to the loop, which may be busy with a configuration.
+/// What of agents is on its way to the loop, which may be busy with a configuration.
 #[derive(Debug, Default)]
 pub(super) struct Waiting {
     bytes: AtomicUsize,
     dropped: AtomicU64,
+    /// How things are to be: as many as there are things, however often they are changed.
+    wanted: Mutex<BTreeMap<Thing, Wanted>>,
+}
+
+/// What an agent configures.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
+pub(super) enum Thing {
+    TunnelOptions(BridgeId),
+    Port(BridgeId, PortNo),
+}
+
+#[derive(Debug)]
+enum Wanted {
+    TunnelOptions(TlvTable),
+    Port(PortConfig),
 }
 
 impl Waiting {
@@ -47,6 +64,15 @@ impl Waiting {
     pub fn dropped(&self) -> u64 {
         self.dropped.load(Ordering::Relaxed)
     }
+
+    /// False if the loop knows already that there is something to do.
+    fn want(&self, thing: Thing, wanted: Wanted) -> bool {
+        self.wanted.lock().unwrap_or_else(PoisonError::into_inner).insert(thing, wanted).is_none()
+    }
+
+    fn take(&self, thing: Thing) -> Option<Wanted> {
+        self.wanted.lock().unwrap_or_else(PoisonError::into_inner).remove(&thing)
+    }
 }
 
 /// What has to wait until the agent's lock is given up.
@@ -54,8 +80,7 @@ impl Waiting {
 pub(super) enum Deed {
     PacketOut(BridgeId, Box<PacketOut>),
     Resume(BridgeId, Box<PacketIn>),
-    TunnelOptions(BridgeId, TlvTable),
-    PortConfig(BridgeId, PortNo, PortConfig),
+    Configure(Thing),
 }
 
 fn meter_spec(meter: &Meter) -> MeterSpec {
@@ -86,8 +111,10 @@ impl Daemon {
     pub fn command(&self, bridge: BridgeId, command: Command) {
         // What the pipeline takes is wanted elsewhere too.
         match &command {
-            Command::TunnelOptions(table) => self.later(Deed::TunnelOptions(bridge, table.clone())),
-            Command::Port { number, config } => self.later(Deed::PortConfig(bridge, *number, *config)),
+            Command::TunnelOptions(table) => {
+                self.want(Thing::TunnelOptions(bridge), Wanted::TunnelOptions(table.clone()));
+            }
+            Command::Port { number, config } => self.want(Thing::Port(bridge, *number), Wanted::Port(*config)),
             _ => {}
         }
         let now_ms = self.now_ms();
@@ -115,6 +142,12 @@ impl Daemon {
             Some(Command::MeterRemoved(meter)) => self.dataplane.set_meter(MeterId { bridge, meter }, None),
             Some(Command::Port { .. } | Command::Fragments(_) | Command::Groups | Command::TunnelOptions(_)) | None => {
             }
+        }
+    }
+
+    fn want(&self, thing: Thing, wanted: Wanted) {
+        if self.waiting.want(thing, wanted) {
+            self.later(Deed::Configure(thing));
         }
     }
 
@@ -146,24 +179,30 @@ impl Daemon {
                 self.waiting.leave(&packet.packet);
                 self.resume(bridge, &packet);
             }
-            Deed::TunnelOptions(bridge, table) => {
-                let state = self.lock();
-                let bridge = state.bridges.values().find(|known| known.id == bridge);
-                let members = bridge.into_iter().flat_map(|bridge| bridge.members.values());
-                for options in members.filter_map(|member| member.options.as_ref()) {
+            Deed::Configure(thing) => self.configure(thing),
+        }
+    }
+
+    fn configure(&self, thing: Thing) {
+        let (Thing::TunnelOptions(bridge) | Thing::Port(bridge, _)) = thing;
+        let Some(wanted) = self.waiting.take(thing) else { return };
+        let state = self.lock();
+        let Some(bridge) = state.bridges.values().find(|known| known.id == bridge) else { return };
+        match (thing, wanted) {
+            (_, Wanted::TunnelOptions(table)) => {
+                for options in bridge.members.values().filter_map(|member| member.options.as_ref()) {
                     options.set(option_map(&table));
                 }
             }
-            Deed::PortConfig(bridge, number, config) => {
-                let state = self.lock();
-                let bridge = state.bridges.values().find(|known| known.id == bridge);
-                let Some((_, member)) = bridge.and_then(|bridge| bridge.member_of(number)) else { return };
+            (Thing::Port(_, number), Wanted::Port(config)) => {
+                let Some((_, member)) = bridge.member_of(number) else { return };
                 if let Some(status) = self.dataplane.port_status(member.port) {
                     let up = !config.contains(PortConfig::PORT_DOWN);
                     let policing = super::reconcile::policing(&member.config);
                     self.dataplane.set_port(member.port, PortSettings { up, mtu: status.mtu, policing });
                 }
             }
+            _ => {}
         }
     }
 
@@ -201,5 +240,15 @@ mod tests {
         assert_eq!(waiting.dropped(), 1);
         waiting.leave(&packet);
         assert!(waiting.enter(&packet) && !waiting.enter(&packet));
+    }
+
+    #[test]
+    fn what_is_configured_again_and_again_waits_once() {
+        let (waiting, port) = (Waiting::default(), Thing::Port(BridgeId(1), PortNo(2)));
+        let told = (0..1000).filter(|number| waiting.want(port, Wanted::Port(PortConfig(*number)))).count();
+        assert_eq!(told, 1);
+        assert!(waiting.want(Thing::Port(BridgeId(2), PortNo(2)), Wanted::Port(PortConfig(7))));
+        assert!(matches!(waiting.take(port), Some(Wanted::Port(PortConfig(999)))));
+        assert!(waiting.take(port).is_none() && waiting.want(port, Wanted::Port(PortConfig(1))));
     }
 }

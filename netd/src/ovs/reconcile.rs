@@ -29,9 +29,6 @@ const DEFAULT_MTU: u16 = 1500;
 /// Queue pairs that a guest may use.
 const QUEUE_PAIRS: u16 = 8;
 
-/// The flow tables' limit when none is set.
-const FLOWS_MAX: u32 = 1_000_000;
-
 /// The options of a bridge's TLV table.
 pub(super) fn option_map(table: &TlvTable) -> OptionMap {
     let mapped = table.mappings().filter_map(|mapping| {
@@ -198,9 +195,12 @@ impl Daemon {
         let Bridge { members, controllers, server, .. } = bridge;
         drop(controllers);
         drop(server);
-        for member in members.into_values().filter(|member| member.has_device) {
-            self.dataplane.remove_port(member.port);
-        }
+        self.remove_devices(members.values());
+    }
+
+    fn remove_devices<'m>(&self, members: impl Iterator<Item = &'m Member>) {
+        let ports: Vec<PortId> = members.filter(|member| member.has_device).map(|member| member.port).collect();
+        self.dataplane.remove_ports(&ports);
     }
 
     /// Takes away interfaces that are asked for no more, or otherwise.
@@ -216,20 +216,15 @@ impl Daemon {
                         || member.row.is_none() && config.id.0 == bridge.config.id.0
                 })
         };
-        let gone: Vec<String> =
-            bridge.members.iter().filter(|(name, member)| !keeps(name, member)).map(|(name, _)| name.clone()).collect();
-        for name in gone {
-            if let Some(member) = bridge.members.remove(&name) {
-                self.forget(bridge, &member);
-            }
+        let gone: Vec<Member> =
+            bridge.members.extract_if(.., |name, member| !keeps(name, member)).map(|(_, member)| member).collect();
+        if gone.is_empty() {
+            return;
         }
-    }
-
-    fn forget(&self, bridge: &Bridge, member: &Member) {
-        if member.has_device {
-            self.dataplane.remove_port(member.port);
-        }
-        bridge.lock_agent().remove_port(member.number);
+        self.remove_devices(gone.iter());
+        let mut agent = bridge.lock_agent();
+        gone.iter().for_each(|member| agent.remove_port(member.number));
+        drop(agent);
         bridge.server.ring();
     }
 
@@ -326,7 +321,7 @@ impl Daemon {
         let mut agent = bridge.lock_agent();
         for table in 0..hive_ofproto::TABLES_VISIBLE {
             let limit = bridge.config.flow_tables.get(&table).and_then(|table| table.flow_limit);
-            agent.set_flow_limit(table, limit.unwrap_or(FLOWS_MAX));
+            agent.set_flow_limit(table, limit.unwrap_or(hive_ofproto::FLOWS_MAX));
         }
         let now_ms = self.now_ms();
         if reset {

@@ -349,6 +349,49 @@ impl Device for Stuck {
     }
 }
 
+/// A device whose end takes time, as a TAP's does: it tells by which thread it came.
+struct Slow(std::sync::mpsc::Sender<String>);
+
+impl Drop for Slow {
+    fn drop(&mut self) {
+        let _ = self.0.send(std::thread::current().name().unwrap_or_default().to_owned());
+    }
+}
+
+impl Device for Slow {
+    fn wake_fd(&self) -> Option<BorrowedFd<'_>> {
+        None
+    }
+
+    fn receive(&mut self, _frames_max: usize, _take: &mut dyn FnMut(Received<'_>)) -> io::Result<usize> {
+        Ok(0)
+    }
+
+    fn send(&mut self, _frame: Sent<'_>) -> bool {
+        true
+    }
+
+    fn flush(&mut self) {}
+
+    fn status(&self) -> Status {
+        Status::default()
+    }
+}
+
+#[test]
+fn the_end_of_devices_holds_up_no_worker() {
+    let bench = Bench::new(2);
+    let (tell, ended) = std::sync::mpsc::channel();
+    let ids: Vec<_> =
+        (10..20).map(|number| bench.add(number, Backend::Device(Box::new(Slow(tell.clone()))), 1)).collect();
+    assert_eq!(bench.dataplane.remove_ports(&ids[1..]), 9);
+    assert!(bench.dataplane.remove_port(ids[0]) && bench.dataplane.remove_ports(&ids) == 0);
+    // All of them are gone by now.
+    let threads: Vec<String> = ended.try_iter().collect();
+    assert_eq!(threads.len(), 10);
+    assert!(threads.iter().all(|name| !name.starts_with("worker")), "{threads:?}");
+}
+
 /// A controller that sends more than can go out fills no memory.
 #[test]
 fn frames_of_controllers_that_wait_are_bounded() {

@@ -37,7 +37,7 @@ impl Bed {
         let program = Path::new("ovsdb-server");
         let database = rival::start_in(program, &arguments, &at.join("db.sock"), &[], Priority::RealTime)?;
         let db = format!("unix:{}", path("db.sock"));
-        // The first processor is the generator's and everything else's, the second the data path's.
+        // Beside `GENERATOR_CPU`, where everything else is.
         let vsctl = |arguments: &[&str]| {
             let db = format!("--db={db}");
             run(Command::new("ovs-vsctl").args(["--no-wait", &db]).args(arguments))

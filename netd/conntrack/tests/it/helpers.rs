@@ -198,6 +198,41 @@ fn later_fragments_are_what_the_first_one_is() {
     assert_eq!(conntrack.datagrams(), 1);
 }
 
+/// The same over IPv6, with a fragment header.
+fn fragment_v6(ends: Ends, number: u32, start: usize, end: usize, more: bool) -> Vec<u8> {
+    let mut datagram = ends.source.1.to_be_bytes().to_vec();
+    datagram.extend_from_slice(&ends.destination.1.to_be_bytes());
+    datagram.extend_from_slice(&[0, 200, 0x12, 0x34]);
+    datagram.resize(200, 7);
+    let mut payload = vec![17, 0];
+    payload.extend_from_slice(&(start as u16 | u16::from(more)).to_be_bytes());
+    payload.extend_from_slice(&number.to_be_bytes());
+    payload.extend_from_slice(&datagram[start..end]);
+    frame(&ip(ends, 44, payload))
+}
+
+/// RFC 5722: of a datagram whose fragments overlap none counts, whichever way they do. Others go on.
+#[test]
+fn fragments_of_ipv6_that_overlap_are_refused_and_counted() {
+    let ends = Ends::new("[fd00::1]:4000", "[fd00::2]:80");
+    let new = state::NEW | state::TRACKED;
+    let invalid = state::INVALID | state::TRACKED;
+    for (start, end) in [(56, 64), (56, 80), (120, 136), (72, 88), (0, 200), (0, 56), (64, 136)] {
+        let mut conntrack = conntrack();
+        let mut send = |number, start, end, more| {
+            let verdict = track(&mut conntrack, 0, &mut fragment_v6(ends, number, start, end, more), &commit(4));
+            (verdict.state, verdict.refusal)
+        };
+        assert_eq!(send(1, 0, 64, true), (new, None));
+        assert_eq!(send(1, 64, 128, true), (new, None));
+        let refused = send(1, start, end, true);
+        assert_eq!(refused, (invalid, Some(Refusal::Fragment)), "{start}..{end}");
+        assert_eq!(send(1, 128, 200, false), (invalid, Some(Refusal::Fragment)));
+        assert_eq!(send(2, 0, 64, true), (new, None), "another datagram");
+        assert_eq!(conntrack.counters().fragments_overlapping, 2);
+    }
+}
+
 #[test]
 fn fragments_are_forgotten_in_time_and_bounded_in_number() {
     let ends = Ends::new("10.0.0.1:4000", "10.1.0.1:80");

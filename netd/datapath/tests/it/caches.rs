@@ -29,6 +29,9 @@ impl<T: hive_datapath::Tail> Output<T> for Collect {
     }
 }
 
+/// Flows that a switch of a test has room for.
+pub const FLOWS_MAX: usize = 300;
+
 const METER: MeterId = MeterId { bridge: BridgeId(1), meter: 1 };
 
 pub struct Switch {
@@ -49,6 +52,7 @@ impl Switch {
             caches,
             fuse,
             exact_entries: 64,
+            flows_max: FLOWS_MAX,
             seed: 3,
             misses_burst: 1_000_000,
             misses_per_second: 1_000_000,
@@ -316,7 +320,7 @@ fn compare(rules: Vec<Rule>, steps: Vec<Step>) -> Result<u64, TestCaseError> {
             // Connections are cleaned up as each shard has its turn: the same turns for all.
             Step::Maintain => switches.iter_mut().for_each(|switch| {
                 now_ms += 10;
-                switch.engine.maintain(now_ms);
+                switch.engine.maintain(now_ms, usize::MAX);
             }),
         }
         let [plain, cached, fused] = switches.each_ref().map(|switch| {
@@ -354,15 +358,15 @@ proptest! {
     }
 }
 
-fn look(zone: u16, nat: Option<Nat>) -> Op {
+pub fn look(zone: u16, nat: Option<Nat>) -> Op {
     Op::Conntrack(Arc::new(Request { zone, nat, ..Request::default() }))
 }
 
-fn commit(zone: u16, nat: Option<Nat>, mark: Option<(u32, u32)>) -> Op {
+pub fn commit(zone: u16, nat: Option<Nat>, mark: Option<(u32, u32)>) -> Op {
     Op::Conntrack(Arc::new(Request { zone, nat, mark, commit: true, ..Request::default() }))
 }
 
-fn on(id: u128, state: u128, ops: Vec<Op>) -> Rule {
+pub fn on(id: u128, state: u128, ops: Vec<Op>) -> Rule {
     Rule { wanted: vec![(Field::RecircId, id, u128::from(u32::MAX)), (Field::CtState, state, 0x33)], ops }
 }
 
@@ -388,7 +392,7 @@ fn gateway() -> Vec<Rule> {
     ]
 }
 
-fn plain(frames: Vec<Vec<u8>>) -> Vec<(Vec<u8>, VnetHeader)> {
+pub fn plain(frames: Vec<Vec<u8>>) -> Vec<(Vec<u8>, VnetHeader)> {
     frames.into_iter().map(|frame| (frame, VnetHeader::default())).collect()
 }
 
@@ -636,7 +640,7 @@ fn what_expires_at_once_is_cleaned_up_soon() {
     assert_eq!(switch.tracker.len(), 20_000);
     // A second, and what the wheel needs to get there.
     for step in 0..120 {
-        switch.engine.maintain(100_000 + 10 * step);
+        switch.engine.maintain(100_000 + 10 * step, usize::MAX);
     }
     assert_eq!(switch.tracker.len(), 0);
 }

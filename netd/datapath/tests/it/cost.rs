@@ -11,7 +11,7 @@ use std::sync::Arc;
 use std::time::Duration;
 
 #[derive(Default)]
-struct Count(u64);
+pub struct Count(u64);
 
 impl<T> Output<T> for Count {
     fn output(&mut self, port: PortId, frame: &Outgoing<'_, T>) -> bool {
@@ -26,18 +26,18 @@ fn cpu_time() -> Duration {
     Duration::new(time.tv_sec as u64, time.tv_nsec as u32)
 }
 
-fn ends(number: u32) -> Ends {
+pub fn ends(number: u32) -> Ends {
     Ends { source: (0x0a00_0000 + number / 50_000, (1024 + number % 50_000) as u16), destination: (0x0ac8_0001, 443) }
 }
 
-fn all(field: Field, value: u128) -> (Field, u128, u128) {
+pub fn all(field: Field, value: u128) -> (Field, u128, u128) {
     (field, value, field.full_mask())
 }
 
-fn security_group() -> Vec<Rule> {
+pub fn security_group(zone: u16) -> Vec<Rule> {
     let tracked = |state: u128| (Field::CtState, state, 0x33);
-    let look = Request { zone: 1, ..Request::default() };
-    let commit = Request { zone: 1, commit: true, ..Request::default() };
+    let look = Request { zone, ..Request::default() };
+    let commit = Request { zone, commit: true, ..Request::default() };
     vec![
         Rule {
             wanted: vec![all(Field::RecircId, 0)],
@@ -117,11 +117,11 @@ fn cost_of_packets() {
     let off = EngineSettings { fuse: false, ..EngineSettings::default() };
     run("one flow", to(2), &one, &one, 20_000, EngineSettings::default());
     run("10,000 flows", exact(), &udps, &udps, 100, EngineSettings::default());
-    run("10,000 of UDP, one side", security_group(), &udps, &udps, 100, EngineSettings::default());
-    run("10,000 of UDP, one side, not fused", security_group(), &udps, &udps, 20, off.clone());
+    run("10,000 of UDP, one side", security_group(1), &udps, &udps, 100, EngineSettings::default());
+    run("10,000 of UDP, one side, not fused", security_group(1), &udps, &udps, 20, off.clone());
     let back: Vec<_> = (0..10_000).map(|number| udp(ends(number).reversed(), &[0; 18])).collect();
-    run("10,000 of UDP", security_group(), &back, &udps, 100, EngineSettings::default());
-    run("10,000 of UDP, not fused", security_group(), &back, &udps, 20, off.clone());
+    run("10,000 of UDP", security_group(1), &back, &udps, 100, EngineSettings::default());
+    run("10,000 of UDP, not fused", security_group(1), &back, &udps, 20, off.clone());
     let syn: Vec<_> = (0..10_000)
         .map(|number| tcp(ends(number), Tcp { flags: SYN, seq: 1, window: 9000, ..Tcp::default() }))
         .collect();
@@ -130,6 +130,6 @@ fn cost_of_packets() {
         syn.iter().cloned().chain((0..10_000).map(|number| tcp(ends(number).reversed(), answer))).collect();
     let data = Tcp { flags: ACK, seq: 2, ack: 2, window: 9000, ..Tcp::default() };
     let acks: Vec<_> = (0..10_000).map(|number| tcp(ends(number), data)).collect();
-    run("10,000 of TCP", security_group(), &opening, &acks, 100, EngineSettings::default());
-    run("10,000 of TCP, not fused", security_group(), &opening, &acks, 20, off);
+    run("10,000 of TCP", security_group(1), &opening, &acks, 100, EngineSettings::default());
+    run("10,000 of TCP, not fused", security_group(1), &opening, &acks, 20, off);
 }

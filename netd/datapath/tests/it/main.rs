@@ -6,8 +6,10 @@
 mod caches;
 mod cost;
 mod executor;
+mod limits;
 mod packets;
 mod rules;
+mod scale;
 #[expect(dead_code, reason = "connection tracking asks the switch for its connections too")]
 #[path = "../../../conntrack/tests/it/switch.rs"]
 mod switch;

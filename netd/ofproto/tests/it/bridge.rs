@@ -2,7 +2,7 @@
 
 use crate::support::bridge;
 use hive_flow::{Field, Match};
-use hive_ofproto::{Bridge, Command, ConnectionId, ConnectionKind};
+use hive_ofproto::{Bridge, Command, ConnectionId, ConnectionKind, FLOWS_MAX, FLOWS_TOTAL_MAX};
 use hive_openflow::{
     Action, AsyncKind, Bucket, BundleAdd, BundleControl, BundleControlKind, BundleFlags, Context, ErrorCode,
     FlowCommand, FlowEvent, FlowMod, FlowUpdate, Framer, GROUP_ANY, GroupCommand, GroupKind, GroupMod, Hello, Message,
@@ -131,6 +131,17 @@ fn a_full_table_takes_no_more_but_changes_what_it_has() {
     );
     assert_eq!(peer.refusal(&mut bridge, &flow_mod(4, 3, |_| {}), 0), None);
     assert_eq!(flows(&bridge), 3);
+    // All tables together are full too, once; what is refused or deleted takes no room.
+    bridge.set_total_flow_limit(4);
+    let in_table = |table| flow_mod(table, 3, |_| {});
+    let full = Some(ErrorCode::FlowModTableFull);
+    assert_eq!([5, 6, 5].map(|table| peer.refusal(&mut bridge, &in_table(table), 0)), [None, full, None]);
+    let bad = flow_mod(4, 7, |flow_mod| flow_mod.actions = vec![Action::Group(66)]);
+    assert_eq!(peer.refusal(&mut bridge, &bad, 0), Some(ErrorCode::ActionBadOutGroup));
+    let delete = flow_mod(5, 3, |flow_mod| flow_mod.command = FlowCommand::Delete);
+    assert_eq!(peer.refusal(&mut bridge, &delete, 0), None);
+    assert_eq!([6, 7].map(|table| peer.refusal(&mut bridge, &in_table(table), 0)), [None, full]);
+    assert_eq!(flows(&bridge), 4);
 }
 
 fn control(kind: BundleControlKind) -> Message {
@@ -168,6 +179,21 @@ fn a_bundle_is_one_version_or_nothing() {
     let errors = vec![ErrorCode::ActionBadOutGroup, ErrorCode::BundleMsgFailed];
     assert_eq!(bundle(&mut peer, &mut bridge, &failing), (errors, 0));
     assert_eq!((flows(&bridge), bridge.groups().len(), bridge.take_commands().len()), (3, 0, 0));
+    // Nor does anything of one that finds its table full on the way.
+    bridge.set_flow_limit(0, 4);
+    let errors = vec![ErrorCode::FlowModTableFull, ErrorCode::BundleMsgFailed];
+    let too_many = [delete.clone(), add(4), add(5), group(5, to(1)), Message::PortMod(port_mod), add(6)];
+    assert_eq!(bundle(&mut peer, &mut bridge, &too_many), (errors, 0));
+    assert_eq!((flows(&bridge), bridge.groups().len(), bridge.take_commands().len()), (3, 0, 0));
+    let has = |port| bridge.flows().load().table(0).unwrap().get(&flow_in(port), 5).is_some();
+    assert!((1..=3).all(has));
+    bridge.set_flow_limit(0, FLOWS_MAX);
+    // It has taken no room either.
+    bridge.set_total_flow_limit(4);
+    assert_eq!(peer.refusal(&mut bridge, &add(9), 0), None);
+    assert_eq!(peer.refusal(&mut bridge, &add(10), 0), Some(ErrorCode::FlowModTableFull));
+    bridge.set_total_flow_limit(FLOWS_TOTAL_MAX);
+    peer.send(&mut bridge, &flow_mod(255, 9, |flow_mod| flow_mod.command = FlowCommand::Delete), 0);
     // A group is there for the flows behind it in the same bundle.
     let good = [delete, group(66, to(1)), failing[4].clone(), Message::PortMod(port_mod)];
     assert_eq!(bundle(&mut peer, &mut bridge, &good), (Vec::new(), 1));

@@ -2,7 +2,7 @@
 
 use crate::support::{Agent, ovs_ofctl};
 use hive_flow::{Field, Match};
-use hive_ofproto::{Server, ServerError};
+use hive_ofproto::{ConnectionKind, Server, ServerError, Session, Stream};
 use hive_openflow::{
     Action, Context, CookieMask, ErrorCode, FlowMod, FlowRequest, Framer, GROUP_ANY, Hello, Message, PortNo, Reply,
     Request, TABLE_ALL, Version, decode,
@@ -39,6 +39,19 @@ impl Client {
         let mut bytes = Vec::new();
         message.encode(3, &self.context, &mut bytes).unwrap();
         self.stream.write_all(&bytes).unwrap();
+    }
+
+    /// The bytes of the next message.
+    fn next(&mut self) -> Vec<u8> {
+        loop {
+            if let Some(bytes) = self.framer.next_message().unwrap() {
+                return bytes.to_vec();
+            }
+            let mut piece = [0; 65536];
+            let length = self.stream.read(&mut piece).unwrap();
+            assert_ne!(length, 0, "the end");
+            self.framer.push(&piece[..length]);
+        }
     }
 
     /// `None`: the end.
@@ -110,6 +123,75 @@ fn a_client_that_takes_nothing_hurts_only_itself() {
         }
     }
     assert_eq!(told, 50 * FLOWS as usize);
+}
+
+/// Of this process, the most it ever had, or what it has now.
+fn memory_bytes(what: &str) -> usize {
+    let status = std::fs::read_to_string("/proc/self/status").unwrap();
+    let line = status.lines().find_map(|line| line.strip_prefix(what)).unwrap();
+    line.trim().trim_end_matches(" kB").parse::<usize>().unwrap() << 10
+}
+
+/// Questions of some dozens of bytes, each with an answer of megabytes, that come in one piece.
+#[test]
+fn many_questions_at_once_are_not_all_answered_at_once() {
+    const QUESTIONS: usize = 100;
+    let agent = Agent::start();
+    let (mut greedy, mut quick) = (Client::new(&agent), Client::new(&agent));
+    fill(&mut quick);
+    let before = memory_bytes("VmRSS:");
+    let mut questions = Vec::new();
+    for _ in 0..QUESTIONS {
+        all_flows().encode(3, &greedy.context, &mut questions).unwrap();
+    }
+    greedy.stream.write_all(&questions).unwrap();
+    for _ in 0..10 {
+        quick.send(&Message::BarrierRequest);
+        assert_eq!(quick.receive(), Some(Message::BarrierReply));
+    }
+    // All answers together are above 150 MB.
+    let grown = memory_bytes("VmHWM:").saturating_sub(before);
+    assert!(grown < 100 << 20, "{grown} bytes");
+    // Then it takes them, and asks no more; none is left out.
+    let (mut answers, mut bytes) = (0, 0);
+    while answers < QUESTIONS {
+        let message = greedy.next();
+        bytes += message.len();
+        // The last part of a multipart reply says that no more come (OpenFlow 1.3, 7.3.5).
+        answers += usize::from(message[1] == 19 && message[10..12] == [0, 0]);
+    }
+    assert!(bytes > 150 << 20, "{bytes} bytes");
+}
+
+/// One controller answers, the other has gone silent without closing.
+#[test]
+fn who_is_silent_is_asked_and_then_left() {
+    let agent = Agent::start();
+    let adopt = || {
+        let (ours, theirs) = UnixStream::pair().unwrap();
+        let probe = Some(Duration::from_secs(1));
+        let session = Session { stream: Stream::Unix(ours), kind: ConnectionKind::Controller, probe };
+        let state = agent.running.adopter().adopt(session);
+        theirs.set_read_timeout(Some(DEADLINE)).unwrap();
+        theirs.set_write_timeout(Some(DEADLINE)).unwrap();
+        let mut client = Client { stream: theirs, framer: Framer::default(), context: Context::new(Version::V1_3) };
+        client.send(&Message::Hello(Hello::of(&[Version::V1_3])));
+        assert!(matches!(client.receive(), Some(Message::Hello(_))));
+        (client, state)
+    };
+    let ((mut alive, its_state), (mut silent, state)) = (adopt(), adopt());
+    let mut asked = 0;
+    while !state.has_ended() {
+        match alive.receive() {
+            Some(Message::EchoRequest(data)) => alive.send(&Message::EchoReply(data)),
+            other => panic!("{other:?}"),
+        }
+        asked += 1;
+        assert!(asked < 60, "the silent one is still there");
+    }
+    assert!(its_state.is_connected());
+    assert!(matches!(silent.receive(), Some(Message::EchoRequest(_))), "it was asked");
+    assert_eq!(silent.receive(), None);
 }
 
 #[test]

@@ -66,6 +66,8 @@ impl Daemon {
         let sum = |counter: Counter| workers.iter().map(|worker| worker.get(counter)).sum();
         let named = |counter: &Counter| (format!("datapath_{}", counter.name().replace('-', "_")), sum(*counter));
         let mut counters: Vec<(String, u64)> = Counter::ALL.iter().map(named).collect();
+        let tracked = self.dataplane.tracker().counters();
+        counters.extend(tracked.named().map(|(name, count)| (format!("conntrack_{name}"), count)));
         let rejected = self.tunnels.rejected().into_iter();
         counters.extend(
             rejected.map(|(kind, port, reason, count)| {
