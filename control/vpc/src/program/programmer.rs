@@ -41,7 +41,8 @@ impl Programmer {
     /// # Errors
     /// The bridge is away, refuses a flow, or does not stay as it is made. It may be tried again.
     pub fn set(&mut self, wanted: &FlowSet) -> Result<Report, ClientError> {
-        if let Some((mut client, known)) = self.connection.take() {
+        // Of a switch that has gone nothing is known: where nothing differs from what it had, nobody would notice.
+        if let Some((mut client, known)) = self.connection.take().filter(|(client, _)| client.is_open()) {
             match change(&mut client, &known, wanted) {
                 Ok(Some(changes)) => {
                     self.connection = Some((client, wanted.clone()));
