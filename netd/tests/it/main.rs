@@ -6,6 +6,7 @@
 mod daemon;
 mod dataplane;
 mod guest;
+mod ovn;
 mod ovs;
 mod robustness;
 mod services;

@@ -6,10 +6,10 @@ mod commands;
 mod controllers;
 mod flows;
 mod forwarding;
-mod lab;
+pub mod lab;
 #[allow(dead_code, reason = "hive-device's tests, whose file it is, use all of it")]
 #[path = "../../../device/tests/it/namespace.rs"]
-mod namespace;
+pub mod namespace;
 mod restarts;
 mod services;
 mod tunnels;
