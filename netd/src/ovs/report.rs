@@ -102,7 +102,7 @@ impl Daemon {
             });
             for member in members.values_mut() {
                 let status = self.link(member);
-                missing |= member.link_handle.is_some() && status.ifindex.is_none();
+                missing |= status.ifindex.is_none() && member.link_handle.as_ref().is_some_and(|link| !link.is_there());
                 if status == member.status {
                     continue;
                 }

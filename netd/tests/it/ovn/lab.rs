@@ -147,31 +147,46 @@ impl Chassis {
         std::fs::read_to_string(self.lab.path("controller.log")).unwrap()
     }
 
-    fn attach(&self, port: &str, mac: &str, address: &str, gateway: Option<&str>) -> Namespace {
+    fn attach(&self, port: &str, number: u8, address: &str) -> Namespace {
         let machine = Namespace::new();
         self.lab.node.veth(port, &machine, "eth0");
-        machine.ip(&format!("link set eth0 address {mac}"));
+        machine.ip(&format!("link set eth0 address {}", mac(number)));
         machine.address("eth0", address);
-        if let Some(gateway) = gateway {
-            machine.ip(&format!("route add default via {gateway}"));
-        }
         machine
     }
 
     /// A machine at the logical port of its name, which the controller has bound. The first address of its network is its gateway.
     pub fn machine(&self, port: &str, number: u8, address: &str) -> Namespace {
-        let gateway = address.rsplit_once('.').map(|(network, _)| format!("{network}.1"));
-        let machine = self.attach(port, &mac(number), address, gateway.as_deref());
+        let machine = self.attach(port, number, address);
+        let (network, _) = address.rsplit_once('.').unwrap();
+        machine.ip(&format!("route add default via {network}.1"));
         self.lab.vsctl(&format!("add-port br-int {port} -- set interface {port} external_ids:iface-id={port}"));
+        self.installed(port);
+        machine
+    }
+
+    /// As [`Self::machine`], at an internal port that is moved to it and renamed.
+    pub fn container(&self, port: &str, number: u8, address: &str) -> Namespace {
+        let machine = Namespace::new();
+        self.lab.vsctl(&format!(
+            "add-port br-int {port} -- set interface {port} type=internal external_ids:iface-id={port}"
+        ));
+        self.lab.node.ip(&format!("link set {port} netns {} name eth0", machine.name));
+        machine.ip(&format!("link set eth0 address {}", mac(number)));
+        machine.address("eth0", address);
+        self.installed(port);
+        machine
+    }
+
+    fn installed(&self, port: &str) {
         wait("the port is bound and its flows are installed", || {
             self.lab.vsctl(&format!("--if-exists get interface {port} external_ids:ovn-installed")) == "\"true\""
         });
-        machine
     }
 
     /// A machine behind the provider's network.
     pub fn outsider(&self, port: &str, number: u8, address: &str) -> Namespace {
-        let machine = self.attach(port, &mac(number), address, None);
+        let machine = self.attach(port, number, address);
         self.lab.vsctl(&format!("add-port br-ex {port}"));
         machine
     }

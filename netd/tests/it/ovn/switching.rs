@@ -34,6 +34,20 @@ fn machines_of_one_switch_and_of_two_reach_each_other() {
 }
 
 #[test]
+fn a_container_has_its_port_in_its_namespace() {
+    let (central, chassis) = region(NETWORKS);
+    central.program("lsp-add web web3\nlsp-set-addresses web3 '02:00:00:00:00:0d 10.1.1.13'");
+    let [web1, _web2, _app1] = machines(&chassis);
+    let web3 = chassis.container("web3", 13, "10.1.1.13/24");
+    central.sync();
+    web3.ping("10.1.1.11");
+    web1.stream(&web3, "10.1.1.13", 1 << 20);
+    // It stays when others come.
+    let _web4 = chassis.outsider("world", 99, "192.168.9.9/24");
+    web3.ping("10.1.1.11");
+}
+
+#[test]
 fn only_the_addresses_of_a_port_are_let_in() {
     let (central, chassis) = region(NETWORKS);
     let [web1, web2, _app1] = machines(&chassis);
