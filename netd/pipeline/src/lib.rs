@@ -5,6 +5,7 @@
 //! each bit of the packet's key that mattered, and yields operations, bits, and whom to credit.
 #![forbid(unsafe_code)]
 
+mod bfd;
 mod bond;
 mod continuation;
 mod control;
@@ -19,6 +20,7 @@ mod topology;
 mod trace;
 mod xlate;
 
+pub use bfd::{BFD_FRAME_BYTES, BFD_UDP_PORT};
 pub use bond::{BOND_BUCKETS, Bond, BondShown, BondSpec};
 pub use continuation::Damaged;
 pub use control::{Execution, ResumeError, TraceError, TraceRequest};

@@ -5,6 +5,7 @@
 //! ([`report`]), and carries out what agents want done ([`act`]). Commands of `ovs-appctl` ([`commands`]) look at the same state under its lock.
 
 mod act;
+mod bfd;
 mod bridge;
 mod commands;
 mod controller;

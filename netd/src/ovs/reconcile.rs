@@ -82,6 +82,7 @@ fn implicit_local(bridge: &snapshot::Bridge) -> Interface {
         mac: None,
         mtu_request: None,
         policing: snapshot::Policing::default(),
+        bfd: None,
         lldp: false,
         options: StringMap::default(),
         other_config: StringMap::default(),
@@ -135,6 +136,7 @@ impl Daemon {
         for bridge in state.bridges.values_mut() {
             self.configure_bridge(bridge, configuration);
         }
+        self.sessions.configure(state.bridges.values(), now_ms);
         self.configure_pipeline(state, configuration, now_ms);
         let before = state.configuration.replace(configuration.clone());
         let none = BTreeMap::new();
@@ -148,7 +150,7 @@ impl Daemon {
         let specs: Vec<BridgeSpec> = state.bridges.values().map(|bridge| spec::spec(bridge, forwards)).collect();
         self.pipeline.configure(&specs, now_ms);
         for member in state.bridges.values().flat_map(|bridge| bridge.members.values()) {
-            self.pipeline.set_link(member.port, member.status.link, now_ms);
+            self.pipeline.set_link(member.port, self.is_alive(member), now_ms);
         }
     }
 

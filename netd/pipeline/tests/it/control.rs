@@ -202,6 +202,7 @@ fn a_bond_fails_over_and_does_not_loop() {
         number: PortNo(number),
         name: format!("p{number}"),
         kind: PortKind::Device,
+        bfd: false,
     };
     let mut bond = PortSpec::plain("bond", PortId(5), PortNo(5));
     bond.interfaces = vec![member(5), member(6)];
