@@ -11,7 +11,7 @@ use std::path::PathBuf;
 use tracing_subscriber::EnvFilter;
 
 /// Userspace switch. With --config: a layer-2 network for guests over vhost-user-net, with DHCP, DNS and instance metadata. With
-/// --db: in the place of ovs-vswitchd, managed by ovs-vsctl, ovs-ofctl and ovs-appctl.
+/// --db: in the place of ovs-vswitchd, managed by ovs-vsctl, ovs-ofctl and ovs-appctl, and driven by OVN if that is wanted.
 #[derive(Parser)]
 #[command(version, after_long_help = EXAMPLE)]
 struct Arguments {
@@ -71,6 +71,13 @@ Beside a stock ovsdb-server:
   netd --db unix:/var/run/openvswitch/db.sock &
   ovs-vsctl add-br br0 -- add-port br0 eth1
   ovs-appctl -t netd fdb/show br0
+
+For OVN, in a node whose ovs-vswitchd does not run; ovn-controller makes br-int:
+
+  ovs-vsctl set open_vswitch . external_ids:system-id=node1 external_ids:ovn-remote=tcp:192.0.2.1:6642 \
+    external_ids:ovn-encap-type=geneve external_ids:ovn-encap-ip=192.0.2.11 external_ids:ovn-bridge-datapath-type=netdev
+  ovn-controller --detach
+  ovs-vsctl add-port br-int tap0 -- set interface tap0 external_ids:iface-id=NAME-OF-THE-LOGICAL-PORT
 
 With DHCP, DNS and metadata behind a port, to which flows bring packets with the port's number as tun_id:
 

@@ -5,10 +5,8 @@ use std::collections::VecDeque;
 use std::sync::{Condvar, Mutex, PoisonError};
 use std::time::Duration;
 
-/// Of a session over one hop.
-pub const BFD_UDP_PORT: u16 = 3784;
 /// What a frame is cut to: headers with all options, and a control packet without authentication.
-pub const BFD_FRAME_BYTES: usize = 128;
+const FRAME_BYTES: usize = 128;
 /// Frames that wait; who sends faster than sessions are looked after loses some.
 const WAITING_MAX: usize = 1024;
 /// In [`hive_program::Punt::what`]: for the sessions, not for controllers, whose numbers are `u32`. The rest is the port.
@@ -37,7 +35,7 @@ impl BfdQueue {
         let mut waiting = self.waiting.lock().unwrap_or_else(PoisonError::into_inner);
         let fits = waiting.len() < WAITING_MAX;
         if fits {
-            waiting.push_back((port, frame.iter().take(BFD_FRAME_BYTES).copied().collect()));
+            waiting.push_back((port, frame.iter().take(FRAME_BYTES).copied().collect()));
             drop(waiting);
             self.came.notify_one();
         }
@@ -63,7 +61,9 @@ mod tests {
         let pushed = (0..2 * WAITING_MAX).filter(|_| queue.push(PortId(7), &[5; 1500])).count();
         assert_eq!(pushed, WAITING_MAX);
         let taken = queue.take(Duration::ZERO);
-        assert!(taken.len() == WAITING_MAX && taken.iter().all(|(port, frame)| port.0 == 7 && frame.len() == 128));
+        assert!(
+            taken.len() == WAITING_MAX && taken.iter().all(|(port, frame)| port.0 == 7 && frame.len() == FRAME_BYTES)
+        );
         assert!(queue.push(PortId(7), &[]));
         assert_eq!((port(what(PortId(u32::MAX))), port(u64::from(u32::MAX))), (Some(PortId(u32::MAX)), None));
     }

@@ -20,7 +20,6 @@ mod topology;
 mod trace;
 mod xlate;
 
-pub use bfd::{BFD_FRAME_BYTES, BFD_UDP_PORT};
 pub use bond::{BOND_BUCKETS, Bond, BondShown, BondSpec};
 pub use continuation::Damaged;
 pub use control::{Execution, ResumeError, TraceError, TraceRequest};

@@ -2,12 +2,12 @@
 
 use super::Translator;
 use super::thaw::{CT_FIELDS, TUNNEL_FIELDS};
-use crate::bfd::BFD_UDP_PORT;
 use crate::frozen::{Frozen, PuntContext};
 use crate::topology::{Port, PortKind};
 use hive_flow::{ETH_TYPE_IPV4, Field, KEY_TUNNEL_OPTIONS, Match, PROTO_UDP, REGISTERS};
 use hive_openflow::{Controller, PacketInReason, PortNo};
 use hive_ovsdb::snapshot::Key;
+use hive_packet::bfd::UDP_PORT;
 use hive_program::{MeterId, Op, Punt};
 use std::sync::Arc;
 
@@ -84,7 +84,7 @@ impl Translator<'_> {
             return false;
         }
         self.mask.add_all(Field::TpDst);
-        self.flow.get(Field::TpDst) == BFD_UDP_PORT.into()
+        self.flow.get(Field::TpDst) == UDP_PORT.into()
     }
 
     pub(super) fn punt_bfd(&mut self, port: &Port) {

@@ -1,7 +1,6 @@
 //! Sessions of BFD on ports (`Interface.bfd`, `bfd_status`), on a thread of their own: a large configuration must not look like the
 //! other end's death. OVN chooses a gateway's node by them.
 
-mod packet;
 mod session;
 
 use super::act::VLAN_LIMIT;
@@ -11,8 +10,8 @@ use hive_flow::{Field, Match};
 use hive_openflow::{Action, NO_BUFFER, PacketOut, PortNo};
 use hive_ovsdb::snapshot::Bfd as Settings;
 use hive_packet::MacAddr;
+use hive_packet::bfd::Packet;
 use hive_program::{BridgeId, PortId};
-use packet::Packet;
 use session::Session;
 use std::collections::BTreeMap;
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
@@ -83,20 +82,16 @@ impl Sessions {
         }
     }
 
-    /// What is to be sent now.
-    fn run(&self, now_ms: u64) -> Vec<(BridgeId, PacketOut)> {
-        let mut frames = Vec::new();
+    /// What is to be sent now, and whether anybody is to be told.
+    fn run(&self, now_ms: u64) -> (Vec<(BridgeId, PacketOut)>, bool) {
+        let (mut frames, mut changed) = (Vec::new(), false);
         for Watched { bridge, number, mac, session } in self.lock().values_mut() {
             while let Some(packet) = session.run(now_ms) {
                 frames.push((*bridge, packet_out(*number, packet.frame(*mac))));
             }
+            changed |= session.take_changed();
         }
-        frames
-    }
-
-    /// What anybody is told of.
-    fn told(&self) -> Vec<BTreeMap<String, String>> {
-        self.lock().values().map(|watched| watched.session.status()).collect()
+        (frames, changed)
     }
 }
 
@@ -129,21 +124,19 @@ fn packet_out(number: PortNo, packet: Vec<u8>) -> PacketOut {
 pub(super) fn start(daemon: &Arc<Daemon>) -> std::io::Result<()> {
     let daemon = Arc::downgrade(daemon);
     std::thread::Builder::new().name("bfd".to_owned()).spawn(move || {
-        let mut told = Vec::new();
         while let Some(daemon) = daemon.upgrade() {
             let sessions = &daemon.sessions;
             for (port, frame) in daemon.pipeline.wait_for_bfd(sessions.pause(daemon.now_ms())) {
                 sessions.receive(port, &frame, daemon.now_ms());
             }
             let now_ms = daemon.now_ms();
-            for (bridge, packet) in sessions.run(now_ms) {
+            let (packets, changed) = sessions.run(now_ms);
+            for (bridge, packet) in packets {
                 if let Some(execution) = daemon.pipeline.packet_out(bridge, &packet, VLAN_LIMIT, now_ms) {
                     daemon.execute(execution);
                 }
             }
-            let tells = sessions.told();
-            if tells != told {
-                told = tells;
+            if changed {
                 let _ = daemon.events.send(Event::Liveness);
             }
         }

@@ -1,7 +1,7 @@
 //! A session: whether the other end lives (RFC 5880, 6.8). It knows neither clock nor port.
 
-use super::packet::{Diagnostic, Packet, State};
 use hive_ovsdb::snapshot::Bfd as Settings;
+use hive_packet::bfd::{Diagnostic, Packet, State};
 use std::collections::BTreeMap;
 
 /// While it is not up, a session sends no faster (6.8.3).
@@ -17,7 +17,7 @@ const JITTER_ALONE_PERCENT: u64 = 90;
 #[derive(Debug)]
 pub(super) struct Session {
     settings: Settings,
-    /// Those before, until the other end has confirmed that it knows the new ones.
+    /// The most that earlier ones promised, until the other end has confirmed that it knows the new ones.
     before: Option<Settings>,
     state: State,
     diagnostic: Diagnostic,
@@ -31,12 +31,16 @@ pub(super) struct Session {
     remote_multiplier: u8,
     /// The other end is to confirm what it is told.
     polls: bool,
+    /// It was asked to.
+    polled: bool,
     /// The other end wants such a confirmation.
     confirms: bool,
     heard_ms: Option<u64>,
     sent_ms: Option<u64>,
     next_ms: u64,
     flaps: u64,
+    /// Something of [`Self::status`] is not as it was.
+    changed: bool,
     random: u64,
 }
 
@@ -56,11 +60,13 @@ impl Session {
             remote_min_tx_us: 0,
             remote_multiplier: 1,
             polls: false,
+            polled: false,
             confirms: false,
             heard_ms: None,
             sent_ms: None,
             next_ms: now_ms,
             flaps: 0,
+            changed: true,
             random: local.into(),
         }
     }
@@ -75,8 +81,21 @@ impl Session {
         }
         let before = std::mem::replace(&mut self.settings, settings);
         if self.state == State::Up {
-            self.before.get_or_insert(before);
-            self.polls = true;
+            let most = self.before.unwrap_or(before);
+            self.before = Some(Settings {
+                min_rx_ms: most.min_rx_ms.max(before.min_rx_ms),
+                min_tx_ms: most.min_tx_ms.min(before.min_tx_ms),
+                ..before
+            });
+            (self.polls, self.polled) = (true, false);
+            self.hasten();
+        }
+    }
+
+    /// The next packet is due no later than intervals allow as they are now.
+    fn hasten(&mut self) {
+        if let (Some(sent_ms), Some(interval_ms)) = (self.sent_ms, self.interval_ms()) {
+            self.next_ms = self.next_ms.min(sent_ms + interval_ms);
         }
     }
 
@@ -95,6 +114,11 @@ impl Session {
             ("flap_count", self.flaps.to_string()),
         ];
         told.into_iter().map(|(name, value)| (name.to_owned(), value)).collect()
+    }
+
+    /// Whether the status is not as it was when this was asked last.
+    pub fn take_changed(&mut self) -> bool {
+        std::mem::take(&mut self.changed)
     }
 
     /// What the other end is told of the time between packets.
@@ -124,20 +148,19 @@ impl Session {
         send_ms.min(self.expiry_ms().unwrap_or(u64::MAX)).min(now)
     }
 
-    /// The session's end changes nothing at first: the next packet is due as it was, or sooner.
     fn enter(&mut self, state: State, diagnostic: Diagnostic) {
         let before = self.is_forwarding();
+        self.changed = true;
         let was_up = self.state == State::Up;
         (self.state, self.diagnostic) = (state, diagnostic);
         // Coming up, the interval shrinks; without a session nobody would confirm.
         self.polls = state == State::Up && (self.polls || !was_up);
+        self.polled &= self.polls;
         if state != State::Up {
             self.before = None;
         }
         self.count(before);
-        if let (Some(sent_ms), Some(interval_ms)) = (self.sent_ms, self.interval_ms()) {
-            self.next_ms = self.next_ms.min(sent_ms + interval_ms);
-        }
+        self.hasten();
     }
 
     fn count(&mut self, was_forwarding: bool) {
@@ -150,6 +173,7 @@ impl Session {
             return;
         }
         let was_forwarding = self.is_forwarding();
+        self.changed |= (self.remote_state, self.remote_diagnostic) != (packet.state, packet.diagnostic);
         self.remote = packet.mine;
         self.remote_state = packet.state;
         self.remote_diagnostic = packet.diagnostic;
@@ -158,8 +182,8 @@ impl Session {
         self.remote_multiplier = packet.multiplier;
         self.heard_ms = Some(now_ms);
         self.confirms |= packet.poll;
-        if packet.is_final {
-            self.polls = false;
+        if packet.is_final && self.polled {
+            (self.polls, self.polled) = (false, false);
             self.before = None;
         }
         self.count(was_forwarding);
@@ -173,6 +197,7 @@ impl Session {
             }
             _ => {}
         }
+        self.hasten();
     }
 
     /// What time does; a packet that is to be sent now. To be called until there is none.
@@ -180,6 +205,7 @@ impl Session {
         if self.expiry_ms().is_some_and(|expiry_ms| expiry_ms <= now_ms) {
             self.heard_ms = None;
             self.remote = 0;
+            self.changed |= self.remote_state != State::Down;
             self.remote_state = State::Down;
             self.remote_min_rx_us = REMOTE_MIN_RX_US;
             if matches!(self.state, State::Init | State::Up) {
@@ -199,6 +225,7 @@ impl Session {
         self.random = self.random.wrapping_mul(6_364_136_223_846_793_005).wrapping_add(1_442_695_040_888_963_407);
         let percent = least + (self.random >> 33) % (most - least + 1);
         self.sent_ms = Some(now_ms);
+        self.polled = self.polls;
         self.next_ms = now_ms + interval_ms * percent / 100;
         Some(self.packet())
     }

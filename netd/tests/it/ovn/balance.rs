@@ -87,3 +87,31 @@ fn a_client_stays_with_its_server_if_that_is_wanted() {
     wait("a flow is learned", || chassis.lab.ofctl("dump-flows br-int table=78").contains("nw_dst=10.1.9.100"));
     assert_eq!(asked(&web1, "10.1.9.100:80", 60).len(), 1);
 }
+
+/// ovn-controller asks servers itself whether they live.
+#[test]
+fn a_server_that_does_not_answer_is_left() {
+    let (central, chassis) = region(NETWORKS);
+    central.program(
+        "
+        lb-add inner 10.1.9.100:80 10.1.1.12:8080,10.1.2.21:8080 tcp
+        ls-lb-add web inner
+        set Load_Balancer inner ip_port_mappings:10.1.1.12=web2:10.1.1.250 ip_port_mappings:10.1.2.21=app1:10.1.2.250
+        --id=@check create Load_Balancer_Health_Check vip=10.1.9.100\\:80 options:interval=1 options:timeout=1 \
+           options:success_count=1 options:failure_count=1
+        add Load_Balancer inner health_check @check
+        ",
+    );
+    let [web1, web2, app1] = machines(&chassis);
+    serve(&web2, "web2");
+    serve(&app1, "app1");
+    central.sync();
+    let count = |status: &str| central.sbctl("--bare --columns=status list Service_Monitor").matches(status).count();
+    wait("both are found alive", || count("online") == 2);
+    central.sync();
+    assert_eq!(asked(&web1, "10.1.9.100:80", 60).len(), 2);
+    app1.ip("link set eth0 down");
+    wait("one is found dead", || count("offline") == 1);
+    central.sync();
+    assert_eq!(asked(&web1, "10.1.9.100:80", 20), BTreeMap::from([("web2".to_owned(), 20)]));
+}

@@ -5,10 +5,11 @@ use crate::ovs::lab::reaches;
 use crate::ovs::namespace::wait;
 
 /// Nodes `node1`, `node2`, ... with a wire between each two.
-fn nodes<const N: usize>() -> (Central, [Chassis; N]) {
+/// `encap`: of their tunnels.
+fn nodes<const N: usize>(encap: &str) -> (Central, [Chassis; N]) {
     let central = Central::new();
     let address = |at: usize| format!("192.168.7.{}", at + 1);
-    let chassis = std::array::from_fn(|at| Chassis::new(&central, &format!("node{}", at + 1), &address(at)));
+    let chassis = std::array::from_fn(|at| Chassis::new(&central, &format!("node{}", at + 1), encap, &address(at)));
     for (at, one) in chassis.iter().enumerate() {
         one.lab.node.address("lo", &format!("{}/32", address(at)));
         for (to, other) in chassis.iter().enumerate().skip(at + 1) {
@@ -26,7 +27,7 @@ fn nodes<const N: usize>() -> (Central, [Chassis; N]) {
 
 #[test]
 fn networks_span_nodes() {
-    let (central, chassis) = nodes::<2>();
+    let (central, chassis) = nodes::<2>("geneve");
     let [one, two] = &chassis;
     central.nbctl("lr-nat-add router snat 192.168.9.1 10.1.0.0/16");
     let web1 = one.machine("web1", 11, "10.1.1.11/24");
@@ -62,11 +63,25 @@ fn networks_span_nodes() {
     web1.ping("192.168.9.9");
 }
 
+/// OVN's networks are numbered so that all fits VXLAN's 24 bits.
+#[test]
+fn networks_span_nodes_by_vxlan_too() {
+    let (central, [one, two]) = nodes::<2>("vxlan");
+    let web1 = one.machine("web1", 11, "10.1.1.11/24");
+    let web2 = two.machine("web2", 12, "10.1.1.12/24");
+    let app1 = two.machine("app1", 21, "10.1.2.21/24");
+    [&web1, &web2, &app1].iter().for_each(|machine| drop(machine.ip("link set eth0 mtu 1400")));
+    central.sync();
+    web1.ping("10.1.1.12");
+    web1.stream(&web2, "10.1.1.12", 1 << 20);
+    app1.stream(&web1, "10.1.1.11", 1 << 20);
+}
+
 /// Two nodes are on the provider's network. Which one is the gateway all find out by BFD in their tunnels. There is a third, because a
 /// node that hears nobody takes itself for the one that is cut off.
 #[test]
 fn a_gateway_takes_over_from_another() {
-    let (central, mut chassis) = nodes::<3>();
+    let (central, mut chassis) = nodes::<3>("geneve");
     central.program(
         "
         lrp-set-gateway-chassis router-outside node2 5

@@ -114,13 +114,13 @@ impl Drop for Chassis {
 }
 
 impl Chassis {
-    /// `address`: where its tunnels end.
-    pub fn new(central: &Central, name: &str, address: &str) -> Self {
+    /// `encap`, `address`: of its tunnels.
+    pub fn new(central: &Central, name: &str, encap: &str, address: &str) -> Self {
         let lab = Lab::new();
         let remote = central.socket("sb.sock");
         lab.vsctl(&format!(
             "add-br br-ex -- set bridge br-ex datapath_type=netdev -- set open_vswitch . external_ids:system-id={name} \
-             external_ids:ovn-remote={remote} external_ids:ovn-encap-type=geneve external_ids:ovn-encap-ip={address} \
+             external_ids:ovn-remote={remote} external_ids:ovn-encap-type={encap} external_ids:ovn-encap-ip={address} \
              external_ids:ovn-bridge-datapath-type=netdev external_ids:ovn-bridge-mappings=outside:br-ex"
         ));
         let mut chassis = Self { lab, controller: None };
@@ -244,7 +244,7 @@ pub fn machines(chassis: &Chassis) -> [Namespace; 3] {
 /// One node, one region.
 pub fn region(program: &str) -> (Central, Chassis) {
     let central = Central::new();
-    let chassis = Chassis::new(&central, "node1", "127.0.0.1");
+    let chassis = Chassis::new(&central, "node1", "geneve", "127.0.0.1");
     central.program(program);
     (central, chassis)
 }

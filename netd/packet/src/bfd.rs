@@ -1,9 +1,10 @@
-//! Control packets of BFD (RFC 5880, 4.1), in the frames that Open vSwitch carries them in.
+//! Control packets of Bidirectional Forwarding Detection (RFC 5880, 4.1), in the frames that Open vSwitch carries them in.
 
-use hive_packet::{MacAddr, be32, build, ethertype, ipv4, network_layer, protocol};
-use hive_pipeline::BFD_UDP_PORT;
+use crate::{MacAddr, be32, build, ethertype, ipv4, network_layer, protocol, put};
 use std::net::Ipv4Addr;
 
+/// Where a session over one hop listens (RFC 5881, 4).
+pub const UDP_PORT: u16 = 3784;
 const VERSION: u8 = 1;
 /// Without authentication.
 const PACKET_BYTES: usize = 24;
@@ -20,8 +21,9 @@ const TO: Ipv4Addr = Ipv4Addr::new(169, 254, 1, 0);
 /// Of the range in RFC 5881, 4.
 const SOURCE_PORT: u16 = 49152;
 
+/// Of a session, as one of its ends has it.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub(super) enum State {
+pub enum State {
     AdminDown,
     Down,
     Init,
@@ -38,6 +40,7 @@ impl State {
         }
     }
 
+    /// As `bfd_status` has it: vswitchd.conf.db(5).
     pub fn name(self) -> &'static str {
         match self {
             Self::AdminDown => "admin_down",
@@ -50,12 +53,13 @@ impl State {
 
 /// Why a session is not up.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
-pub(super) struct Diagnostic(pub u8);
+pub struct Diagnostic(pub u8);
 
 impl Diagnostic {
     pub const TIME_EXPIRED: Self = Self(1);
     pub const SIGNALED_DOWN: Self = Self(3);
 
+    /// As `bfd_status` has it.
     pub fn name(self) -> &'static str {
         match self.0 {
             0 => "No Diagnostic",
@@ -77,8 +81,9 @@ impl Diagnostic {
     }
 }
 
+/// A control packet without authentication, in asynchronous mode.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub(super) struct Packet {
+pub struct Packet {
     pub state: State,
     pub diagnostic: Diagnostic,
     pub poll: bool,
@@ -134,8 +139,8 @@ impl Packet {
         for word in [self.mine, self.yours, self.min_tx_us, self.min_rx_us, 0] {
             bytes.extend_from_slice(&word.to_be_bytes());
         }
-        let mut packet = build::udp(FROM, TO, SOURCE_PORT, BFD_UDP_PORT, &bytes);
-        hive_packet::put(&mut packet, 8, &[TTL]);
+        let mut packet = build::udp(FROM, TO, SOURCE_PORT, UDP_PORT, &bytes);
+        put(&mut packet, 8, &[TTL]);
         ipv4::fix_header_checksum(&mut packet);
         build::ethernet(DESTINATION, source, &packet)
     }
@@ -144,10 +149,9 @@ impl Packet {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use hive_pipeline::BFD_FRAME_BYTES;
     use proptest::prelude::*;
 
-    pub(super) fn packet() -> impl Strategy<Value = Packet> {
+    fn packet() -> impl Strategy<Value = Packet> {
         let words = (1u32.., 1u32.., any::<u32>(), any::<u32>());
         (0u8..4, 0u8..32, 0u8..3, 1u8.., words).prop_map(|(state, diagnostic, flag, multiplier, words)| Packet {
             state: State::of(state),
@@ -166,7 +170,6 @@ mod tests {
         #[test]
         fn what_is_written_is_read(packet in packet()) {
             let frame = packet.frame(MacAddr([2, 0, 0, 0, 0, 1]));
-            prop_assert!(frame.len() <= BFD_FRAME_BYTES);
             prop_assert_eq!(Packet::parse(&frame), Some(packet));
         }
 
