@@ -7,8 +7,8 @@ use hive_netd::ovs::{self, OvsOptions, ServicesOptions};
 use std::net::SocketAddrV4;
 use std::path::PathBuf;
 
-/// Userspace switch in the place of ovs-vswitchd, managed by ovs-vsctl, ovs-ofctl and ovs-appctl. Guests are behind vhost-user-net; DHCP,
-/// DNS and instance metadata behind interfaces of type `services`.
+/// Userspace switch in the place of ovs-vswitchd, managed by ovs-vsctl, ovs-ofctl and ovs-appctl, and driven by OVN if that is wanted.
+/// Guests are behind vhost-user-net; DHCP, DNS and instance metadata behind interfaces of type `services`.
 #[derive(Parser)]
 #[command(version, after_long_help = EXAMPLE)]
 struct Arguments {
@@ -60,6 +60,13 @@ What is answered to whom; each line is answered by one:
   {"method":"list-ports"}
   {"method":"metrics"}
   END
+
+For OVN, in a node whose ovs-vswitchd does not run; ovn-controller makes br-int:
+
+  ovs-vsctl set open_vswitch . external_ids:system-id=node1 external_ids:ovn-remote=tcp:192.0.2.1:6642 \
+    external_ids:ovn-encap-type=geneve external_ids:ovn-encap-ip=192.0.2.11 external_ids:ovn-bridge-datapath-type=netdev
+  ovn-controller --detach
+  ovs-vsctl add-port br-int tap0 -- set interface tap0 external_ids:iface-id=NAME-OF-THE-LOGICAL-PORT
 
 Log level: ovs-appctl -t netd vlog/set."#;
 

@@ -5,6 +5,8 @@ use std::io;
 use std::os::fd::{AsFd, AsRawFd, FromRawFd, OwnedFd};
 
 const DATA_BYTES: usize = 24;
+const TUNGETIFF: libc::Ioctl = 0x8004_54d2;
+const TUNGETDEVNETNS: libc::Ioctl = 0x54e3;
 
 /// `struct ifreq`: the name of an interface, and what is asked or told about it.
 #[repr(C)]
@@ -29,6 +31,16 @@ impl InterfaceRequest {
         Ok(request)
     }
 
+    /// About the device of a TUN descriptor, as it is called now (TUNGETIFF).
+    ///
+    /// # Errors
+    /// The device is gone.
+    pub fn of_tun(tun: impl AsFd) -> io::Result<Self> {
+        let mut request = Self { name: [0; libc::IFNAMSIZ], data: [0; DATA_BYTES] };
+        interface_ioctl(tun, TUNGETIFF, &mut request)?;
+        Ok(Self { data: [0; DATA_BYTES], ..request })
+    }
+
     pub fn i16(&self) -> i16 {
         i16::from_ne_bytes([self.data[0], self.data[1]])
     }
@@ -46,7 +58,7 @@ fn check(result: libc::c_int) -> io::Result<()> {
     if result < 0 { Err(io::Error::last_os_error()) } else { Ok(()) }
 }
 
-/// One of the requests that take an `ifreq` without pointers in it: `SIOC[GS]IF*`, `TUNSETIFF`.
+/// One of the requests that take an `ifreq` without pointers in it: `SIOC[GS]IF*`, `TUN[GS]ETIFF`.
 pub(crate) fn interface_ioctl(fd: impl AsFd, code: libc::Ioctl, request: &mut InterfaceRequest) -> io::Result<()> {
     // SAFETY: the kernel reads and writes one ifreq, whose layout this is and which outlives the call.
     check(unsafe { libc::ioctl(fd.as_fd().as_raw_fd(), code, std::ptr::from_mut(request)) })
@@ -71,13 +83,12 @@ const ETHTOOL_SPEED_HIGH: usize = 28;
 const ETHTOOL_GSET: u32 = 1;
 const SPEED_UNKNOWN: u32 = u32::MAX;
 
-/// Of a link, in Mb/s.
-pub(crate) fn link_speed(fd: impl AsFd, name: &str) -> Option<u64> {
+/// Of the link that `request` names, in Mb/s.
+pub(crate) fn link_speed(fd: impl AsFd, mut request: InterfaceRequest) -> Option<u64> {
     #[repr(C, align(8))]
     struct Command([u8; ETHTOOL_CMD_BYTES]);
     let mut command = Command([0; ETHTOOL_CMD_BYTES]);
     command.0[..4].copy_from_slice(&ETHTOOL_GSET.to_ne_bytes());
-    let mut request = InterfaceRequest::new(name).ok()?;
     request.put(&(std::ptr::from_mut(&mut command) as usize).to_ne_bytes());
     // SAFETY: SIOCETHTOOL takes an ifreq that points to a command; ETHTOOL_GSET writes one ethtool_cmd there. Both outlive the call.
     let done = unsafe { libc::ioctl(fd.as_fd().as_raw_fd(), SIOCETHTOOL, &raw mut request) };
@@ -117,6 +128,15 @@ pub(crate) fn refuse_input(socket: impl AsFd) -> io::Result<()> {
             length,
         )
     })
+}
+
+/// The network namespace that the device of a TUN descriptor is in.
+pub(crate) fn tun_namespace(tun: impl AsFd) -> io::Result<OwnedFd> {
+    // SAFETY: no memory is passed.
+    let fd = unsafe { libc::ioctl(tun.as_fd().as_raw_fd(), TUNGETDEVNETNS) };
+    check(fd)?;
+    // SAFETY: a new descriptor, owned from here on.
+    Ok(unsafe { OwnedFd::from_raw_fd(fd) })
 }
 
 /// A socket that does not wait.

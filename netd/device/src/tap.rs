@@ -1,4 +1,5 @@
-//! TAP devices: `tap` and `internal` ports. The device is made with the port and goes with it.
+//! TAP devices: `tap` and `internal` ports. The device is made with the port and goes with it, whatever it is called and in whichever
+//! network namespace it is by then.
 
 use crate::intake::{HOST_HEADER_BYTES, Intake, read_header, write_header};
 use crate::mmsg::{HEADROOM_BYTES, with_receiver};
@@ -9,6 +10,7 @@ use std::fs::{File, OpenOptions};
 use std::io::{self, IoSlice, Read, Write};
 use std::os::fd::{AsFd, BorrowedFd};
 use std::os::unix::fs::OpenOptionsExt;
+use std::sync::Arc;
 
 const TUNSETIFF: libc::Ioctl = 0x4004_54ca;
 const TUNSETOFFLOAD: libc::Ioctl = 0x4004_54d0;
@@ -23,7 +25,7 @@ const PIECES_MAX: usize = 16;
 #[derive(Debug)]
 pub struct Tap {
     file: File,
-    link: Link,
+    link: Arc<Link>,
     intake: Intake,
     /// The device was taken away.
     gone: bool,
@@ -44,10 +46,12 @@ impl Tap {
         sys::int_ioctl(&file, TUNSETVNETHDRSZ, HOST_HEADER_BYTES as libc::c_int)?;
         sys::int_ioctl(&file, TUNSETVNETLE, 1)?;
         sys::number_ioctl(&file, TUNSETOFFLOAD, OFFLOADS)?;
-        Ok(Self { file, link: Link::open(name)?, intake: Intake::default(), gone: false })
+        let link = Arc::new(Link::of_tun(file.try_clone()?)?);
+        Ok(Self { file, link, intake: Intake::default(), gone: false })
     }
 
-    pub fn link(&self) -> &Link {
+    /// The device lives as long as anybody has this.
+    pub fn link(&self) -> &Arc<Link> {
         &self.link
     }
 

@@ -84,6 +84,8 @@ pub struct InterfaceStatus {
     pub duplex: Option<Duplex>,
     pub ifindex: Option<u32>,
     pub lacp_current: Option<bool>,
+    /// Empty: without a session.
+    pub bfd_status: BTreeMap<String, String>,
     pub status: BTreeMap<String, String>,
     pub statistics: BTreeMap<String, u64>,
 }
@@ -231,6 +233,7 @@ impl InterfaceStatus {
             ("duplex", Pace::State, Datum::optional_string(duplex)),
             ("ifindex", Pace::State, optional_number(self.ifindex)),
             ("lacp_current", Pace::State, lacp_current),
+            ("bfd_status", Pace::State, Datum::string_map(&self.bfd_status)),
             ("status", Pace::State, Datum::string_map(&self.status)),
             ("statistics", Pace::Statistics, Datum::counters(&self.statistics)),
         ]

@@ -155,6 +155,7 @@ impl Table {
                 ("other_config", Configuration),
                 ("type", Configuration),
                 ("admin_state", Status),
+                ("bfd_status", Status),
                 ("duplex", Status),
                 ("error", Status),
                 ("ifindex", Status),

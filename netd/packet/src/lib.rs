@@ -1,10 +1,11 @@
-//! Ethernet, ARP, IPv4, TCP and UDP headers: checked parsing, building, checksums and software segmentation.
+//! Ethernet, ARP, IPv4, TCP and UDP headers, and BFD: checked parsing, building, checksums and software segmentation.
 //!
 //! Everything here works on byte slices that may come from a hostile guest: no function panics on any input.
 
 #![forbid(unsafe_code)]
 
 pub mod arp;
+pub mod bfd;
 pub mod build;
 pub mod checksum;
 pub mod frame;

@@ -5,6 +5,7 @@
 //! each bit of the packet's key that mattered, and yields operations, bits, and whom to credit.
 #![forbid(unsafe_code)]
 
+mod bfd;
 mod bond;
 mod continuation;
 mod control;

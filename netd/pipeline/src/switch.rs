@@ -1,5 +1,6 @@
 //! The switch: what all translations share, and what is asked of it from outside.
 
+use crate::bfd::{self, BfdQueue};
 use crate::credit::Credits;
 use crate::frozen::{Frozen, PuntContext, Store};
 use crate::topology::{Bridge, BridgeSpec, BridgeState, PortState, States, Topology};
@@ -40,6 +41,7 @@ pub struct Switch {
     /// Somebody waits for `waiting` to have something.
     punted: Condvar,
     punts_dropped: AtomicU64,
+    bfd: BfdQueue,
 }
 
 impl Default for Switch {
@@ -53,6 +55,7 @@ impl Default for Switch {
             waiting: Mutex::default(),
             punted: Condvar::new(),
             punts_dropped: AtomicU64::new(0),
+            bfd: BfdQueue::default(),
         }
     }
 }
@@ -189,6 +192,11 @@ impl Switch {
         drop(self.punted.wait_timeout_while(waiting, timeout, |waiting| waiting.is_empty()));
     }
 
+    /// Waits until packets of BFD came in by ports that have a session, or the time is over; their frames' beginnings.
+    pub fn wait_for_bfd(&self, timeout: Duration) -> VecDeque<(PortId, Vec<u8>)> {
+        self.bfd.take(timeout)
+    }
+
     pub(crate) fn take_waiting(&self) -> Option<Waiting> {
         self.waiting.lock().unwrap_or_else(PoisonError::into_inner).pop_front()
     }
@@ -285,6 +293,12 @@ impl Pipeline for Switch {
     }
 
     fn punt(&self, punt: &Punt, frame: &[u8], _now_ms: u64) {
+        if let Some(port) = bfd::port(punt.what) {
+            if !self.bfd.push(port, frame) {
+                self.punts_dropped.fetch_add(1, Ordering::Relaxed);
+            }
+            return;
+        }
         let mut waiting = self.waiting.lock().unwrap_or_else(PoisonError::into_inner);
         if waiting.len() >= PUNTS_WAITING_MAX {
             drop(waiting);

@@ -56,7 +56,7 @@ pub struct PortSpec {
 impl PortSpec {
     /// With one interface and nothing out of the ordinary.
     pub fn plain(name: &str, id: PortId, number: PortNo) -> Self {
-        let interface = InterfaceSpec { id, number, name: name.to_owned(), kind: PortKind::Device };
+        let interface = InterfaceSpec { id, number, name: name.to_owned(), kind: PortKind::Device, bfd: false };
         Self {
             name: name.to_owned(),
             vlan: Vlan::Trunk { trunks: BTreeSet::new() },
@@ -85,6 +85,8 @@ pub struct InterfaceSpec {
     pub number: PortNo,
     pub name: String,
     pub kind: PortKind,
+    /// It has a session of BFD, which takes that protocol's packets.
+    pub bfd: bool,
 }
 
 #[derive(Clone, Debug)]
@@ -239,6 +241,7 @@ pub(crate) struct Port {
     pub number: PortNo,
     pub name: String,
     pub kind: PortKind,
+    pub bfd: bool,
     /// Where its bundle is in [`Bridge::bundles`].
     pub bundle: usize,
     /// Of a patch port whose peer has it for a peer.
@@ -373,6 +376,7 @@ impl Topology {
                             number: interface.number,
                             name: interface.name.clone(),
                             kind: interface.kind.clone(),
+                            bfd: interface.bfd,
                             bundle: bundles.len(),
                             peer,
                             state: port_state,

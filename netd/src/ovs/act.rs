@@ -219,7 +219,7 @@ impl Daemon {
         }
     }
 
-    fn execute(&self, execution: Execution) {
+    pub fn execute(&self, execution: Execution) {
         let Execution { key, ops, credits, frame, .. } = execution;
         let tcp_flags = key.get_u64(Field::TcpFlags) as u16;
         self.pipeline.credit(&credits, Traffic { packets: 1, bytes: frame.len() as u64, tcp_flags }, self.now_ms());

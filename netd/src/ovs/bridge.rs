@@ -25,7 +25,7 @@ pub(super) struct Member {
     pub has_device: bool,
     pub options: Option<OptionsHandle>,
     /// Of a device of the host.
-    pub link_handle: Option<Link>,
+    pub link_handle: Option<Arc<Link>>,
     /// What it was when it was last looked at.
     pub status: Status,
     /// Of one whose device has none.

@@ -1,6 +1,7 @@
 //! The daemon: what it holds, and the loop that changes it.
 
 use super::act::{Deed, Waiting};
+use super::bfd::{self, Sessions};
 use super::bridge::Bridge;
 use super::links::LinkWatch;
 use super::logging::Logs;
@@ -34,6 +35,8 @@ pub(super) enum Event {
     Database,
     /// Links changed.
     Links,
+    /// The other end of a port is taken to live, or not to.
+    Liveness,
     /// A controller came or went.
     Controllers,
     Deed(Deed),
@@ -51,6 +54,7 @@ pub(super) struct Daemon {
     pub services: Option<Arc<Endpoints>>,
     pub events: Sender<Event>,
     pub waiting: Waiting,
+    pub sessions: Sessions,
     pub state: Mutex<State>,
 }
 
@@ -109,10 +113,12 @@ pub fn run(options: &OvsOptions, logs: Logs) -> Result<(), OvsError> {
         services: options.services.as_ref().map(start_services).transpose()?,
         events: events.clone(),
         waiting: Waiting::default(),
+        sessions: Sessions::default(),
         state: Mutex::default(),
     });
     watch_signals(events.clone()).map_err(failed("watch for signals"))?;
     watch_punts(&daemon).map_err(failed("watch for packets to controllers"))?;
+    bfd::start(&daemon).map_err(failed("watch the other ends of ports"))?;
     watch_links(events.clone()).map_err(failed("watch links"))?;
     let socket = hive_unixctl::socket_path(&daemon.rundir, PROGRAM, options.unixctl.as_deref());
     let control = hive_unixctl::Server::bind(&socket)?.serve(commands::all(&daemon, logs))?;
@@ -198,6 +204,10 @@ impl Daemon {
                 match current {
                     Event::Database => changed |= self.follow_database(client),
                     Event::Links => links = true,
+                    Event::Liveness => {
+                        self.follow_liveness();
+                        changed = true;
+                    }
                     Event::Controllers => {
                         self.follow_controllers();
                         changed = true;

@@ -3,15 +3,18 @@
 use super::daemon::Daemon;
 use crate::dataplane::Backend;
 use hive_device::tunnel::{Endpoint, Key, Kind, OptionMap, OptionsHandle, TunnelConfig, Tunnels};
-use hive_device::{Device, PacketDevice, Tap};
+use hive_device::{Device, Link, PacketDevice, Tap};
 use hive_ovsdb::snapshot::{self, Interface, InterfaceKind, Tunnel};
 use std::io;
+use std::sync::Arc;
 
 /// An opened device, or that none is needed.
 pub(super) enum Opened {
     Backend {
         backend: Backend,
         options: Option<OptionsHandle>,
+        /// Of a device of the host.
+        link: Option<Arc<Link>>,
     },
     /// A patch port: packets go on within the pipeline.
     None,
@@ -36,9 +39,14 @@ pub(super) fn open(
     let rundir = &daemon.rundir;
     let name = &interface.name;
     let failed = |error: io::Error| format!("could not open network device {name} ({})", reason(&error));
-    let device = |device: Box<dyn Device>| Ok(Opened::Backend { backend: Backend::Device(device), options: None });
+    let device =
+        |device: Box<dyn Device>, link| Ok(Opened::Backend { backend: Backend::Device(device), options: None, link });
+    let socket = |backend| Opened::Backend { backend, options: None, link: None };
     match &interface.kind {
-        InterfaceKind::System => device(Box::new(PacketDevice::attach(name).map_err(failed)?)),
+        InterfaceKind::System => {
+            let link = Link::open(name).map_err(failed)?;
+            device(Box::new(PacketDevice::attach(name).map_err(failed)?), Some(Arc::new(link)))
+        }
         InterfaceKind::Internal | InterfaceKind::Tap => {
             let tap = Tap::create(name).map_err(failed)?;
             if let Some(mac) = mac {
@@ -48,14 +56,13 @@ pub(super) fn open(
                 // Nobody else could: a tap port is not the host's to configure.
                 tap.link().set_up(true).map_err(failed)?;
             }
-            device(Box::new(tap))
+            let link = tap.link().clone();
+            device(Box::new(tap), Some(link))
         }
         InterfaceKind::Patch { .. } => Ok(Opened::None),
-        InterfaceKind::DpdkVhostUser => {
-            Ok(Opened::Backend { backend: Backend::VhostUserServer { socket: rundir.join(name) }, options: None })
-        }
+        InterfaceKind::DpdkVhostUser => Ok(socket(Backend::VhostUserServer { socket: rundir.join(name) })),
         InterfaceKind::DpdkVhostUserClient { server_path: Some(path) } => {
-            Ok(Opened::Backend { backend: Backend::VhostUserClient { socket: path.into() }, options: None })
+            Ok(socket(Backend::VhostUserClient { socket: path.into() }))
         }
         // It may be told later where to connect.
         InterfaceKind::DpdkVhostUserClient { server_path: None } => {
@@ -64,7 +71,7 @@ pub(super) fn open(
         InterfaceKind::Geneve(tunnel) => open_tunnel(name, Kind::Geneve, tunnel, tunnels, options),
         InterfaceKind::Vxlan(tunnel) => open_tunnel(name, Kind::Vxlan, tunnel, tunnels, options),
         InterfaceKind::Services => match &daemon.services {
-            Some(services) => device(Box::new(services.device().map_err(failed)?)),
+            Some(services) => device(Box::new(services.device().map_err(failed)?), None),
             None => Err(format!("{name}: netd was started without --state-dir and --control-socket")),
         },
         InterfaceKind::Afxdp => {
@@ -104,5 +111,5 @@ fn open_tunnel(
     let port =
         tunnels.add(config).map_err(|error| format!("could not add network device {name} to ofproto ({error})"))?;
     let options = Some(port.options());
-    Ok(Opened::Backend { backend: Backend::Device(Box::new(port)), options })
+    Ok(Opened::Backend { backend: Backend::Device(Box::new(port)), options, link: None })
 }

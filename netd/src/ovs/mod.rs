@@ -3,8 +3,10 @@
 //!
 //! One thread, the loop of [`daemon`], changes things: it takes configurations ([`reconcile`]), looks at links and counters
 //! ([`report`]), and carries out what agents want done ([`act`]). Commands of `ovs-appctl` ([`commands`]) look at the same state under its lock.
+//! Whether the other ends of ports live is watched beside it ([`bfd`]).
 
 mod act;
+mod bfd;
 mod bridge;
 mod commands;
 mod controller;

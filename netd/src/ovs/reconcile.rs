@@ -79,6 +79,7 @@ fn implicit_local(bridge: &snapshot::Bridge) -> Interface {
         mac: None,
         mtu_request: None,
         policing: snapshot::Policing::default(),
+        bfd: None,
         lldp: false,
         options: StringMap::default(),
         other_config: StringMap::default(),
@@ -132,6 +133,7 @@ impl Daemon {
         for bridge in state.bridges.values_mut() {
             self.configure_bridge(bridge, configuration);
         }
+        self.sessions.configure(state.bridges.values(), now_ms);
         self.configure_pipeline(state, configuration, now_ms);
         let before = state.configuration.replace(configuration.clone());
         let none = BTreeMap::new();
@@ -145,7 +147,7 @@ impl Daemon {
         let specs: Vec<BridgeSpec> = state.bridges.values().map(|bridge| spec::spec(bridge, forwards)).collect();
         self.pipeline.configure(&specs, now_ms);
         for member in state.bridges.values().flat_map(|bridge| bridge.members.values()) {
-            self.pipeline.set_link(member.port, member.status.link, now_ms);
+            self.pipeline.set_link(member.port, self.is_alive(member), now_ms);
         }
     }
 
@@ -208,7 +210,7 @@ impl Daemon {
         let wanted = wanted(&bridge.config);
         let keeps = |name: &String, member: &Member| {
             // A device that somebody took away may be back, as another one.
-            member.link_handle.as_ref().is_none_or(Link::is_there)
+            member.link_handle.as_ref().is_none_or(|link| link.is_there())
                 && wanted.get(name).is_some_and(|config| {
                     let row = (member.row, same_device(config, &member.config));
                     let renumbered = config.ofport_request.is_some_and(|number| number != member.number.0);
@@ -260,14 +262,13 @@ impl Daemon {
         let opened = device::open(config, mac, &self.tunnels, &tlvs.unwrap_or_default(), self)?;
         let number = if local { Some(PortNo::LOCAL) } else { bridge.choose_number(config.ofport_request, before) };
         let number = number.ok_or_else(|| format!("{}: no port number is left", config.name))?;
-        let (port, has_device, options) = match opened {
-            Opened::Backend { backend, options } => (self.add_port(config, backend)?, true, options),
+        let (port, has_device, options, link_handle) = match opened {
+            Opened::Backend { backend, options, link } => (self.add_port(config, backend)?, true, options, link),
             Opened::None => {
                 *patches += 1;
-                (PortId(FIRST_PATCH + *patches), false, None)
+                (PortId(FIRST_PATCH + *patches), false, None, None)
             }
         };
-        let own = matches!(config.kind, InterfaceKind::System | InterfaceKind::Internal | InterfaceKind::Tap);
         let mut member = Member {
             row,
             config: config.clone(),
@@ -275,7 +276,7 @@ impl Daemon {
             port,
             has_device,
             options,
-            link_handle: own.then(|| Link::open(&config.name).ok()).flatten(),
+            link_handle,
             status: hive_device::Status::default(),
             mac: random_mac(),
             link_resets: 0,
@@ -305,7 +306,8 @@ impl Daemon {
         let mac = bridge.config.hwaddr.map(|mac| mac.0).filter(|mac| *mac != bridge.mac);
         if let Some(mac) = mac {
             bridge.mac = mac;
-            if let Err(error) = Link::open(&bridge.config.name).and_then(|link| link.set_mac(mac)) {
+            let local = bridge.members.get(&bridge.config.name).and_then(|member| member.link_handle.as_ref());
+            if let Some(Err(error)) = local.map(|link| link.set_mac(mac)) {
                 tracing::warn!(bridge = %bridge.config.name, %error, "its port does not take the address");
             }
         }
@@ -341,14 +343,13 @@ impl Daemon {
 
     fn configure_member(&self, member: &Member) {
         let Interface { name, kind, mac, mtu_request, .. } = &member.config;
-        let own = matches!(kind, InterfaceKind::System | InterfaceKind::Internal | InterfaceKind::Tap);
         let change = |what: &str, change: &dyn Fn(&Link) -> std::io::Result<()>| {
-            if let Err(error) = Link::open(name).and_then(|link| change(&link)) {
+            if let Some(Err(error)) = member.link_handle.as_deref().map(change) {
                 tracing::warn!(interface = %name, %error, "{what} is not taken");
             }
         };
         let status = self.dataplane.port_status(member.port).unwrap_or_default();
-        if own && let Some(mtu) = *mtu_request {
+        if let Some(mtu) = *mtu_request {
             change("mtu_request", &|link| link.set_mtu(mtu));
         }
         if *kind == InterfaceKind::Internal

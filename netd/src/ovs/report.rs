@@ -102,7 +102,7 @@ impl Daemon {
             });
             for member in members.values_mut() {
                 let status = self.link(member);
-                missing |= member.link_handle.is_some() && status.ifindex.is_none();
+                missing |= status.ifindex.is_none() && member.link_handle.as_ref().is_some_and(|link| !link.is_there());
                 if status == member.status {
                     continue;
                 }
@@ -113,7 +113,7 @@ impl Daemon {
                 member.status = status;
                 if was != is {
                     member.link_resets += 1;
-                    self.pipeline.set_link(member.port, is, now_ms);
+                    self.pipeline.set_link(member.port, self.is_alive(member), now_ms);
                 }
                 if described {
                     let port = describe(member, now_ms);
@@ -129,6 +129,19 @@ impl Daemon {
             changed = true;
         }
         changed
+    }
+
+    /// Whether a port is worth sending to, as groups and bonds ask.
+    pub fn is_alive(&self, member: &Member) -> bool {
+        member.status.link && self.sessions.is_forwarding(member.port)
+    }
+
+    /// Some port's other end is taken to live, or not to.
+    pub fn follow_liveness(&self) {
+        let now_ms = self.now_ms();
+        for member in self.lock().bridges.values().flat_map(|bridge| bridge.members.values()) {
+            self.pipeline.set_link(member.port, self.is_alive(member), now_ms);
+        }
     }
 
     /// Agents answer with counters that are a tick old at most. Links were looked at just before: to ask a device is some system calls,
@@ -202,7 +215,8 @@ impl Daemon {
         let rows = reconcile::rows(&bridge.config);
         for member in bridge.members.values() {
             if let Some(row) = member.row.filter(|row| rows.contains(row)) {
-                status.interfaces.insert(row, report_member(member));
+                let bfd_status = self.sessions.status(member.port);
+                status.interfaces.insert(row, InterfaceStatus { bfd_status, ..report_member(member) });
             }
         }
         for (row, error) in &bridge.failed {
@@ -239,6 +253,7 @@ fn report_member(member: &Member) -> InterfaceStatus {
         duplex: (own && link.speed_mbps != 0).then_some(Duplex::Full),
         ifindex: Some(link.ifindex.unwrap_or(0)),
         lacp_current: None,
+        bfd_status: BTreeMap::new(),
         status,
         statistics: statistics(&link.counters, own),
     }

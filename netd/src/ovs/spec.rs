@@ -66,7 +66,8 @@ fn port_spec(bridge: &Bridge, port: &Port) -> Option<PortSpec> {
                 InterfaceKind::Services => PortKind::Services,
                 _ => PortKind::Device,
             };
-            Some(InterfaceSpec { id: member.port, number: member.number, name: interface.name.clone(), kind })
+            let bfd = interface.bfd.is_some();
+            Some(InterfaceSpec { id: member.port, number: member.number, name: interface.name.clone(), kind, bfd })
         })
         .collect();
     if interfaces.is_empty() {

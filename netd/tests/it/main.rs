@@ -6,6 +6,7 @@
 
 mod dataplane;
 mod guest;
+mod ovn;
 mod ovs;
 mod rings;
 mod services;

@@ -1,6 +1,8 @@
-//! Frames as guests send them: parsing, offload completion, checksums.
+//! Frames as guests and other nodes send them: parsing, offload completion, checksums, BFD.
 #![no_main]
 
+use hive_packet::MacAddr;
+use hive_packet::bfd::Packet;
 use hive_packet::frame::{Frame, Network};
 use hive_packet::ipv4;
 use hive_packet::offload::{self, VnetHeader};
@@ -9,6 +11,9 @@ use libfuzzer_sys::fuzz_target;
 fuzz_target!(|input: ([u8; offload::VNET_HEADER_BYTES], &[u8])| {
     let (header, frame) = input;
     let mut frame = frame.to_vec();
+    if let Some(packet) = Packet::parse(&frame) {
+        assert_eq!(Packet::parse(&packet.frame(MacAddr([0; 6]))), Some(packet));
+    }
     let parsed = Frame::parse(&frame, frame.len());
     let _ = offload::complete_checksum(&mut frame, &VnetHeader::from_bytes(&header));
     let (Ok(Frame { network: Network::Ipv4(_), .. }), Some(packet)) =

@@ -141,6 +141,26 @@ fn a_tap_that_is_taken_away_fails() {
 }
 
 #[test]
+fn a_tap_is_followed_into_another_namespace() {
+    let (lab, other) = (lab(), Namespace::new());
+    lab.left.ip(&format!("link set tap0 netns {} name eth0", other.name));
+    let tap = || lab.wire.status()[0].clone();
+    // Moved, it is down.
+    wait("it is elsewhere", || !tap().up);
+    assert_eq!((tap().mac, tap().ifindex, tap().link), (Some(MAC), None, false));
+    other.address("eth0", "10.0.0.3/24");
+    wait("it is up there", || tap().up && tap().link);
+    other.ping("10.0.0.2");
+    // Somebody else has its old name.
+    lab.left.ip("link add tap0 type veth peer name tap1");
+    other.ip("link set eth0 address 02:00:00:00:00:78");
+    wait("its address is seen", || tap().mac == Some([2, 0, 0, 0, 0, 0x78]));
+    assert_eq!(lab.wire.ended(), None);
+    drop(other);
+    wait("the TAP says that it is gone", || matches!(lab.wire.ended(), Some((0, _))));
+}
+
+#[test]
 fn a_packet_socket_takes_what_is_for_others_and_nothing_of_its_own() {
     let (left, right) = (Namespace::new(), Namespace::new());
     left.veth("a0", &right, "b0");

@@ -19,6 +19,8 @@ pub struct Interface {
     pub mac: Option<MacAddr>,
     pub mtu_request: Option<u32>,
     pub policing: Policing,
+    /// Whether the other end lives is watched.
+    pub bfd: Option<Bfd>,
     /// LLDP is received and sent.
     pub lldp: bool,
     /// As they are in the database, those that `kind` holds among them.
@@ -61,6 +63,28 @@ pub struct Policing {
     pub rate_kpps: u64,
     pub burst_kpackets: u64,
 }
+
+/// A session of BFD (RFC 5880).
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct Bfd {
+    /// Between packets that are received, at least.
+    pub min_rx_ms: u32,
+    /// Between packets that are sent, at least.
+    pub min_tx_ms: u32,
+    /// Packets that may be missing.
+    pub multiplier: u8,
+}
+
+/// vswitchd.conf.db(5)
+const BFD_MIN_RX_MS: u32 = 1000;
+const BFD_MIN_TX_MS: u32 = 100;
+const BFD_MULTIPLIER: u8 = 3;
+/// A process that shares its processors is not heard of more often for sure.
+const BFD_INTERVAL_MIN_MS: u32 = 50;
+/// In microseconds it has to fit a packet's field.
+const BFD_INTERVAL_MAX_MS: u32 = 3_600_000;
+/// Of the column; others are not followed. `check_tnl_key` always holds.
+const BFD_KEYS: [&str; 5] = ["enable", "min_rx", "min_tx", "mult", "check_tnl_key"];
 
 pub const GENEVE_PORT: u16 = 6081;
 pub const VXLAN_PORT: u16 = 4789;
@@ -151,14 +175,10 @@ impl Reader<'_> {
                 return None;
             }
         };
-        for (column, set) in [
-            ("bfd", StringMap::read(row, "bfd").boolean("enable", false)),
-            ("cfm_mpid", row.optional_integer("cfm_mpid").is_some()),
-        ] {
-            if set {
-                self.ignore(place, format!("{column} is not supported"));
-            }
+        if row.optional_integer("cfm_mpid").is_some() {
+            self.ignore(place, "cfm_mpid is not supported".to_owned());
         }
+        let bfd = self.bfd(place, &StringMap::read(row, "bfd"));
         let ofport_request = row.optional_integer("ofport_request").and_then(|port| {
             let valid = u16::try_from(port).ok().filter(|_| (1..=MAX_OFPORT).contains(&port));
             if valid.is_none() {
@@ -181,10 +201,29 @@ impl Reader<'_> {
             mac: self.mac(place, row.optional_text("mac")),
             mtu_request,
             policing: policing(row),
+            bfd,
             lldp: StringMap::read(row, "lldp").boolean("enable", false),
             options,
             other_config: StringMap::read(row, "other_config"),
             external_ids: StringMap::read(row, "external_ids"),
+        })
+    }
+
+    fn bfd(&mut self, place: Place<'_>, map: &StringMap) -> Option<Bfd> {
+        if !map.boolean("enable", false) {
+            return None;
+        }
+        for key in map.keys().filter(|key| !BFD_KEYS.contains(&key.as_str())) {
+            self.ignore(place, format!("bfd:{} is not supported", shown(key)));
+        }
+        let interval_ms = |key, default: u32| {
+            let interval_ms = map.number(key).filter(|interval_ms: &u32| *interval_ms > 0).unwrap_or(default);
+            interval_ms.clamp(BFD_INTERVAL_MIN_MS, BFD_INTERVAL_MAX_MS)
+        };
+        Some(Bfd {
+            min_rx_ms: interval_ms("min_rx", BFD_MIN_RX_MS),
+            min_tx_ms: interval_ms("min_tx", BFD_MIN_TX_MS),
+            multiplier: map.number("mult").filter(|multiplier: &u8| *multiplier > 0).unwrap_or(BFD_MULTIPLIER),
         })
     }
 

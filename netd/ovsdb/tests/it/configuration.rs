@@ -3,7 +3,8 @@
 use crate::server::{DEADLINE, Server, eventually};
 use crate::switch::{Engine, Switch, options, port_id};
 use hive_ovsdb::snapshot::{
-    BondMode, CtZone, Endpoint, FailMode, InterfaceKind, Key, Lacp, MirrorOutput, Protocol, Target, Unsupported, Vlan,
+    Bfd, BondMode, CtZone, Endpoint, FailMode, InterfaceKind, Key, Lacp, MirrorOutput, Protocol, Target, Unsupported,
+    Vlan,
 };
 use hive_ovsdb::{Client, Snapshot};
 
@@ -215,6 +216,13 @@ fn controllers_tunnels_queues_and_zones() {
     let InterfaceKind::Geneve(tunnel) = &port.interfaces[0].kind else { panic!("{port:?}") };
     assert_eq!((tunnel.remote_ip, tunnel.in_key), (Endpoint::Address([192, 0, 2, 7].into()), Key::Flow));
     assert!(tunnel.csum && tunnel.dst_port == 6081);
+    assert_eq!(port.interfaces[0].bfd, None);
+    let words = ["set", "interface", "gnv0", "bfd:enable=true", "bfd:min_rx=1", "bfd:min_tx=x", "bfd:mult=300"];
+    let made = bench.make(&[&words[..], &["bfd:cpath_down=true"]].concat());
+    let watched = made.configuration.bridges["br-int"].ports.iter().find(|port| port.name == "gnv0").unwrap();
+    assert_eq!(watched.interfaces[0].bfd, Some(Bfd { min_rx_ms: 50, min_tx_ms: 100, multiplier: 3 }));
+    let problems: Vec<_> = made.configuration.problems.iter().map(|problem| problem.message.as_str()).collect();
+    assert!(problems.contains(&"bfd:\"cpath_down\" is not supported"), "{problems:?}");
     let queue = &port.qos.as_ref().unwrap().queues[&3];
     assert_eq!((queue.dscp, queue.other_config.number("max-rate")), (Some(10), Some(1000u32)));
 

@@ -3,9 +3,11 @@
 use super::Translator;
 use super::thaw::{CT_FIELDS, TUNNEL_FIELDS};
 use crate::frozen::{Frozen, PuntContext};
-use crate::topology::PortKind;
-use hive_flow::{Field, KEY_TUNNEL_OPTIONS, Match, REGISTERS};
+use crate::topology::{Port, PortKind};
+use hive_flow::{ETH_TYPE_IPV4, Field, KEY_TUNNEL_OPTIONS, Match, PROTO_UDP, REGISTERS};
 use hive_openflow::{Controller, PacketInReason, PortNo};
+use hive_ovsdb::snapshot::Key;
+use hive_packet::bfd::UDP_PORT;
 use hive_program::{MeterId, Op, Punt};
 use std::sync::Arc;
 
@@ -63,6 +65,31 @@ impl Translator<'_> {
         self.punts.push(context);
         let (bridge, metadata) = (self.bridge.id, self.metadata());
         self.ops.push(Op::Punt(Arc::new(Punt { bridge, what: what.into(), metadata, meter })));
+    }
+
+    /// Whether a packet that came in by the port is for its session. In a tunnel whose flows choose the network those are in none:
+    /// who is in one cannot speak for the other end.
+    pub(super) fn is_bfd(&mut self, port: &Port) -> bool {
+        if !port.bfd || super::fields::eth_type(&self.flow) != ETH_TYPE_IPV4 {
+            return false;
+        }
+        if matches!(&port.kind, PortKind::Tunnel(tunnel) if tunnel.in_key == Key::Flow) {
+            self.mask.add_all(Field::TunId);
+            if self.flow.get(Field::TunId) != 0 {
+                return false;
+            }
+        }
+        self.mask.add_all(Field::IpProto);
+        if self.flow.get(Field::IpProto) != PROTO_UDP.into() || super::fields::is_later_fragment(&self.flow) {
+            return false;
+        }
+        self.mask.add_all(Field::TpDst);
+        self.flow.get(Field::TpDst) == UDP_PORT.into()
+    }
+
+    pub(super) fn punt_bfd(&mut self, port: &Port) {
+        let (bridge, what) = (self.bridge.id, crate::bfd::what(port.id));
+        self.ops.push(Op::Punt(Arc::new(Punt { bridge, what, metadata: Match::default(), meter: None })));
     }
 
     /// What the packet itself does not hold. Whoever reads it depends on it, so it counts; but what no packet like this one can have

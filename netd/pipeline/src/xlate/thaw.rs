@@ -162,6 +162,9 @@ impl<'a> Translator<'a> {
                 self.reason = DropReason::PortBlocked;
                 return;
             }
+            if self.is_bfd(port) {
+                return self.punt_bfd(port);
+            }
         }
         self.mirror_received();
         if bridge.settings.fail_open {

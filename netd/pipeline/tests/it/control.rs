@@ -3,7 +3,7 @@
 use crate::frames;
 use crate::random::Random;
 use crate::twin::{Ours, br0};
-use hive_flow::{Field, Key, Match, parse};
+use hive_flow::{Field, Key, Mask, Match, parse};
 use hive_ofproto::ConnectionKind;
 use hive_openflow::{
     Action, Context, Framer, Message, NO_BUFFER, PacketIn, PacketInFormat, PacketOut, PortNo, Version, decode,
@@ -11,6 +11,7 @@ use hive_openflow::{
 use hive_ovsdb::snapshot::{self, BondMode, Endpoint, Tos, Ttl};
 use hive_pipeline::{BondSpec, InterfaceSpec, PortKind, PortSpec, ResumeError, Switch, TraceRequest};
 use hive_program::{BridgeId, DropReason, Op, Pipeline, PortId, Traffic};
+use std::time::Duration;
 
 const BR0: BridgeId = BridgeId(0);
 
@@ -202,6 +203,7 @@ fn a_bond_fails_over_and_does_not_loop() {
         number: PortNo(number),
         name: format!("p{number}"),
         kind: PortKind::Device,
+        bfd: false,
     };
     let mut bond = PortSpec::plain("bond", PortId(5), PortNo(5));
     bond.interfaces = vec![member(5), member(6)];
@@ -228,10 +230,9 @@ fn a_bond_fails_over_and_does_not_loop() {
     assert!(ours.switch.show_bonds(None).contains("active member"));
 }
 
-#[test]
-fn a_tunnel_is_as_its_port_and_the_flows_say() {
-    let mut spec = br0();
-    let tunnel = snapshot::Tunnel {
+/// Whose flows say all.
+fn tunnel() -> snapshot::Tunnel {
+    snapshot::Tunnel {
         remote_ip: Endpoint::Flow,
         local_ip: None,
         in_key: snapshot::Key::Flow,
@@ -242,7 +243,57 @@ fn a_tunnel_is_as_its_port_and_the_flows_say() {
         df_default: true,
         csum: false,
         egress_pkt_mark: 0,
+    }
+}
+
+/// They are no flow's where a port has a session; but what is in a network is its own.
+#[test]
+fn packets_of_bfd_are_the_sessions() {
+    let mut spec = br0();
+    for (number, kind) in [(7, PortKind::Tunnel(tunnel())), (8, PortKind::Device)] {
+        let mut port = PortSpec::plain(&format!("p{number}"), PortId(number), PortNo(number as u16));
+        port.interfaces[0] = InterfaceSpec { kind, bfd: true, ..port.interfaces[0].clone() };
+        spec.ports.push(port);
+    }
+    let ours = Ours::start(vec![spec]);
+    ours.ofctl("replace-flows", "br0", "actions=output:2\n");
+    let mut frame = udp();
+    frame[36..38].copy_from_slice(&3784u16.to_be_bytes());
+    let taken = |key: &Key| {
+        let translation = ours.switch.translate(key, false, 0);
+        punt_all(&ours.switch, &translation.ops, &frame);
+        let waiting = ours.switch.wait_for_bfd(Duration::ZERO);
+        assert_eq!(outputs(&translation.ops).is_empty(), !waiting.is_empty());
+        let ports: Vec<_> = waiting.iter().map(|(port, taken)| (port.0, *taken == frame)).collect();
+        (ports, translation.mask)
     };
+    let all = |mask: &Mask, field| mask.get(field) == field_ones(field);
+    // A port without a session, and one with.
+    let (ports, mask) = taken(&key(1, &frame));
+    assert!(ports.is_empty() && mask.get(Field::TpDst) == 0);
+    let (ports, mask) = taken(&key(8, &frame));
+    assert!(ports == [(8, true)] && all(&mask, Field::TpDst) && all(&mask, Field::IpProto));
+    let (ports, mask) = taken(&key(8, &udp()));
+    assert!(ports.is_empty() && all(&mask, Field::TpDst));
+    let mut tunnelled = key(7, &frame);
+    tunnelled.set(Field::TunSrc, 0x0a09_0002);
+    tunnelled.set(Field::TunDst, 0x0a09_0001);
+    assert_eq!(taken(&tunnelled).0, [(7, true)]);
+    tunnelled.set(Field::TunId, 5);
+    let (ports, mask) = taken(&tunnelled);
+    assert!(ports.is_empty() && all(&mask, Field::TunId));
+}
+
+fn field_ones(field: Field) -> u128 {
+    let mut mask = Mask::NONE;
+    mask.add_all(field);
+    mask.get(field)
+}
+
+#[test]
+fn a_tunnel_is_as_its_port_and_the_flows_say() {
+    let mut spec = br0();
+    let tunnel = tunnel();
     let fixed = snapshot::Tunnel {
         remote_ip: Endpoint::Address("10.9.0.2".parse().unwrap()),
         in_key: snapshot::Key::Id(5),

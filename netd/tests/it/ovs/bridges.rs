@@ -1,7 +1,7 @@
 //! What ovs-vsctl asks for is there when it returns.
 
 use super::lab::Lab;
-use super::namespace::wait;
+use super::namespace::{Namespace, wait};
 
 #[test]
 fn bridges_and_ports_come_and_go() {
@@ -55,6 +55,51 @@ fn what_cannot_be_made_is_said_and_made_when_it_can() {
         output.contains("could not open network device odd (Address family not supported by protocol)"),
         "{output}"
     );
+}
+
+/// As containers are given theirs: the port is moved into a namespace, and renamed there.
+#[test]
+fn an_internal_port_moves_to_another_namespace() {
+    let lab = Lab::new();
+    let [one] = lab.hosts::<1>();
+    let other = Namespace::new();
+    lab.vsctl("add-port br0 int0 -- set interface int0 type=internal");
+    let number = lab.vsctl("get interface int0 ofport");
+    lab.node.ip(&format!("link set int0 netns {} name eth0", other.name));
+    other.ip("link set eth0 address 02:00:00:00:00:66 mtu 1400");
+    other.address("eth0", "10.1.0.6/24");
+    wait("its state is followed", || {
+        lab.vsctl("get interface int0 mac_in_use link_state admin_state") == "\"02:00:00:00:00:66\"\nup\nup"
+    });
+    other.ping("10.1.0.1");
+    one.stream(&other, "10.1.0.6", 1 << 20);
+    // Nor is it made anew when the configuration is looked at.
+    lab.vsctl("add-port br0 int1 -- set interface int1 type=internal");
+    assert_eq!(lab.vsctl("get interface int0 ofport error"), format!("{number}\n[]"));
+    assert!(!lab.node.ip("link show").contains("int0"));
+    other.ping("10.1.0.1");
+    other.ip("link set eth0 down");
+    wait("it is down", || lab.vsctl("get interface int0 admin_state") == "down");
+    // It comes back, and goes where it is.
+    other.ip(&format!("link set eth0 netns {} name int0", lab.node.name));
+    lab.node.ip("link set int0 up mtu 1300");
+    wait("its way back is followed", || lab.vsctl("get interface int0 mtu link_state") == "1300\nup");
+    lab.node.ip(&format!("link set int0 netns {} name eth1", other.name));
+    lab.vsctl("del-port br0 int0");
+    assert!(!other.ip("link show").contains("eth1"));
+}
+
+/// With the namespace goes the device; another one is made.
+#[test]
+fn an_internal_port_outlives_its_namespace() {
+    let lab = Lab::new();
+    lab.vsctl("add-br br0 -- add-port br0 int0 -- set interface int0 type=internal");
+    let other = Namespace::new();
+    lab.node.ip(&format!("link set int0 netns {}", other.name));
+    wait("it is elsewhere", || other.ip("link show").contains("int0"));
+    drop(other);
+    wait("it is made anew", || lab.node.ip("link show").contains("int0"));
+    assert_eq!(lab.vsctl("get interface int0 error"), "[]");
 }
 
 #[test]

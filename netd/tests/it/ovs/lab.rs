@@ -37,13 +37,30 @@ pub fn text(output: &Output) -> String {
 impl Lab {
     /// With an empty database.
     pub fn new() -> Self {
+        let mut lab = Self::without_switch();
+        lab.start_switch();
+        lab
+    }
+
+    /// With ovs-vswitchd itself in netd's place, to speak with.
+    pub fn rival() -> Self {
+        let mut lab = Self::without_switch();
+        let mut switch = Command::new("ip");
+        switch.args(["netns", "exec", &lab.node.name, "/usr/sbin/ovs-vswitchd"]);
+        switch.args([&format!("unix:{}", lab.path("db.sock")), &format!("--unixctl={}", lab.path("netd.ctl"))]);
+        switch.arg("--disable-system").env("OVS_RUNDIR", lab.directory.path());
+        lab.switch = Some(lab.spawn(switch, "netd.log"));
+        wait("ovs-vswitchd answers", || lab.try_appctl("version").is_ok());
+        lab
+    }
+
+    fn without_switch() -> Self {
         let mut lab =
             Self { node: Namespace::new(), directory: tempfile::tempdir().unwrap(), database: None, switch: None };
         let schema = "/usr/share/openvswitch/vswitch.ovsschema";
         lab.run(Command::new("ovsdb-tool").args(["create", &lab.path("conf.db"), schema]));
         lab.start_database();
         lab.vsctl("--no-wait init");
-        lab.start_switch();
         lab
     }
 

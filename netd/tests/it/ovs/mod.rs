@@ -8,6 +8,7 @@ mod flows;
 mod forwarding;
 pub mod lab;
 mod limits;
+mod liveness;
 #[allow(dead_code, reason = "hive-device's tests, whose file it is, use all of it")]
 #[path = "../../../device/tests/it/namespace.rs"]
 pub mod namespace;
