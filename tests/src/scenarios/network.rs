@@ -11,8 +11,8 @@ use std::time::{Duration, Instant};
 /// From a call to what it does, in the emulation.
 const EFFECT_TIMEOUT: Duration = Duration::from_secs(60);
 const POLL_INTERVAL: Duration = Duration::from_secs(1);
-/// The node's own address, and awsd's port there.
-const OUTSIDE: (&str, u16) = ("10.0.2.15", 8443);
+/// The node's own address, and the port of its ssh there, which lets one take one's time.
+const OUTSIDE: (&str, u16) = ("10.0.2.15", 22);
 /// hive-minimal answers a TCP connection to this port with the instance's id.
 const IDENTITY_PORT: &str = "7";
 
@@ -21,7 +21,7 @@ fn inside(neighbour: &str) -> String {
     let (address, port) = OUTSIDE;
     format!(
         "#!/bin/sh\n( while :; do answer=$(nc -w 3 {neighbour} {IDENTITY_PORT} </dev/null); echo \"neighbour: ${{answer:-silent}}\" >/dev/console; sleep 3; done ) &\n\
-         ( while :; do sleep 600 | nc {address} {port}; sleep 1; done ) >/dev/null 2>&1 &\n"
+         ( while :; do sleep 20 | nc {address} {port}; done ) >/dev/null 2>&1 &\n"
     )
 }
 
