@@ -10,7 +10,7 @@ use crate::engine::check::Guard;
 use crate::engine::format::{BLOCK_BYTES, Checkpoint, SEGMENT_BYTES, SavedSegment};
 use crate::engine::log::SegmentName;
 use crate::snapshot::verify::{Verified, verify_segment};
-use crate::volume::keeper::read_slot_part;
+use crate::volume::keeper::{needed_segments, read_slot_part};
 use hive_blockd_api::{ScrubMetrics, SnapshotId, SnapshotState, VolumeId};
 use hive_blockd_store::StoreError;
 use serde::{Deserialize, Serialize};
@@ -433,7 +433,8 @@ impl Daemon {
         let again = self.off(move |daemon| {
             let Subject::Volume(volume, _) = &of else { return Ok(None) };
             daemon.with_volume_reader(volume, |reader, _| {
-                let segments = &reader.checkpoint().segments;
+                // One that nothing is in any more is listed until it is free, and may be emptied.
+                let segments = needed_segments(reader.checkpoint());
                 let now = segments.iter().find(|s| s.id == id).and_then(|s| Some((s.slot?, s.end)));
                 let Some((slot, end)) = now else { return Ok(None) };
                 let read = read_slot_part(&daemon.files(volume).log_path(), slot, 0, end);
