@@ -24,6 +24,8 @@ pub struct PacketDevice {
     intake: Intake,
     batch: Vec<u8>,
     frames: Vec<Range<usize>>,
+    /// It went down, and may be on its way out: the kernel says so of a device that goes before that is gone, and only once.
+    is_down: bool,
     gone: bool,
 }
 
@@ -50,7 +52,15 @@ impl PacketDevice {
         forced.or_else(|_| sys::set_option(&socket, libc::SOL_SOCKET, libc::SO_RCVBUF, &RECEIVE_BUFFER_BYTES))?;
         // Last, so that nothing came in before.
         sys::bind_packet(&socket, link.ifindex())?;
-        Ok(Self { socket, link, intake: Intake::default(), batch: Vec::new(), frames: Vec::new(), gone: false })
+        Ok(Self {
+            socket,
+            link,
+            intake: Intake::default(),
+            batch: Vec::new(),
+            frames: Vec::new(),
+            is_down: false,
+            gone: false,
+        })
     }
 
     pub fn link(&self) -> &Link {
@@ -85,14 +95,20 @@ impl Device for PacketDevice {
 
     fn receive(&mut self, frames_max: usize, take: &mut dyn FnMut(Received<'_>)) -> io::Result<usize> {
         let mut budget = frames_max;
+        if self.is_down && !self.gone && !self.link.is_there() {
+            self.gone = true;
+            return Err(io::Error::from_raw_os_error(libc::ENETDOWN));
+        }
         self.intake.give(&mut budget, take);
         while budget > 0 {
             match self.receive_batch(&mut budget, take) {
-                Ok(()) => {}
+                Ok(()) => self.is_down = false,
                 Err(error) if error.kind() == io::ErrorKind::WouldBlock => break,
                 Err(error) if error.kind() == io::ErrorKind::Interrupted => {}
                 // Said once when the device goes down, and when it goes away.
-                Err(error) if error.raw_os_error() == Some(libc::ENETDOWN) && self.link.is_there() => {}
+                Err(error) if error.raw_os_error() == Some(libc::ENETDOWN) && self.link.is_there() => {
+                    self.is_down = true;
+                }
                 Err(error) => {
                     self.gone = true;
                     return Err(error);
