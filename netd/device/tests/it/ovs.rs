@@ -40,20 +40,27 @@ impl<'a> OpenVSwitch<'a> {
         switch
     }
 
-    fn command(&self, command: &str) -> Command {
+    /// `guard`: what runs it, and becomes it.
+    fn command(&self, guard: &[&str], command: &str) -> Command {
         let mut process = Command::new("ip");
-        process.args(["netns", "exec", &self.namespace.name, "timeout", "300"]).args(command.split_whitespace());
+        process.args(["netns", "exec", &self.namespace.name]).args(guard).args(command.split_whitespace());
         process.env("OVS_RUNDIR", self.folder.path());
         process
     }
 
     fn daemon(&mut self, command: &str) {
-        let daemon = self.command(command).stdout(Stdio::null()).stderr(Stdio::null()).spawn().unwrap();
+        // Killed, `timeout` would leave it behind.
+        let daemon = self
+            .command(&["setpriv", "--pdeathsig", "KILL", "--"], command)
+            .stdout(Stdio::null())
+            .stderr(Stdio::null())
+            .spawn()
+            .unwrap();
         self.daemons.push(daemon);
     }
 
     fn control(&self, command: &str) -> String {
-        let output = self.command(command).output().unwrap();
+        let output = self.command(&["timeout", "60"], command).output().unwrap();
         let text = String::from_utf8_lossy(&[&output.stdout[..], &output.stderr].concat()).into_owned();
         assert!(output.status.success(), "{command}: {text}");
         text
