@@ -116,26 +116,18 @@ impl Backing {
 
     /// The holder refers to these segments from now on.
     pub fn hold(&self, holder: Holder, names: impl IntoIterator<Item = SegmentName>) {
-        self.hold_both(holder, holder, names);
-    }
-
-    /// `other` holds what `holder` does, unless `holder` is retired: then neither does, and the answer is false.
-    pub fn hold_both(&self, holder: Holder, other: Holder, names: impl IntoIterator<Item = SegmentName>) -> bool {
         // Kept locked: nobody is retired between the look and the entry.
         let retired = self.retired.lock().unwrap_or_else(PoisonError::into_inner);
         if retired.contains(&holder.0) {
-            return false;
+            return;
         }
         let mut references = self.lock();
         for name in names {
             let holders = references.entry(name).or_default();
-            for one in [holder, other] {
-                if !holders.contains(&one) && !retired.contains(&one.0) {
-                    holders.push(one);
-                }
+            if !holders.contains(&holder) {
+                holders.push(holder);
             }
         }
-        true
     }
 
     /// The holder refers to these segments no more; returns those nobody refers to now.
@@ -307,8 +299,6 @@ mod tests {
         assert_eq!(backing.retire(volume), []);
         backing.hold(volume, [name(7)]);
         assert!(!backing.is_referenced(name(7)), "a deleted volume holds nothing");
-        assert!(!backing.hold_both(volume, snapshot, [name(7)]));
-        assert!(!backing.is_referenced(name(7)), "nor does anybody with it");
         backing.revive(volume);
         backing.hold(volume, [name(7)]);
         assert!(backing.is_referenced(name(7)), "it is back");

@@ -208,11 +208,8 @@ pub async fn upload(
         }
         // For the volume too, even if it is not open to hear of it: the segment must not be removed with this snapshot while the
         // next one already counts on it.
-        if !backing.hold_both(holder, Holder::volume(checkpoint.volume), [name]) {
-            // Deleted meanwhile: nothing keeps the volume from dropping the segment, and if it has, nobody would ever let go of it.
-            backing.suspect(checkpoint.volume);
-            return Err(SnapshotError::Deleted);
-        }
+        backing.hold(holder, [name]);
+        backing.hold(Holder::volume(checkpoint.volume), [name]);
         if let Some(keeper) = &keeper {
             keeper.uploaded_elsewhere(name);
         }
