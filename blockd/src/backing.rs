@@ -32,6 +32,46 @@ impl Holder {
     }
 }
 
+/// Between looks whether a segment that is being removed is gone.
+const GOING_POLL: Duration = Duration::from_millis(5);
+
+/// Segments on their way into the store, by how many, and out of it. Never both.
+#[derive(Debug, Default)]
+struct Transit {
+    coming: HashMap<SegmentName, u32>,
+    going: HashSet<SegmentName>,
+}
+
+/// See [`Backing::coming`].
+#[derive(Debug)]
+pub struct Coming<'a> {
+    backing: &'a Backing,
+    name: SegmentName,
+}
+
+impl Drop for Coming<'_> {
+    fn drop(&mut self) {
+        let mut transit = self.backing.transit();
+        if let Some(count) = transit.coming.get_mut(&self.name) {
+            *count -= 1;
+            if *count == 0 {
+                transit.coming.remove(&self.name);
+            }
+        }
+    }
+}
+
+struct Going<'a> {
+    backing: &'a Backing,
+    name: SegmentName,
+}
+
+impl Drop for Going<'_> {
+    fn drop(&mut self) {
+        self.backing.transit().going.remove(&self.name);
+    }
+}
+
 /// See the module's documentation.
 #[derive(Debug)]
 pub struct Backing {
@@ -43,6 +83,7 @@ pub struct Backing {
     references: Mutex<HashMap<SegmentName, Vec<Holder>>>,
     /// Volumes that were deleted: whatever still ends on their behalf holds nothing.
     retired: Mutex<HashSet<u128>>,
+    transit: Mutex<Transit>,
     /// Volumes of which the store may have what nobody refers to.
     suspected: Mutex<HashSet<VolumeUid>>,
     /// What somebody refers to is not known: see [`Self::doubt`].
@@ -87,6 +128,7 @@ impl Backing {
             away: AtomicBool::new(false),
             references: Mutex::default(),
             retired: Mutex::default(),
+            transit: Mutex::default(),
             suspected: Mutex::default(),
             in_doubt: AtomicBool::new(false),
             busy: watch::Sender::default(),
@@ -128,6 +170,42 @@ impl Backing {
                 holders.push(holder);
             }
         }
+    }
+
+    fn transit(&self) -> MutexGuard<'_, Transit> {
+        self.transit.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+
+    /// Whoever puts a segment into the store has this from before until somebody holds it: what is just being removed is waited for, and
+    /// it is not removed meanwhile because nobody needs it yet.
+    pub async fn coming(&self, name: SegmentName) -> Coming<'_> {
+        loop {
+            {
+                let mut transit = self.transit();
+                if !transit.going.contains(&name) {
+                    *transit.coming.entry(name).or_default() += 1;
+                    return Coming { backing: self, name };
+                }
+            }
+            tokio::time::sleep(GOING_POLL).await;
+        }
+    }
+
+    /// Remove a segment from the store that nobody refers to nor is just putting there, however long the store is away.
+    ///
+    /// # Errors
+    /// The store refuses.
+    pub async fn remove_if_free(&self, name: SegmentName) -> Result<(), StoreError> {
+        {
+            // Kept locked: nobody begins to put it there between the look and the entry.
+            let mut transit = self.transit();
+            if !self.is_free(name) || transit.coming.contains_key(&name) || !transit.going.insert(name) {
+                return Ok(());
+            }
+        }
+        let _going = Going { backing: self, name };
+        let key = segment_key(name);
+        self.patiently(&key, || self.store.delete(&key)).await
     }
 
     /// The holder refers to these segments no more; returns those nobody refers to now.
@@ -275,16 +353,38 @@ impl Drop for Occupied {
 mod tests {
     use super::*;
 
-    fn backing() -> Backing {
-        let dir = tempfile::tempdir().unwrap();
+    fn backing(dir: &tempfile::TempDir) -> Backing {
         let store = hive_blockd_store::DirStore::open(&dir.path().join("store")).unwrap();
         let cache = ChunkCache::open(&dir.path().join("cache"), 1 << 20).unwrap();
         Backing::new(Arc::new(store), cache)
     }
 
+    #[tokio::test]
+    async fn what_is_just_being_put_is_not_removed_and_what_is_removed_is_waited_for() {
+        let dir = tempfile::tempdir().unwrap();
+        let backing = Arc::new(backing(&dir));
+        let name = SegmentName { owner: [1; 16], id: SegmentId { epoch: 1, incarnation: 2, seq: 3 } };
+        let key = segment_key(name);
+        let coming = backing.coming(name).await;
+        backing.put(&key, Bytes::from_static(b"segment")).await.unwrap();
+        backing.remove_if_free(name).await.unwrap();
+        assert_eq!(backing.store.list("segments/").await.unwrap().len(), 1, "it is on its way");
+        drop(coming);
+        backing.transit().going.insert(name);
+        let other = backing.clone();
+        let waiting = tokio::spawn(async move { drop(other.coming(name).await) });
+        tokio::time::sleep(4 * GOING_POLL).await;
+        assert!(!waiting.is_finished());
+        backing.transit().going.remove(&name);
+        waiting.await.unwrap();
+        backing.remove_if_free(name).await.unwrap();
+        assert!(backing.store.list("segments/").await.unwrap().is_empty() && backing.transit().going.is_empty());
+    }
+
     #[test]
     fn segments_are_free_when_the_last_reference_goes() {
-        let backing = backing();
+        let dir = tempfile::tempdir().unwrap();
+        let backing = backing(&dir);
         let name = |seq| SegmentName { owner: [1; 16], id: SegmentId { epoch: 1, incarnation: 2, seq } };
         let (volume, snapshot) = (Holder::volume([1; 16]), Holder::snapshot(&"snap-1".parse().unwrap()));
         backing.hold(volume, [name(1), name(2), name(2)]);

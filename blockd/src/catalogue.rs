@@ -214,11 +214,14 @@ impl Catalogue {
     pub fn delete_volume(&self, id: &VolumeId) -> Result<(), StoreError> {
         remove(&self.volumes_dir.join(format!("{id}.json")))?;
         sync_dir(&self.volumes_dir)?;
-        let dir = self.volume_dir(id);
-        match std::fs::remove_dir_all(&dir) {
-            Err(e) if e.kind() != io::ErrorKind::NotFound => Err(e).context("remove", &dir),
-            _ => sync_dir(&self.volumes_dir),
+        // Aside, for whoever had it open may be about to write its last notes there; as what is temporary it goes at the next start too.
+        let (dir, aside) = (self.volume_dir(id), self.volumes_dir.join(format!("{id}.tmp")));
+        remove_dir(&aside)?;
+        match std::fs::rename(&dir, &aside) {
+            Err(e) if e.kind() != io::ErrorKind::NotFound => return Err(e).context("put aside", &dir),
+            _ => remove_dir(&aside)?,
         }
+        sync_dir(&self.volumes_dir)
     }
 
     pub fn put_snapshot(&self, id: &SnapshotId, record: &SnapshotRecord) -> Result<(), StoreError> {
@@ -329,6 +332,13 @@ pub fn replace_file(path: &Path, bytes: &[u8]) -> Result<(), StoreError> {
 
 fn remove(path: &Path) -> Result<(), StoreError> {
     match std::fs::remove_file(path) {
+        Err(e) if e.kind() != io::ErrorKind::NotFound => Err(e).context("remove", path),
+        _ => Ok(()),
+    }
+}
+
+fn remove_dir(path: &Path) -> Result<(), StoreError> {
+    match std::fs::remove_dir_all(path) {
         Err(e) if e.kind() != io::ErrorKind::NotFound => Err(e).context("remove", path),
         _ => Ok(()),
     }
@@ -466,6 +476,29 @@ mod tests {
         catalogue.delete_snapshot(&"snap-a".parse().unwrap()).unwrap();
         drop(catalogue);
         assert_eq!(Catalogue::open(dir.path()).unwrap().snapshots().unwrap().whole.len(), 1);
+    }
+
+    #[test]
+    fn a_volume_is_deleted_whoever_still_writes_there() {
+        let dir = tempfile::tempdir().unwrap();
+        let catalogue = Catalogue::open(dir.path()).unwrap();
+        let id: VolumeId = "vol-a".parse().unwrap();
+        let note = catalogue.volume_dir(&id).join("ended");
+        std::thread::scope(|scope| {
+            let (stop, stopped) = std::sync::mpsc::channel::<()>();
+            let note = &note;
+            scope.spawn(move || {
+                while stopped.try_recv() == Err(std::sync::mpsc::TryRecvError::Empty) {
+                    let _ = std::fs::write(note, b"note");
+                }
+            });
+            for _ in 0..500 {
+                std::fs::create_dir_all(catalogue.volume_dir(&id)).unwrap();
+                catalogue.delete_volume(&id).unwrap();
+                assert!(paths(&dir.path().join("volumes")).unwrap().is_empty());
+            }
+            drop(stop);
+        });
     }
 
     #[test]

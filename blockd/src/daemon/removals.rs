@@ -170,9 +170,8 @@ impl Daemon {
         if backing.is_in_doubt() {
             return Ok(false);
         }
-        for name in free.into_iter().filter(|name| backing.is_free(*name)) {
-            let key = segment_key(name);
-            backing.patiently(&key, || backing.store.delete(&key)).await?;
+        for name in free {
+            backing.remove_if_free(name).await?;
         }
         Ok(true)
     }

@@ -157,6 +157,7 @@ impl Daemon {
         let (backing, key) = (&self.node.backing, segment_key(name));
         let chunks = (bytes.as_slice().len() as u64).div_ceil(CHUNK_BYTES);
         // A store that is away is no place to repair: the next pass comes.
+        let coming = backing.coming(name).await;
         if let Err(error) = backing.store.put(&key, Bytes::from_owner(bytes)).await {
             tracing::warn!(key, %error, "cannot repair the store");
             return false;
@@ -164,9 +165,10 @@ impl Daemon {
         for chunk in 0..chunks as u32 {
             backing.cache.invalidate(chunk_key(name, chunk));
         }
+        drop(coming);
         if backing.is_free(name) {
             // Removed meanwhile: it must not come back.
-            let _ = backing.patiently(&key, || backing.store.delete(&key)).await;
+            let _ = backing.remove_if_free(name).await;
             return false;
         }
         true

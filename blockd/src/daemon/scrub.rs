@@ -275,8 +275,10 @@ impl Daemon {
             let of = subject.clone();
             match self.off(move |daemon| daemon.needs(&of)).await {
                 Some(Ok(Some(needs))) => {
-                    for segment in needs.map.segments.iter().filter(|s| s.end != 0 && s.id.seq >= from) {
-                        self.scrub_segment(&subject, &needs, segment, &mut seen, &mut pace).await;
+                    // One that nothing is in any more may be gone from the store, and its place emptied.
+                    let needed = needed_segments(&needs.map);
+                    for segment in needed.into_iter().filter(|s| s.end != 0 && s.id.seq >= from) {
+                        self.scrub_segment(&subject, &needs, &segment, &mut seen, &mut pace).await;
                         self.scrub.state().next_seq = segment.id.seq.saturating_add(1);
                         if saved.elapsed() >= SAVE_INTERVAL {
                             self.off(|daemon| daemon.scrub.save(&daemon.scrub.state().clone())).await;
@@ -433,7 +435,7 @@ impl Daemon {
         let again = self.off(move |daemon| {
             let Subject::Volume(volume, _) = &of else { return Ok(None) };
             daemon.with_volume_reader(volume, |reader, _| {
-                // One that nothing is in any more is listed until it is free, and may be emptied.
+                // As above.
                 let segments = needed_segments(reader.checkpoint());
                 let now = segments.iter().find(|s| s.id == id).and_then(|s| Some((s.slot?, s.end)));
                 let Some((slot, end)) = now else { return Ok(None) };

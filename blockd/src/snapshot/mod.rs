@@ -191,6 +191,11 @@ pub async fn upload(
         let slot = segment.slot.ok_or(SnapshotError::Lost(segment.id.seq))?;
         let (log, end, seq) = (log.to_owned(), segment.end, segment.id.seq);
         let read = tokio::task::spawn_blocking(move || read_slot(&log, slot, end)).await;
+        // A deleted snapshot that had not got so far may be about to remove it.
+        let coming = tokio::select! {
+            coming = backing.coming(name) => coming,
+            () = deleted.notified() => return Err(SnapshotError::Deleted),
+        };
         // The volume may have uploaded it meanwhile, and used its place in the log for something else.
         if !backing.is_referenced(name) {
             let mut bytes = read
@@ -210,6 +215,7 @@ pub async fn upload(
         // next one already counts on it.
         backing.hold(holder, [name]);
         backing.hold(Holder::volume(checkpoint.volume), [name]);
+        drop(coming);
         if let Some(keeper) = &keeper {
             keeper.uploaded_elsewhere(name);
         }

@@ -18,10 +18,12 @@ const PACK: &str = r#"
 cd "$1"
 exec 9>lock; flock 9
 if [ ! -e vmlinuz ]; then
-  package=$(apt-cache depends --no-recommends linux-image-cloud-amd64 | sed -n 's/.*Depends: \(linux-image-[0-9].*\)/\1/p')
+  # A machine that lacked no package has no lists either.
+  kernel() { { apt-cache depends --no-recommends linux-image-cloud-amd64 || true; } | sed -n 's/.*Depends: \(linux-image-[0-9].*\)/\1/p'; }
+  package=$(kernel)
   if [ -z "$package" ]; then
     apt-get update -q
-    package=$(apt-cache depends --no-recommends linux-image-cloud-amd64 | sed -n 's/.*Depends: \(linux-image-[0-9].*\)/\1/p')
+    package=$(kernel)
   fi
   apt-get download -q "$package"
   rm -rf kernel; dpkg-deb -x linux-image-*.deb kernel; rm linux-image-*.deb

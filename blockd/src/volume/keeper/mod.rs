@@ -335,6 +335,7 @@ impl Keeper {
             return;
         }
         let len = bytes.len() as u64;
+        let _coming = self.backing.coming(name).await;
         match self.backing.put(&segment_key(name), bytes).await {
             Ok(()) => self.uploaded(name, len),
             Err(error) => tracing::error!(volume = self.name, segment = ?segment.id, %error, "cannot upload a segment"),

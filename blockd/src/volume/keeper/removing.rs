@@ -42,12 +42,9 @@ impl Keeper {
             loop {
                 let next = self.state().free.iter().next().copied();
                 let Some(name) = next else { break };
-                if self.backing.is_free(name) {
+                if let Err(error) = self.backing.remove_if_free(name).await {
                     let key = segment_key(name);
-                    let removed = self.backing.patiently(&key, || self.backing.store.delete(&key)).await;
-                    if let Err(error) = removed {
-                        tracing::error!(volume = self.name, key, %error, "cannot remove a segment that nobody refers to");
-                    }
+                    tracing::error!(volume = self.name, key, %error, "cannot remove a segment that nobody refers to");
                 }
                 self.state().free.remove(&name);
             }
