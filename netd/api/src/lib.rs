@@ -21,8 +21,32 @@ pub const MAX_PORTS: usize = 1024;
 pub const MAX_DHCP_SERVERS: usize = 4;
 /// Seconds that an address is leased for unless the segment says otherwise (EC2's).
 pub const DEFAULT_LEASE_S: u32 = 3600;
+/// Longest host or domain name (RFC 1035 2.3.4), and longest list of domains: DHCP options hold two bytes more.
+pub const MAX_NAME_BYTES: usize = 253;
 /// Largest user data, decoded (EC2's limit).
 pub const MAX_USER_DATA_BYTES: usize = 16 << 10;
+
+/// Letters, digits and hyphens in dot-separated labels of 1 to 63 (RFC 1123 2.1).
+pub fn is_host_name(name: &str) -> bool {
+    name.len() <= MAX_NAME_BYTES
+        && name.split('.').all(|label| {
+            (1..=63).contains(&label.len())
+                && !label.starts_with('-')
+                && !label.ends_with('-')
+                && label.bytes().all(|c| c.is_ascii_alphanumeric() || c == b'-')
+        })
+}
+
+/// [`Segment::domain_name`]: host names with single spaces between them.
+pub fn is_domain_list(names: &str) -> bool {
+    names.len() <= MAX_NAME_BYTES && names.split(' ').all(is_host_name)
+}
+
+/// An address that a host may have.
+pub fn is_unicast(address: Ipv4Addr) -> bool {
+    // 0/8 is this network, 127/8 the host itself, 224/4 multicast, 240/4 reserved or all hosts (RFC 6890).
+    !matches!(address.octets()[0], 0 | 127 | 224..)
+}
 
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
 #[serde(tag = "method", rename_all = "kebab-case")]

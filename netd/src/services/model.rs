@@ -14,8 +14,6 @@ pub const METADATA_ADDRESS: Ipv4Addr = Ipv4Addr::new(169, 254, 169, 254);
 pub const RESOLVER_ADDRESS: Ipv4Addr = Ipv4Addr::new(169, 254, 169, 253);
 /// Most leaves of one metadata tree: EC2 has about a hundred; public keys and tags add one each.
 const MAX_METADATA_LEAVES: usize = 1024;
-/// Longest host or domain name (RFC 1035 2.3.4), and longest list of domains: DHCP options hold two bytes more.
-const MAX_NAME_BYTES: usize = 253;
 /// Shortest lease: guests renew at half of it.
 const MIN_LEASE_S: u32 = 60;
 const MTU_RANGE: std::ops::RangeInclusive<u16> = 576..=9216;
@@ -40,23 +38,6 @@ fn is_id(id: &str) -> bool {
     (1..=64).contains(&id.len()) && id.bytes().all(|c| c.is_ascii_lowercase() || c.is_ascii_digit() || c == b'-')
 }
 
-/// An address that a host may have.
-fn is_unicast(address: Ipv4Addr) -> bool {
-    // 0/8 is this network, 240/4 is reserved or all hosts (RFC 6890).
-    !matches!(address.octets()[0], 0 | 127 | 224..)
-}
-
-/// Letters, digits and hyphens in dot-separated labels of 1 to 63 (RFC 1123 2.1).
-fn is_name(name: &str) -> bool {
-    name.len() <= MAX_NAME_BYTES
-        && name.split('.').all(|label| {
-            (1..=63).contains(&label.len())
-                && !label.starts_with('-')
-                && !label.ends_with('-')
-                && label.bytes().all(|c| c.is_ascii_alphanumeric() || c == b'-')
-        })
-}
-
 impl Segment {
     pub fn parse(spec: api::Segment) -> Result<Self, RequestError> {
         let refuse = |why: String| RequestError::Invalid { object: format!("segment {:?}", spec.segment_id), why };
@@ -76,7 +57,7 @@ impl Segment {
         if !MTU_RANGE.contains(&spec.mtu) {
             return Err(refuse(format!("mtu must be {} to {}", MTU_RANGE.start(), MTU_RANGE.end())));
         }
-        if spec.domain_name.len() > MAX_NAME_BYTES || !spec.domain_name.split(' ').all(is_name) {
+        if !api::is_domain_list(&spec.domain_name) {
             return Err(refuse("domain_name is not a domain name, or several with single spaces between".into()));
         }
         let lists = [
@@ -85,7 +66,7 @@ impl Segment {
             ("netbios_name_servers", &spec.netbios_name_servers),
         ];
         for (list, servers) in lists {
-            if servers.len() > api::MAX_DHCP_SERVERS || !servers.iter().copied().all(is_unicast) {
+            if servers.len() > api::MAX_DHCP_SERVERS || !servers.iter().copied().all(api::is_unicast) {
                 return Err(refuse(format!("{list} must be at most {} unicast addresses", api::MAX_DHCP_SERVERS)));
             }
         }
@@ -103,7 +84,7 @@ impl Segment {
         if !segment.is_host(spec.gateway) {
             return Err(refuse("gateway must be a host address of the subnet".into()));
         }
-        if !is_unicast(spec.dns) || (segment.contains(spec.dns) && !segment.is_host(spec.dns)) {
+        if !api::is_unicast(spec.dns) || (segment.contains(spec.dns) && !segment.is_host(spec.dns)) {
             return Err(refuse("dns must be a unicast address".into()));
         }
         Ok(segment)
@@ -164,7 +145,7 @@ impl Port {
         if spec.number == 0 {
             return Err(refuse("number must not be 0".into()));
         }
-        if !is_name(&spec.hostname) {
+        if !api::is_host_name(&spec.hostname) {
             return Err(refuse("hostname is not a host name".into()));
         }
         if !(1..=64).contains(&spec.metadata.hop_limit) {
@@ -195,7 +176,7 @@ impl Port {
 
     /// Whether a frame's source can be a guest here, which may have more addresses than the one that it is leased.
     pub fn may_send_from(&self, address: Ipv4Addr) -> bool {
-        is_unicast(address) && !self.segment.is_local(address)
+        api::is_unicast(address) && !self.segment.is_local(address)
     }
 }
 

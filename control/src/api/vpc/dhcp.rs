@@ -13,6 +13,7 @@ use hive_aws_types::ec2::{
     DeleteDhcpOptionsRequest, DescribeDhcpOptionsRequest, DescribeDhcpOptionsResult, DhcpConfiguration, DhcpOptions,
     NewDhcpConfiguration,
 };
+use hive_netd_api::MAX_DHCP_SERVERS;
 use hive_types::error::Resource;
 use hive_types::id::DhcpOptionsId;
 use std::collections::BTreeMap;
@@ -21,9 +22,6 @@ use std::sync::Arc;
 
 /// EC2's default quota.
 const MAX_SETS: usize = 1000;
-/// Of EC2.
-const MAX_SERVERS: usize = 4;
-const MAX_NAME_CHARS: usize = 253;
 /// The resolver that every VPC has.
 pub const OWN_RESOLVER: &str = "AmazonProvidedDNS";
 
@@ -32,26 +30,27 @@ fn check_option(key: &str, values: &[String]) -> Result<(), Error> {
     if values.is_empty() {
         return refuse("no values.");
     }
-    let are_addresses = |values: &[String]| values.iter().all(|value| value.parse::<IpAddr>().is_ok());
+    let is_address = |value: &String| match value.parse::<IpAddr>() {
+        Ok(IpAddr::V4(address)) => hive_netd_api::is_unicast(address),
+        Ok(IpAddr::V6(address)) => !address.is_multicast() && !address.is_unspecified(),
+        Err(_) => false,
+    };
+    let are_addresses = |values: &[String]| values.len() <= MAX_DHCP_SERVERS && values.iter().all(is_address);
     match key {
         "domain-name-servers" => {
             let is_own = values == [OWN_RESOLVER];
-            if !is_own && (values.len() > MAX_SERVERS || !are_addresses(values)) {
+            if !is_own && !are_addresses(values) {
                 return refuse("up to four addresses, or AmazonProvidedDNS alone.");
             }
         }
         "ntp-servers" | "netbios-name-servers" => {
-            if values.len() > MAX_SERVERS || !are_addresses(values) {
+            if !are_addresses(values) {
                 return refuse("up to four addresses.");
             }
         }
         "domain-name" => {
-            let is_name = |name: &String| {
-                (1..=MAX_NAME_CHARS).contains(&name.len())
-                    && name.bytes().all(|b| b.is_ascii_alphanumeric() || b"-_. ".contains(&b))
-            };
-            if values.len() != 1 || !values.iter().all(is_name) {
-                return refuse("one domain name.");
+            if values.len() != 1 || !values.iter().all(|names| hive_netd_api::is_domain_list(names)) {
+                return refuse("one domain name, or several with single spaces between them.");
             }
         }
         "netbios-node-type" => {
