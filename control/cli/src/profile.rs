@@ -4,7 +4,7 @@ use anyhow::{Context, Result, ensure};
 use clap::ValueEnum;
 use serde::{Deserialize, Serialize};
 use std::fs;
-use std::net::{SocketAddr, SocketAddrV4};
+use std::net::{Ipv4Addr, SocketAddr, SocketAddrV4};
 use std::path::Path;
 
 /// Most hived processes of one node; more than this many workers only wait for the same bus.
@@ -47,6 +47,9 @@ pub struct Profile {
     /// machine, or `kind = "device"`, a network card and the next router's `gateway_mac`. None: VPCs are among themselves.
     #[serde(default)]
     pub uplink: Option<toml::Table>,
+    /// This machine's address for tunnels between nodes; none: it is the only node.
+    #[serde(default)]
+    pub tunnel_address: Option<Ipv4Addr>,
     /// Resolver of names that are none of instances, as `"192.0.2.53:53"`; none: guests cannot resolve others.
     #[serde(default)]
     pub resolver: Option<SocketAddrV4>,

@@ -94,6 +94,9 @@ fn hived(root: &Root, profile: &Profile, programs: &Path, runs_node: bool) -> Ta
         if let Some(uplink) = &profile.uplink {
             node.insert("uplink".into(), Value::Table(uplink.clone()));
         }
+        if let Some(address) = profile.tunnel_address {
+            node.insert("tunnel_address".into(), text(&address));
+        }
         config.insert("node".into(), Value::Table(node));
     }
     config

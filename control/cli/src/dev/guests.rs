@@ -6,6 +6,7 @@ use anyhow::{Context, Result};
 use hive_vmm_api::{Reply, Request};
 use std::fs;
 use std::io::{BufRead, BufReader, Read, Write};
+use std::os::unix::fs::FileTypeExt;
 use std::os::unix::net::UnixStream;
 use std::path::{Path, PathBuf};
 use std::thread::sleep;
@@ -89,10 +90,10 @@ pub fn clear_sockets(root: &Root) -> Result<()> {
             read => read.with_context(|| format!("cannot read {}", directory.display()))?,
         };
         for entry in entries.flatten() {
-            let path = entry.path();
-            if path.extension().is_some_and(|extension| extension == "sock") {
+            let (path, Ok(kind)) = (entry.path(), entry.file_type()) else { continue };
+            if kind.is_socket() {
                 fs::remove_file(&path).with_context(|| format!("cannot remove {}", path.display()))?;
-            } else if entry.file_type().is_ok_and(|kind| kind.is_dir()) {
+            } else if kind.is_dir() {
                 directories.push(path);
             }
         }
@@ -119,11 +120,12 @@ mod tests {
         let directory = tempfile::tempdir().unwrap();
         let root = Root::new(directory.path()).unwrap();
         root.create().unwrap();
-        for file in ["run/netd.sock", "run/vms/console.log", "run/volumes/vol-1.sock"] {
-            fs::write(directory.path().join(file), "").unwrap();
+        fs::write(root.run("vms/console.log"), "").unwrap();
+        for socket in ["netd.sock", "volumes/vol-1"] {
+            std::os::unix::net::UnixListener::bind(root.run(socket)).unwrap();
         }
         clear_sockets(&root).unwrap();
-        assert!(!root.run("netd.sock").exists() && !root.run("volumes/vol-1.sock").exists());
+        assert!(!root.run("netd.sock").exists() && !root.run("volumes/vol-1").exists());
         assert!(root.run("vms/console.log").exists());
     }
 }
