@@ -31,11 +31,11 @@ fn create(aws: &Aws, pointer: &str, arguments: &[&str]) -> Result<String> {
 }
 
 /// What the identity service at a public address answers, asked from the node.
-fn ask_public(cloud: &Cloud, address: &str) -> Option<String> {
+fn ask_public(cloud: &Cloud, address: &str) -> Result<Option<String>> {
     let script =
         format!("timeout 3 bash -c 'exec 3<>/dev/tcp/{address}/{IDENTITY_PORT} && cat <&3' 2>/dev/null || true");
-    let answer = cloud.node.ssh(&script).ok()?;
-    Some(answer.trim().to_owned()).filter(|answer| !answer.is_empty())
+    let answer = cloud.node.ssh(&script)?;
+    Ok(Some(answer.trim().to_owned()).filter(|answer| !answer.is_empty()))
 }
 
 fn eventually(what: &str, mut holds: impl FnMut() -> Result<bool>) -> Result<()> {
@@ -132,26 +132,26 @@ pub fn packets(cloud: &Cloud) -> Result<()> {
     // Nobody may come in, though the group lets everything out.
     eventually("the neighbour asks", || Ok(neighbour(&client)?.is_some()))?;
     ensure!(neighbour(&client)?.as_deref() == Some("silent"), "a neighbour came in without a rule");
-    ensure!(ask_public(cloud, public).is_none(), "the outside came in without a rule");
+    ensure!(ask_public(cloud, public)?.is_none(), "the outside came in without a rule");
 
     // Members of a group, by its name; not the outside.
     net.permit("authorize", &web, ["--source-group", &app])?;
     eventually("a neighbour's group comes in", || Ok(neighbour(&client)?.as_deref() == Some(&server.id)))?;
-    ensure!(ask_public(cloud, public).is_none(), "the outside came in by a neighbours' rule");
+    ensure!(ask_public(cloud, public)?.is_none(), "the outside came in by a neighbours' rule");
     net.permit("revoke", &web, ["--source-group", &app])?;
     eventually("no neighbour comes in", || Ok(neighbour(&client)?.as_deref() == Some("silent")))?;
 
     // The outside, by the Elastic IP.
     let anybody = ["--cidr", "0.0.0.0/0"];
     net.permit("authorize", &web, anybody)?;
-    let answers = || ask_public(cloud, public).as_deref() == Some(&server.id);
-    eventually("the outside comes in", || Ok(answers()))?;
+    let answers = || Ok(ask_public(cloud, public)?.as_deref() == Some(&server.id));
+    eventually("the outside comes in", answers)?;
     net.deny("create")?;
-    eventually("an ACL shuts it out", || Ok(!answers()))?;
+    eventually("an ACL shuts it out", || Ok(!answers()?))?;
     net.deny("delete")?;
-    eventually("the ACL lets it in", || Ok(answers()))?;
+    eventually("the ACL lets it in", answers)?;
     aws.json(&["ec2", "disassociate-address", "--association-id", &association])?;
-    eventually("without an address nobody is there", || Ok(!answers()))?;
+    eventually("without an address nobody is there", || Ok(!answers()?))?;
 
     // Out by the NAT gateway, whose address is what the outside sees.
     let seen = format!("ss -Htn state established dst {}", net.nat.1);
