@@ -115,7 +115,7 @@ pub enum UplinkConfig {
 }
 
 impl UplinkConfig {
-    fn interface(&self) -> &str {
+    pub(crate) fn interface(&self) -> &str {
         match self {
             Self::Host { interface } | Self::Device { interface, .. } => interface,
         }
@@ -219,6 +219,13 @@ impl Config {
                 && name.bytes().all(|b| b.is_ascii_alphanumeric() || b"-_.".contains(&b))
                 && !name.starts_with('-');
             require(fits, "node.uplink.interface", name.into(), "1 to 15 of letters, digits, '-', '_' and '.'")?;
+            let is_free = !crate::node::is_own_port(name);
+            require(
+                is_free,
+                "node.uplink.interface",
+                name.into(),
+                "a name that no other port of the node's switch has",
+            )?;
             if let UplinkConfig::Device { gateway_mac, .. } = uplink {
                 let fits = crate::node::parse_mac(gateway_mac).is_some();
                 require(fits, "node.uplink.gateway_mac", gateway_mac.clone(), "as 02:00:5e:10:00:01")?;

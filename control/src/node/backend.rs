@@ -6,6 +6,7 @@ use crate::volume_types::limits_of;
 use hive_blockd_api as blockd;
 use hive_netd_api as netd;
 use hive_types::id::{SnapshotId, VolumeId};
+use std::collections::BTreeMap;
 use std::path::{Path, PathBuf};
 use std::time::Duration;
 
@@ -220,10 +221,9 @@ impl Netd {
         self.ask(what, &netd::Request::PutSegment(segment)).await.map(drop)
     }
 
-    /// Ids of all segments.
-    pub async fn segments(&self) -> Result<Vec<String>, BackendError> {
+    pub async fn segments(&self) -> Result<Vec<netd::Segment>, BackendError> {
         match self.ask("list segments".into(), &netd::Request::ListSegments).await? {
-            netd::Reply::Segments(segments) => Ok(segments.into_iter().map(|segment| segment.segment_id).collect()),
+            netd::Reply::Segments(segments) => Ok(segments),
             _ => Err(BackendError::Unexpected { daemon: "netd", what: "segments".into() }),
         }
     }
@@ -238,10 +238,10 @@ impl Netd {
         self.ask(what, &netd::Request::PutPort(port)).await.map(drop)
     }
 
-    /// Ids of all ports.
-    pub async fn ports(&self) -> Result<Vec<String>, BackendError> {
+    /// Ids of all ports, and their numbers.
+    pub async fn ports(&self) -> Result<BTreeMap<String, u64>, BackendError> {
         match self.ask("list ports".into(), &netd::Request::ListPorts).await? {
-            netd::Reply::Ports(ports) => Ok(ports.into_iter().map(|status| status.port_id).collect()),
+            netd::Reply::Ports(ports) => Ok(ports.into_iter().map(|status| (status.port_id, status.number)).collect()),
             _ => Err(BackendError::Unexpected { daemon: "netd", what: "ports".into() }),
         }
     }

@@ -33,8 +33,8 @@ use instance::Step;
 use jiff::Timestamp;
 use local::{LocalCopy, View};
 use machine::{MachineDir, ProcessRecord};
-pub(crate) use network::parse_mac;
 use network::{Region, Switch};
+pub(crate) use network::{is_own_port, parse_mac};
 use std::collections::{HashMap, HashSet};
 use std::path::PathBuf;
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
@@ -132,13 +132,15 @@ impl Node {
         let volumes = self.stores.volumes.range("").await?.into_iter().map(|record| record.value);
         let all: Vec<InstanceRecord> = instances.collect();
         let mut networks = self.stores.networks.load_all().await?;
-        let region = Region::read(&self.stores, here, &self.place.zone, &networks, &all).await?;
+        let has_uplink = self.config.uplink.is_some();
+        let mut region = Region::read(&self.stores, here, &self.place.zone, has_uplink, &networks, &all).await?;
         let instances: Vec<InstanceRecord> = all.into_iter().filter(|instance| instance.node_id == *here).collect();
         let live = |instance: &InstanceRecord| instance.state != InstanceState::Terminated;
         networks.retain(|account, network| {
             instances.iter().any(|instance| instance.account == *account && live(instance))
                 || network.nat_gateways.keys().any(|id| region.nat_gateways.get(id) == Some(here))
         });
+        region.retain(&networks);
         let volumes = volumes.filter(|volume| volume.node_id == *here).collect();
         Ok(View { instances, volumes, networks, region })
     }

@@ -33,6 +33,7 @@ async fn sweep(node: &Node, now: Timestamp) -> Result<(), Error> {
     // Claims first, then the instances: an instance made in between then counts as there.
     let placement = stores.placement.get(&node.config.node_id).await?;
     let claims = stores.public_addresses.range("").await?;
+    let nat_places = super::network::nat_places(stores).await?;
     let networks = stores.networks.load_all().await?;
     let volumes = stores.volumes.range("").await?;
     let instances: Vec<InstanceRecord> =
@@ -69,7 +70,7 @@ async fn sweep(node: &Node, now: Timestamp) -> Result<(), Error> {
         let is_same = |record: &PublicAddressRecord| Ok::<_, Error>(*record == claim.value);
         stores.public_addresses.delete_if(&claim.key, is_same).await?;
     }
-    super::network::sweep(stores, &networks, is_old).await?;
+    super::network::sweep(stores, &nat_places, &networks, is_old).await?;
     for volume in volumes {
         let Some(claim) = volume.value.attachment.clone().filter(|claim| is_old(claim.attach_time)) else { continue };
         let holder = instances.iter().find(|instance| instance.instance_id == claim.instance_id);

@@ -110,6 +110,23 @@ pub struct Network {
     pub dhcp_options: BTreeMap<DhcpOptionsId, DhcpOptions>,
 }
 
+impl Network {
+    /// Takes in all of another one; ids are those of one region.
+    pub fn absorb(&mut self, other: Self) {
+        self.vpcs.extend(other.vpcs);
+        self.subnets.extend(other.subnets);
+        self.interfaces.extend(other.interfaces);
+        self.groups.extend(other.groups);
+        self.prefix_lists.extend(other.prefix_lists);
+        self.acls.extend(other.acls);
+        self.route_tables.extend(other.route_tables);
+        self.internet_gateways.extend(other.internet_gateways);
+        self.nat_gateways.extend(other.nat_gateways);
+        self.addresses.extend(other.addresses);
+        self.dhcp_options.extend(other.dhcp_options);
+    }
+}
+
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Vpc {
     pub vni: Vni,

@@ -29,6 +29,13 @@ const UPLINK_MTU_BYTES: u16 = 1500;
 const HOST_MAC: MacAddress = MacAddress([0x02, 0x48, 0x56, 0, 0, 1]);
 /// Names of guests' ports begin so, which are their interfaces' ids.
 const PORT_PREFIX: &str = "eni-";
+/// Of all bridges with netd's datapath; nobody else has zones there.
+const DATAPATH: &str = "netdev";
+
+/// Whether a port of this name could be another one of the bridge's.
+pub fn is_own_name(name: &str) -> bool {
+    [BRIDGE, SERVICES, TUNNEL].contains(&name) || name.starts_with(PORT_PREFIX)
+}
 
 #[derive(Debug)]
 pub struct Bridge {
@@ -40,6 +47,12 @@ pub struct Bridge {
     pools: Vec<Ipv4Net>,
     /// What public addresses are at on the uplink: others of the same network have others.
     mac: MacAddress,
+}
+
+/// A port as it is to be: its number, and the columns of its interface.
+struct Port {
+    number: u16,
+    settings: String,
 }
 
 /// `--format=json` of `list interface`.
@@ -95,70 +108,83 @@ impl Bridge {
         run(command.arg("--no-syslog").args(arguments)).await
     }
 
-    /// Makes the bridge and exactly these guests' ports, each with its number. Which of them cannot be had.
+    /// All ports that the bridge is to have.
+    fn ports(&self, guests: &BTreeMap<String, LocalNumber>) -> BTreeMap<String, Port> {
+        let own = |number, settings| Port { number, settings };
+        let guest = |(name, number): (&String, &LocalNumber)| {
+            let mtu = super::MTU_BYTES;
+            let settings = format!("type=dpdkvhostuser mtu_request={mtu} external_ids:iface-id={name}");
+            (name.clone(), own(number.0, settings))
+        };
+        let mut ports: BTreeMap<String, Port> = guests.iter().map(guest).collect();
+        ports.insert(SERVICES.to_owned(), own(SERVICES_PORT, "type=services".to_owned()));
+        if let Some(uplink) = &self.uplink {
+            let settings = match uplink {
+                UplinkConfig::Host { .. } => format!("type=internal mac=\"{HOST_MAC}\""),
+                UplinkConfig::Device { .. } => "type=system".to_owned(),
+            };
+            ports.insert(uplink.interface().to_owned(), own(UPLINK_PORT, settings));
+        }
+        if let Some(address) = self.tunnel_address {
+            let settings = format!("type=geneve options:key=flow options:remote_ip=flow options:local_ip={address}");
+            ports.insert(TUNNEL.to_owned(), own(TUNNEL_PORT, settings));
+        }
+        ports
+    }
+
+    /// Makes the bridge and exactly these guests' ports beside its own, each with its number. Which of all cannot be had.
     ///
     /// # Errors
     /// The database or netd does not answer.
-    pub async fn ensure(&self, ports: &BTreeMap<String, LocalNumber>) -> Result<BTreeSet<String>, NetworkError> {
-        let mut setup = words(&format!(
-            "--may-exist add-br {BRIDGE} -- set bridge {BRIDGE} datapath_type=netdev fail_mode=secure \
-             -- --may-exist add-port {BRIDGE} {SERVICES} -- set interface {SERVICES} type=services ofport_request={SERVICES_PORT}"
-        ));
-        if let Some(uplink) = &self.uplink {
-            let (name, kind) = match uplink {
-                UplinkConfig::Host { interface } => (interface, format!("type=internal mac=\"{HOST_MAC}\"")),
-                UplinkConfig::Device { interface, .. } => (interface, "type=system".to_owned()),
-            };
-            setup.extend(words(&format!(
-                "-- --may-exist add-port {BRIDGE} {name} -- set interface {name} {kind} ofport_request={UPLINK_PORT}"
-            )));
-        }
-        match self.tunnel_address {
-            Some(address) => setup.extend(words(&format!(
-                "-- --may-exist add-port {BRIDGE} {TUNNEL} -- set interface {TUNNEL} type=geneve ofport_request={TUNNEL_PORT} \
-                 options:key=flow options:remote_ip=flow options:local_ip={address}"
-            ))),
-            None => setup.extend(words(&format!("-- --if-exists del-port {BRIDGE} {TUNNEL}"))),
-        }
-        self.vsctl(&setup).await?;
-        let mut found = self.guest_ports().await?;
+    pub async fn ensure(&self, guests: &BTreeMap<String, LocalNumber>) -> Result<BTreeSet<String>, NetworkError> {
+        let ports = self.ports(guests);
+        let setup = format!("--may-exist add-br {BRIDGE} -- set bridge {BRIDGE} datapath_type=netdev fail_mode=secure");
+        self.vsctl(&words(&setup)).await?;
+        let mut found = self.found().await?;
+        let is_there = |found: &BTreeMap<String, Option<u16>>, name: &str, port: &Port| {
+            found.get(name) == Some(&Some(port.number))
+        };
         let mut changes = Vec::new();
-        for (name, _) in found.iter().filter(|(name, port)| ports.get(*name).map(|number| number.0) != **port) {
+        for name in found.keys().filter(|name| !ports.get(*name).is_some_and(|port| is_there(&found, name, port))) {
             changes.extend(words(&format!("-- --if-exists del-port {BRIDGE} {name}")));
         }
-        let missing = ports.iter().filter(|(name, number)| found.get(*name) != Some(&Some(number.0)));
-        for (name, LocalNumber(number)) in missing {
-            let mtu = super::MTU_BYTES;
-            changes.extend(words(&format!(
-                "-- add-port {BRIDGE} {name} -- set interface {name} type=dpdkvhostuser ofport_request={number} mtu_request={mtu} \
-                 external_ids:iface-id={name}"
-            )));
+        for (name, port) in &ports {
+            let Port { number, settings } = port;
+            if !is_there(&found, name, port) {
+                changes.extend(words(&format!(
+                    "-- add-port {BRIDGE} {name} -- set interface {name} ofport_request={number} {settings}"
+                )));
+            } else if !guests.contains_key(name) {
+                // May be configured otherwise than it was.
+                changes.extend(words(&format!("-- set interface {name} {settings}")));
+            }
         }
-        if !changes.is_empty() {
-            self.vsctl(&changes).await?;
-            found = self.guest_ports().await?;
-        }
+        self.vsctl(&changes).await?;
+        found = self.found().await?;
         if let Some(UplinkConfig::Host { interface }) = &self.uplink {
             self.route(interface).await?;
         }
-        let missing = ports.iter().filter(|(name, number)| found.get(*name) != Some(&Some(number.0)));
+        let missing = ports.iter().filter(|(name, port)| !is_there(&found, name, port));
         Ok(missing.map(|(name, _)| name.clone()).collect())
     }
 
-    /// The guests' ports that are there, with their numbers if they have one.
-    async fn guest_ports(&self) -> Result<BTreeMap<String, Option<u16>>, NetworkError> {
-        let printed = self.vsctl(&words("--format=json --columns=name,ofport,error list interface")).await?;
-        let listed: Listed = serde_json::from_slice(&printed).map_err(NetworkError::Listing)?;
-        let number = |value: &serde_json::Value| value.as_u64().and_then(|number| u16::try_from(number).ok());
-        let guests = listed.data.into_iter().filter(|(name, ..)| name.starts_with(PORT_PREFIX));
-        Ok(guests
-            .map(|(name, port, error)| {
-                if let Some(error) = error.as_str() {
-                    tracing::warn!(port = name, error, "the switch cannot have a port");
-                }
-                (name, number(&port))
-            })
-            .collect())
+    /// The bridge's ports, with their numbers if they have one.
+    async fn found(&self) -> Result<BTreeMap<String, Option<u16>>, NetworkError> {
+        let asked = format!("--format=json --columns=name,ofport,error list interface -- list-ports {BRIDGE}");
+        let printed = self.vsctl(&words(&asked)).await?;
+        let printed = String::from_utf8_lossy(&printed);
+        let (interfaces, ports) = printed.split_once('\n').unwrap_or((&printed, ""));
+        let listed: Listed = serde_json::from_str(interfaces).map_err(NetworkError::Listing)?;
+        let listed: BTreeMap<String, (serde_json::Value, serde_json::Value)> =
+            listed.data.into_iter().map(|(name, number, error)| (name, (number, error))).collect();
+        let number = |name: &str| {
+            let (number, error) = listed.get(name)?;
+            if let Some(error) = error.as_str() {
+                tracing::warn!(port = name, error, "the switch cannot have a port");
+            }
+            number.as_u64().and_then(|number| u16::try_from(number).ok())
+        };
+        Ok(ports.lines().map(|name| (name.to_owned(), number(name))).collect())
     }
 
     /// The host reaches public addresses over its end of the uplink.
@@ -170,7 +196,8 @@ impl Bridge {
         Ok(())
     }
 
-    /// How long connections are kept in these zones, and that others are as any.
+    /// How long connections are kept in these zones, and that others are as any. `all`: by what the database has, whoever wrote it;
+    /// else `before` is what was set last.
     ///
     /// # Errors
     /// As [`Self::ensure`].
@@ -178,20 +205,48 @@ impl Bridge {
         &self,
         before: &BTreeMap<LocalNumber, ConnectionTracking>,
         now: &BTreeMap<LocalNumber, ConnectionTracking>,
+        all: bool,
     ) -> Result<(), NetworkError> {
+        let policies = |zones: &BTreeMap<LocalNumber, ConnectionTracking>| -> BTreeMap<u16, BTreeSet<String>> {
+            zones.iter().map(|(zone, tracking)| (zone.0, policy(tracking))).collect()
+        };
+        let before = if all { self.zones().await? } else { policies(before) };
+        let now = policies(now);
         let mut changes = Vec::new();
-        for LocalNumber(zone) in before.keys().filter(|zone| !now.contains_key(zone)) {
-            changes.extend(words(&format!("-- --if-exists del-zone-tp netdev zone={zone}")));
+        for zone in before.keys().filter(|zone| !now.contains_key(zone)) {
+            changes.extend(words(&format!("-- --if-exists del-zone-tp {DATAPATH} zone={zone}")));
         }
-        for (zone, tracking) in now.iter().filter(|(zone, tracking)| before.get(zone) != Some(tracking)) {
-            let (LocalNumber(zone), ConnectionTracking { tcp_established_s, udp_stream_s, udp_s }) = (zone, tracking);
+        for (zone, policy) in now.iter().filter(|(zone, policy)| before.get(zone) != Some(policy)) {
             changes.extend(words(&format!(
-                "-- --if-exists del-zone-tp netdev zone={zone} -- add-zone-tp netdev zone={zone} tcp_established={tcp_established_s} \
-                 udp_first={udp_s} udp_single={udp_s} udp_multiple={udp_stream_s}"
+                "-- --if-exists del-zone-tp {DATAPATH} zone={zone} -- add-zone-tp {DATAPATH} zone={zone}"
             )));
+            changes.extend(policy.iter().cloned());
         }
         if changes.is_empty() { Ok(()) } else { self.vsctl(&changes).await.map(drop) }
     }
+
+    async fn zones(&self) -> Result<BTreeMap<u16, BTreeSet<String>>, NetworkError> {
+        let printed = self.vsctl(&words(&format!("list-zone-tp {DATAPATH}"))).await?;
+        Ok(String::from_utf8_lossy(&printed).lines().filter_map(parse_zone).collect())
+    }
+}
+
+/// As it is given to `add-zone-tp`, and `list-zone-tp` prints it.
+fn policy(tracking: &ConnectionTracking) -> BTreeSet<String> {
+    let ConnectionTracking { tcp_established_s, udp_stream_s, udp_s } = tracking;
+    let all = [
+        ("tcp_established", tcp_established_s),
+        ("udp_first", udp_s),
+        ("udp_single", udp_s),
+        ("udp_multiple", udp_stream_s),
+    ];
+    all.map(|(name, seconds)| format!("{name}={seconds}")).into()
+}
+
+/// `Zone:5, Timeout Policies: tcp_established=100 udp_first=3`
+fn parse_zone(line: &str) -> Option<(u16, BTreeSet<String>)> {
+    let (zone, policy) = line.strip_prefix("Zone:")?.split_once(", Timeout Policies:")?;
+    Some((zone.parse().ok()?, policy.split_whitespace().map(str::to_owned).collect()))
 }
 
 /// Arguments without spaces in them.
@@ -212,4 +267,24 @@ async fn run(command: &mut Command) -> Result<Vec<u8>, NetworkError> {
         return Err(NetworkError::Tool { tool, said });
     }
     Ok(output.stdout)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn zones_are_read_as_they_are_written() {
+        let tracking = ConnectionTracking::default();
+        let printed = policy(&tracking).into_iter().collect::<Vec<_>>().join(" ");
+        let zone = parse_zone(&format!("Zone:5, Timeout Policies: {printed}"));
+        assert_eq!(zone, Some((5, policy(&tracking))));
+        assert_eq!(
+            parse_zone("Zone:6, Timeout Policies: system default"),
+            Some((6, ["system", "default"].map(str::to_owned).into()))
+        );
+        for other in ["", "Zone:70000, Timeout Policies: a=1", "Zone:5"] {
+            assert_eq!(parse_zone(other), None, "{other}");
+        }
+    }
 }

@@ -5,6 +5,7 @@
 //! It may be called at any time, and does nothing when nothing has changed.
 
 mod bridge;
+mod fit;
 mod numbers;
 mod region;
 mod services;
@@ -16,21 +17,20 @@ use super::{Node, lock};
 use crate::config::NodeConfig;
 use crate::store::{InstanceRecord, InterfaceRecord, MetadataOptions};
 use bridge::Bridge;
-use hive_types::id::{InstanceId, NatGatewayId};
-use hive_vpc::{
-    Attachment, ClientError, CompileError, Compiled, ConnectionTracking, LocalNumber, PortNo, Programmer, compile,
-};
+pub(crate) use bridge::is_own_name as is_own_port;
+use hive_types::id::{AccountId, InstanceId, NatGatewayId};
+use hive_vpc::{Attachment, ClientError, CompileError, Compiled, ConnectionTracking, LocalNumber, PortNo, Programmer};
 use ipnet::Ipv4Net;
 use numbers::Numbers;
 use region::has_machine;
-pub use region::{Region, sweep};
+pub use region::{Region, nat_places, sweep};
 use services::Told;
 use std::collections::{BTreeMap, BTreeSet, HashMap};
 use std::path::PathBuf;
-use std::sync::{Arc, Mutex};
+use std::sync::{Arc, Mutex, TryLockError};
 use std::time::Duration;
 use tokio::time::Instant;
-use tracing::{debug, info, warn};
+use tracing::{debug, error, info, warn};
 pub(crate) use translate::mac as parse_mac;
 
 /// Longest IP packet of an interface, as in AWS's VPCs.
@@ -58,6 +58,8 @@ pub enum NetworkError {
     Listing(#[source] serde_json::Error),
     #[error("the switch has no port {name} with its number")]
     Port { name: String },
+    #[error("the VPCs of account {account} make more flows than the switch may have")]
+    LeftOut { account: AccountId },
     #[error("cannot keep the numbers of interfaces")]
     Numbers(#[source] std::io::Error),
     #[error("cannot compile the node's VPCs")]
@@ -73,7 +75,7 @@ pub enum NetworkError {
 /// What the switch is to have.
 #[derive(Clone, Debug, Default, PartialEq)]
 struct Wanted {
-    network: hive_vpc::Network,
+    networks: BTreeMap<AccountId, hive_vpc::Network>,
     node: hive_vpc::Node,
     services: services::Wanted,
 }
@@ -81,15 +83,15 @@ struct Wanted {
 #[derive(Debug)]
 struct State {
     numbers: Numbers,
-    /// Given anew; connections of who had them before are to be forgotten.
-    to_flush: BTreeSet<LocalNumber>,
-    /// The records that it was brought to last, and what follows from them.
+    /// The records that it was brought to last, and what follows from them. None: it may be anything.
     seen: Option<Arc<View>>,
     applied: Option<Wanted>,
     zones: BTreeMap<LocalNumber, ConnectionTracking>,
     told: Told,
     /// Ports that the switch could not have.
     missing: BTreeSet<String>,
+    /// Whose VPCs were too much for it.
+    left_out: BTreeSet<AccountId>,
 }
 
 /// The node's switch.
@@ -107,12 +109,12 @@ impl Switch {
         let programmer = Programmer::new(bridge.management_socket(), SWITCH_TIMEOUT);
         let state = State {
             numbers: Numbers::open(&config.state_dir),
-            to_flush: BTreeSet::new(),
             seen: None,
             applied: None,
             zones: BTreeMap::new(),
             told: Told::default(),
             missing: BTreeSet::new(),
+            left_out: BTreeSet::new(),
         };
         Self { bridge, state: tokio::sync::Mutex::new(state), programmer: Arc::new(Mutex::new(programmer)) }
     }
@@ -127,8 +129,22 @@ impl Switch {
         work: impl FnOnce(&mut Programmer) -> R + Send + 'static,
     ) -> Result<R, NetworkError> {
         let programmer = self.programmer.clone();
-        let done = tokio::task::spawn_blocking(move || work(&mut lock(&programmer)));
-        done.await.map_err(|_| NetworkError::Thread)
+        off(move || work(&mut lock(&programmer))).await
+    }
+
+    /// Whether the switch is the one that was programmed last.
+    fn is_connected(&self) -> bool {
+        match self.programmer.try_lock() {
+            Ok(programmer) => programmer.is_connected(),
+            // Whoever holds it is at work on it: then more must be looked at than this.
+            Err(TryLockError::WouldBlock) => false,
+            // Of what it was at when it panicked nothing is known.
+            Err(TryLockError::Poisoned(programmer)) => {
+                *programmer.into_inner() = Programmer::new(self.bridge.management_socket(), SWITCH_TIMEOUT);
+                self.programmer.clear_poison();
+                false
+            }
+        }
     }
 
     /// Brings the switch to what the records say, for a machine with these interfaces that is about to start.
@@ -137,11 +153,15 @@ impl Switch {
     /// As [`Self::converge`]; or an interface has no port.
     pub async fn prepare(&self, node: &Node, interfaces: &[&InterfaceRecord]) -> Result<(), NetworkError> {
         self.converge(node, false).await?;
-        let state = self.state.lock().await;
-        let mut names = interfaces.iter().map(|interface| interface.interface_id.as_str());
-        let is_missing = |name: &&str| state.missing.contains(*name) || state.numbers.get(name).is_none();
-        match names.find(is_missing) {
-            Some(name) => Err(NetworkError::Port { name: name.to_owned() }),
+        let mut state = self.state.lock().await;
+        let has_no_port = |name: &&str| state.missing.contains(*name) || state.numbers.get(name).is_none();
+        if let Some(name) = interfaces.iter().map(|interface| interface.interface_id.as_str()).find(has_no_port) {
+            // To be tried again, though no record changes.
+            (state.seen, state.applied) = (None, None);
+            return Err(NetworkError::Port { name: name.to_owned() });
+        }
+        match interfaces.iter().find(|interface| state.left_out.contains(&interface.account)) {
+            Some(interface) => Err(NetworkError::LeftOut { account: interface.account.clone() }),
             None => Ok(()),
         }
     }
@@ -153,9 +173,8 @@ impl Switch {
     pub async fn converge(&self, node: &Node, verify: bool) -> Result<(), NetworkError> {
         let mut state = self.state.lock().await;
         let view = node.view();
-        // Whoever holds it is at work on it: then more must be looked at than this.
-        let is_connected = self.programmer.try_lock().is_ok_and(|programmer| programmer.is_connected());
-        if is_connected && !verify && state.seen.as_ref().is_some_and(|seen| Arc::ptr_eq(seen, &view)) {
+        let all = verify || !self.is_connected();
+        if !all && state.seen.as_ref().is_some_and(|seen| Arc::ptr_eq(seen, &view)) {
             return Ok(());
         }
         let interfaces = interfaces(&view);
@@ -164,38 +183,44 @@ impl Switch {
         let gateways = gateways.filter(|gateway| gateway.deleted_at.is_none() && is_here(&gateway.nat_gateway_id));
         let names = interfaces.iter().map(|(interface, _)| interface.interface_id.as_str());
         let names: BTreeSet<&str> = names.chain(gateways.map(|gateway| gateway.nat_gateway_id.as_str())).collect();
-        let new = state.numbers.keep(&names).map_err(NetworkError::Numbers)?;
-        state.to_flush.extend(new);
+        state.numbers.keep(&names).map_err(NetworkError::Numbers)?;
         let wanted = self.wanted(node, &view, &interfaces, &state.numbers);
-        if is_connected && !verify && state.applied.as_ref() == Some(&wanted) {
+        if !all && state.applied.as_ref() == Some(&wanted) {
             state.seen = Some(view);
             return Ok(());
         }
         let ports = |wanted: &Wanted| -> BTreeMap<String, LocalNumber> {
             wanted.node.interfaces.iter().map(|(id, at)| (id.0.clone(), at.number)).collect()
         };
+        state.seen = None;
         let before = state.applied.take();
-        if !is_connected || verify || before.as_ref().map(ports) != Some(ports(&wanted)) {
+        if all || before.as_ref().map(ports) != Some(ports(&wanted)) {
             state.missing = self.bridge.ensure(&ports(&wanted)).await?;
         }
-        let (network, place) = (wanted.network.clone(), wanted.node.clone());
-        let flush = state.to_flush.clone();
-        let programmed = self.with_programmer(move |programmer| -> Result<_, NetworkError> {
-            let Compiled { flows, zones, services, .. } = compile(&network, &place)?;
+        let (networks, place) = (wanted.networks.clone(), wanted.node.clone());
+        let compiled = off(move || fit::compile(&networks, |network| hive_vpc::compile(network, &place)));
+        let (Compiled { flows, zones, services, .. }, left_out) = compiled.await??;
+        if !left_out.is_subset(&state.left_out) {
+            error!(accounts = ?left_out, "the VPCs of these accounts make more flows than the switch may have: they have none");
+        }
+        state.left_out = left_out;
+        let flush: Vec<LocalNumber> = state.numbers.to_flush().collect();
+        let flow_count = flows.len();
+        let programmed = self.with_programmer(move |programmer| -> Result<_, ClientError> {
             for zone in flush {
                 programmer.flush_zone(zone)?;
             }
-            let report = if verify { programmer.verify(&flows)? } else { programmer.set(&flows)? };
-            Ok((zones, services, report, flows.len()))
+            if verify { programmer.verify(&flows) } else { programmer.set(&flows) }
         });
-        let (zones, services, report, flows) = programmed.await??;
+        let report = programmed.await??;
+        state.numbers.flushed().map_err(NetworkError::Numbers)?;
         if report.changes > 0 {
-            info!(changes = report.changes, flows, interfaces = wanted.node.interfaces.len(), "switch programmed");
+            let interfaces = wanted.node.interfaces.len();
+            info!(changes = report.changes, flows = flow_count, interfaces, "switch programmed");
         }
-        state.told.tell(&node.netd, &wanted.services, &services, verify).await?;
-        self.bridge.set_zones(&state.zones, &zones).await?;
+        state.told.tell(&node.netd, &wanted.services, &services, all).await?;
+        self.bridge.set_zones(&state.zones, &zones, all || before.is_none()).await?;
         state.zones = zones;
-        state.to_flush.clear();
         (state.seen, state.applied) = (Some(view), Some(wanted));
         Ok(())
     }
@@ -209,16 +234,22 @@ impl Switch {
     ) -> Wanted {
         let options: HashMap<&InstanceId, &MetadataOptions> =
             interfaces.iter().map(|(_, instance)| (&instance.instance_id, &instance.metadata)).collect();
-        let network = translate::network(view.networks.values(), &view.region.vnis, |interface| {
+        let metadata = |interface: &InterfaceRecord| {
             let attachment = interface.attachment.as_ref()?;
             options.get(&attachment.instance_id).map(|options| (*options).clone())
-        });
+        };
+        let networks = view
+            .networks
+            .iter()
+            .map(|(account, network)| (account.clone(), translate::network(network, &view.region.vnis, metadata)));
+        let networks: BTreeMap<AccountId, hive_vpc::Network> = networks.collect();
         let attached = interfaces.iter().filter_map(|(interface, _)| {
             let number = numbers.get(interface.interface_id.as_str())?;
             let port = PortNo(number.0);
             Some((interface.interface_id.as_str().into(), Attachment { port, number }))
         });
-        let gateways = network.nat_gateways.keys().filter_map(|id| Some((id.clone(), numbers.get(&id.0)?)));
+        let gateways = networks.values().flat_map(|network| network.nat_gateways.keys());
+        let gateways = gateways.filter_map(|id| Some((id.clone(), numbers.get(&id.0)?)));
         let records = || view.networks.values();
         let remote_interface = |interface: &InterfaceRecord| {
             let at = view.region.elsewhere.get(&interface.attachment.as_ref()?.instance_id)?;
@@ -235,9 +266,14 @@ impl Switch {
             uplink: self.bridge.uplink(),
             services: Some(self.bridge.services()),
         };
-        let services = services::wanted(node, view, interfaces, &network);
-        Wanted { network, node: place, services }
+        let services = services::wanted(node, view, interfaces, &networks);
+        Wanted { networks, node: place, services }
     }
+}
+
+/// Runs what takes long elsewhere.
+async fn off<R: Send + 'static>(work: impl FnOnce() -> R + Send + 'static) -> Result<R, NetworkError> {
+    tokio::task::spawn_blocking(work).await.map_err(|_| NetworkError::Thread)
 }
 
 /// The interfaces that are to have a port: those of instances here which may have a machine.

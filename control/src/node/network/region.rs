@@ -26,7 +26,7 @@ pub struct Region {
 }
 
 impl Region {
-    /// Reads, and claims for what is in `networks` whatever has no owner.
+    /// Reads, and claims for what is in `networks` whatever has no owner. `has_uplink`: NAT gateways too.
     ///
     /// # Errors
     /// The bus is away.
@@ -34,6 +34,7 @@ impl Region {
         stores: &Stores,
         here: &str,
         zone: &str,
+        has_uplink: bool,
         networks: &BTreeMap<AccountId, Network>,
         instances: &[InstanceRecord],
     ) -> Result<Self, Error> {
@@ -42,7 +43,7 @@ impl Region {
         let may_run = |instance: &&InstanceRecord| instance.node_id != here && has_machine(instance);
         Ok(Self {
             vnis: vnis(stores, networks.values().flat_map(|network| network.vpcs.keys())).await?,
-            nat_gateways: nat_gateways(stores, here, zone, networks, &nodes).await?,
+            nat_gateways: nat_gateways(stores, here, has_uplink.then_some(zone), networks, &nodes).await?,
             tunnel_addresses: others.filter_map(|node| Some((node.node_id.clone(), node.tunnel_address?))).collect(),
             elsewhere: instances
                 .iter()
@@ -50,6 +51,17 @@ impl Region {
                 .map(|instance| (instance.instance_id.clone(), instance.node_id.clone()))
                 .collect(),
         })
+    }
+
+    /// Only of what is in these networks.
+    pub fn retain(&mut self, networks: &BTreeMap<AccountId, Network>) {
+        let networks = || networks.values();
+        self.vnis.retain(|vpc, _| networks().any(|network| network.vpcs.contains_key(vpc)));
+        self.nat_gateways.retain(|id, _| networks().any(|network| network.nat_gateways.contains_key(id)));
+        let attached = networks().flat_map(|network| network.interfaces.values());
+        let attached: BTreeSet<&InstanceId> =
+            attached.filter_map(|interface| Some(&interface.attachment.as_ref()?.instance_id)).collect();
+        self.elsewhere.retain(|id, _| attached.contains(id));
     }
 
     /// Where what is at a node is reached; None: here, or nowhere.
@@ -97,11 +109,11 @@ async fn vnis(stores: &Stores, vpcs: impl Iterator<Item = &VpcId>) -> Result<BTr
     Ok(claimed(stores).await?.0)
 }
 
-/// The first node of its zone that sees it has it, until that node is silent.
+/// The first node of its zone with an uplink that sees it has it, until that node is silent. `zone`: of this node, if it may.
 async fn nat_gateways(
     stores: &Stores,
     here: &str,
-    zone: &str,
+    zone: Option<&str>,
     networks: &BTreeMap<AccountId, Network>,
     nodes: &[NodeRecord],
 ) -> Result<BTreeMap<NatGatewayId, String>, Error> {
@@ -111,7 +123,7 @@ async fn nat_gateways(
     let is_alive = |id: &String| id == here || nodes.iter().any(|node| node.node_id == *id);
     let is_near = |network: &Network, gateway: &crate::store::NatGatewayRecord| {
         gateway.deleted_at.is_none()
-            && network.subnets.get(&gateway.subnet_id).is_some_and(|subnet| subnet.zone == zone)
+            && network.subnets.get(&gateway.subnet_id).is_some_and(|subnet| Some(subnet.zone.as_str()) == zone)
     };
     for network in networks.values() {
         for gateway in network.nat_gateways.values().filter(|gateway| is_near(network, gateway)) {
@@ -137,12 +149,21 @@ async fn nat_gateways(
     Ok(places)
 }
 
+/// Where NAT gateways are said to be; to be read before `networks` of [`sweep`], for one that is made in between counts as there.
+///
+/// # Errors
+/// The bus is away.
+pub async fn nat_places(stores: &Stores) -> Result<Vec<NatPlaceRecord>, Error> {
+    Ok(stores.nat_places.range("").await?.into_iter().map(|record| record.value).collect())
+}
+
 /// Takes back what is claimed for VPCs and NAT gateways that are gone.
 ///
 /// # Errors
 /// The bus is away.
 pub async fn sweep(
     stores: &Stores,
+    nat_places: &[NatPlaceRecord],
     networks: &BTreeMap<AccountId, Network>,
     is_old: impl Fn(Timestamp) -> bool,
 ) -> Result<(), Error> {
@@ -156,11 +177,12 @@ pub async fn sweep(
             stores.vnis.delete_if(&record.key, is_same).await?;
         }
     }
-    for record in stores.nat_places.range("").await? {
-        let gateway = networks.values().find_map(|network| network.nat_gateways.get(&record.value.nat_gateway_id));
+    for place in nat_places {
+        let id = &place.nat_gateway_id;
+        let gateway = networks.values().find_map(|network| network.nat_gateways.get(id));
         if gateway.is_none_or(|gateway| gateway.deleted_at.is_some()) {
-            let is_same = |found: &NatPlaceRecord| Ok::<_, Error>(*found == record.value);
-            stores.nat_places.delete_if(&record.key, is_same).await?;
+            let is_same = |found: &NatPlaceRecord| Ok::<_, Error>(found == place);
+            stores.nat_places.delete_if(id.as_str(), is_same).await?;
         }
     }
     Ok(())
@@ -170,6 +192,8 @@ pub async fn sweep(
 mod tests {
     use super::*;
     use crate::api::make_default_vpc;
+    use crate::store::NatGatewayRecord;
+    use hive_types::id::NetworkInterfaceId;
     use std::sync::atomic::{AtomicU64, Ordering};
 
     fn networks(vpcs: usize) -> BTreeMap<AccountId, Network> {
@@ -183,7 +207,82 @@ mod tests {
     }
 
     async fn read(stores: &Stores, here: &str, networks: &BTreeMap<AccountId, Network>) -> Region {
-        Region::read(stores, here, "us-east-1a", networks, &[]).await.expect("read")
+        Region::read(stores, here, "us-east-1a", true, networks, &[]).await.expect("read")
+    }
+
+    async fn sweep_all(stores: &Stores, networks: &BTreeMap<AccountId, Network>, is_old: bool) {
+        let places = nat_places(stores).await.expect("read");
+        sweep(stores, &places, networks, |_| is_old).await.expect("swept");
+    }
+
+    #[tokio::test]
+    async fn a_nat_gateway_is_at_one_node_with_an_uplink_until_that_is_silent() {
+        let (stores, mut networks) = (Stores::memory(), networks(1));
+        let network = networks.values_mut().next().expect("an account");
+        let subnet = network.subnets.values().next().expect("a subnet").clone();
+        let id = NatGatewayId::from_random(7);
+        let gateway = NatGatewayRecord {
+            version: Version,
+            nat_gateway_id: id.clone(),
+            account: subnet.account.clone(),
+            vpc_id: subnet.vpc_id.clone(),
+            subnet_id: subnet.subnet_id.clone(),
+            interface_id: NetworkInterfaceId::from_random(8),
+            private_ip: Ipv4Addr::new(172, 31, 0, 9),
+            public: None,
+            created_at: Timestamp::now(),
+            deleted_at: None,
+            tags: Default::default(),
+        };
+        network.nat_gateways.insert(id.clone(), gateway);
+        let node = |node_id: &str| NodeRecord {
+            version: Version,
+            node_id: node_id.to_owned(),
+            zone: "us-east-1a".into(),
+            vcpus: 1,
+            memory_mib: 1,
+            heartbeat_at: Timestamp::now(),
+            tunnel_address: None,
+        };
+        for name in ["a", "b"] {
+            stores.nodes.create(name, &node(name)).await.expect("created");
+        }
+        let at = |region: Region| region.nat_gateways.get(&id).cloned();
+        let without = Region::read(&stores, "b", "us-east-1a", false, &networks, &[]).await.expect("read");
+        let elsewhere = Region::read(&stores, "b", "us-east-1b", true, &networks, &[]).await.expect("read");
+        assert_eq!((at(without), at(elsewhere)), (None, None));
+        let (here, there) = tokio::join!(read(&stores, "a", &networks), read(&stores, "b", &networks));
+        let owner = at(here).expect("a node");
+        assert_eq!(at(there).as_ref(), Some(&owner));
+        // Its heartbeats expire; the other one has it, for good.
+        let other = if owner == "a" { "b" } else { "a" };
+        stores.nodes.delete_if(&owner, |_| Ok::<_, Error>(true)).await.expect("deleted");
+        assert_eq!(at(read(&stores, other, &networks).await).as_deref(), Some(other));
+        stores.nodes.create(&owner, &node(&owner)).await.expect("created");
+        assert_eq!(at(read(&stores, &owner, &networks).await).as_deref(), Some(other));
+
+        sweep_all(&stores, &networks, true).await;
+        assert_eq!(nat_places(&stores).await.expect("read").len(), 1);
+        let read_before = nat_places(&stores).await.expect("read");
+        networks.values_mut().for_each(|network| network.nat_gateways.clear());
+        sweep(&stores, &[], &networks, |_| true).await.expect("swept");
+        assert_eq!(nat_places(&stores).await.expect("read"), read_before, "made since");
+        sweep_all(&stores, &networks, true).await;
+        assert!(nat_places(&stores).await.expect("read").is_empty());
+    }
+
+    #[test]
+    fn what_is_of_other_accounts_changes_nothing() {
+        let networks = networks(1);
+        let vpc = networks.values().flat_map(|network| network.vpcs.keys()).next().expect("a VPC").clone();
+        let mut region = Region {
+            vnis: [(vpc.clone(), 1), (VpcId::from_random(9), 2)].into(),
+            nat_gateways: [(NatGatewayId::from_random(7), "a".to_owned())].into(),
+            elsewhere: [(InstanceId::from_random(7), "a".to_owned())].into(),
+            ..Region::default()
+        };
+        region.retain(&networks);
+        assert_eq!(region, Region { vnis: [(vpc, 1)].into(), ..Region::default() });
     }
 
     #[tokio::test]
@@ -209,9 +308,9 @@ mod tests {
         let twice = VniRecord { version: Version, vpc_id: vpc.clone(), since: Timestamp::now() };
         stores.vnis.create(&VniRecord::key_of(1), &twice).await.expect("created");
         assert_eq!(read(&stores, "a", &networks).await.vnis[vpc], 1);
-        sweep(&stores, &networks, |_| false).await.expect("swept");
+        sweep_all(&stores, &networks, false).await;
         assert_eq!(stores.vnis.range("").await.expect("read").len(), 3);
-        sweep(&stores, &networks, |_| true).await.expect("swept");
+        sweep_all(&stores, &networks, true).await;
         assert_eq!(stores.vnis.range("").await.expect("read").len(), 1);
     }
 }

@@ -6,6 +6,7 @@ use crate::api::dns_domain;
 use crate::node::local::View;
 use crate::store::{InstanceRecord, InterfaceRecord};
 use hive_netd_api as netd;
+use hive_types::id::AccountId;
 use hive_vpc::{InterfaceServices, LocalNumber};
 use std::collections::{BTreeMap, BTreeSet};
 use std::net::{IpAddr, Ipv4Addr};
@@ -31,11 +32,11 @@ pub fn wanted(
     node: &Node,
     view: &View,
     interfaces: &[(&InterfaceRecord, &InstanceRecord)],
-    network: &hive_vpc::Network,
+    networks: &BTreeMap<AccountId, hive_vpc::Network>,
 ) -> Wanted {
     let described = interfaces.iter().filter_map(|(interface, instance)| {
         let records = view.networks.get(&instance.account)?;
-        let vpc = network.vpcs.get(&interface.vpc_id.as_str().into())?;
+        let vpc = networks.get(&instance.account)?.vpcs.get(&interface.vpc_id.as_str().into())?;
         let described = Described {
             names: interface.vpc_id.to_string(),
             segment_id: interface.subnet_id.to_string(),
@@ -50,18 +51,20 @@ pub fn wanted(
     described.collect()
 }
 
-/// What netd was told, so that it is told again of what changes.
+/// What netd was told and took, so that it is told again of what changes.
 #[derive(Debug, Default)]
 pub struct Told {
     segments: BTreeMap<String, netd::Segment>,
     ports: BTreeMap<String, netd::Port>,
+    /// What it would not take is one tenant's loss, not everybody's. It is tried again, and said once.
+    refused: BTreeSet<String>,
 }
 
 impl Told {
-    /// `all`: what it has of before our time goes too.
+    /// `all`: by what it has, which may be of before our time, or less than what it was told.
     ///
     /// # Errors
-    /// netd does not answer, or refuses.
+    /// netd does not answer.
     pub async fn tell(
         &mut self,
         netd: &Netd,
@@ -75,63 +78,82 @@ impl Told {
             segments.insert(described.segment_id.clone(), segment(described, services));
             ports.insert(services.interface.0.clone(), port(*number, described, services));
         }
-        let mut left: BTreeSet<String> = self.ports.keys().cloned().collect();
+        let (mut left_ports, mut left_segments) = (BTreeSet::new(), BTreeSet::new());
         if all {
-            left.extend(netd.ports().await?);
+            let (has_ports, has_segments) = (netd.ports().await?, netd.segments().await?);
+            self.ports.retain(|id, port| has_ports.get(id) == Some(&port.number));
+            self.segments.retain(|_, segment| has_segments.contains(segment));
+            left_ports.extend(has_ports.into_keys());
+            left_segments.extend(has_segments.into_iter().map(|segment| segment.segment_id));
         }
+        left_ports.extend(self.ports.keys().cloned());
+        left_segments.extend(self.segments.keys().cloned());
         // First, for their numbers may be others' now.
         let renumbered =
             |id: &String| ports.get(id).map(|port| port.number) != self.ports.get(id).map(|port| port.number);
-        let gone: Vec<String> = left.into_iter().filter(|id| !ports.contains_key(id) || renumbered(id)).collect();
-        for id in gone {
+        for id in left_ports.into_iter().filter(renumbered).collect::<Vec<_>>() {
             netd.delete_port(&id).await?;
             self.ports.remove(&id);
         }
+        let mut refused = BTreeSet::new();
         for (id, segment) in &segments {
             if self.segments.get(id) != Some(segment) {
-                heed(netd.put_segment(segment.clone()).await)?;
-                self.segments.insert(id.clone(), segment.clone());
+                // Whatever comes of it, what it had is not what it was.
+                self.segments.remove(id);
+                if self.is_taken(netd.put_segment(segment.clone()).await, id, &mut refused)? {
+                    self.segments.insert(id.clone(), segment.clone());
+                }
             }
         }
         for (id, port) in &ports {
             if self.ports.get(id) != Some(port) {
-                heed(netd.put_port(port.clone()).await)?;
-                self.ports.insert(id.clone(), port.clone());
+                self.ports.remove(id);
+                if self.is_taken(netd.put_port(port.clone()).await, id, &mut refused)? {
+                    self.ports.insert(id.clone(), port.clone());
+                }
             }
         }
-        let mut left: BTreeSet<String> = self.segments.keys().cloned().collect();
-        if all {
-            left.extend(netd.segments().await?);
+        for id in left_segments.into_iter().filter(|id| !segments.contains_key(id)) {
+            if self.is_taken(netd.delete_segment(&id).await, &id, &mut refused)? {
+                self.segments.remove(&id);
+            }
         }
-        for id in left.into_iter().filter(|id| !segments.contains_key(id)) {
-            heed(netd.delete_segment(&id).await)?;
-            self.segments.remove(&id);
-        }
+        self.refused = refused;
         Ok(())
     }
-}
 
-/// What netd will never take is one tenant's loss, not everybody's.
-fn heed(told: Result<(), BackendError>) -> Result<(), BackendError> {
-    match told {
-        Err(error) if error.is_final() => {
-            tracing::error!(%error, "the local services do not answer for this");
-            Ok(())
+    fn is_taken(
+        &self,
+        told: Result<(), BackendError>,
+        id: &str,
+        refused: &mut BTreeSet<String>,
+    ) -> Result<bool, BackendError> {
+        match told {
+            Err(error) if error.is_final() => {
+                if !self.refused.contains(id) && !refused.contains(id) {
+                    tracing::error!(id, %error, "the local services do not answer for this");
+                }
+                refused.insert(id.to_owned());
+                Ok(false)
+            }
+            told => told.map(|()| true),
         }
-        told => told,
     }
 }
 
+/// What of it DHCP can tell.
 fn ipv4(addresses: &[IpAddr]) -> Vec<Ipv4Addr> {
     let ipv4 = |address: &IpAddr| match address {
         IpAddr::V4(address) => Some(*address),
         IpAddr::V6(_) => None,
     };
-    addresses.iter().filter_map(ipv4).collect()
+    addresses.iter().filter_map(ipv4).filter(|address| netd::is_unicast(*address)).collect()
 }
 
 fn segment(described: &Described, services: &InterfaceServices) -> netd::Segment {
     let dhcp = &services.dhcp;
+    // Options of before were not as strictly looked at.
+    let domain_name = dhcp.domain_name.clone().filter(|names| netd::is_domain_list(names));
     netd::Segment {
         segment_id: described.segment_id.clone(),
         names: described.names.clone(),
@@ -141,10 +163,10 @@ fn segment(described: &Described, services: &InterfaceServices) -> netd::Segment
         dns: described.name_server,
         gateway_mac: services.router_mac.to_string(),
         mtu: services.mtu_bytes,
-        domain_name: dhcp.domain_name.clone().unwrap_or_else(|| described.domain_name.clone()),
+        domain_name: domain_name.unwrap_or_else(|| described.domain_name.clone()),
         name_servers: ipv4(&services.name_servers),
         ntp_servers: ipv4(&dhcp.ntp_servers),
-        netbios_name_servers: dhcp.netbios_name_servers.clone(),
+        netbios_name_servers: dhcp.netbios_name_servers.iter().copied().filter(|a| netd::is_unicast(*a)).collect(),
         netbios_node_type: dhcp.netbios_node_type,
         lease_s: services.lease_s,
     }

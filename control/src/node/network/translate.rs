@@ -12,25 +12,13 @@ use ipnet::IpNet;
 use std::collections::{BTreeMap, BTreeSet};
 use std::net::{IpAddr, Ipv4Addr};
 
-/// All networks as one: ids are those of one region. `metadata`: an interface's instance's options.
-pub fn network<'a>(
-    networks: impl Iterator<Item = &'a Network>,
+/// An account's. `metadata`: an interface's instance's options.
+pub fn network(
+    network: &Network,
     vnis: &BTreeMap<VpcId, u32>,
     metadata: impl Fn(&InterfaceRecord) -> Option<MetadataOptions>,
 ) -> model::Network {
     let mut all = model::Network::default();
-    for network in networks {
-        add(&mut all, network, vnis, &metadata);
-    }
-    all
-}
-
-fn add(
-    all: &mut model::Network,
-    network: &Network,
-    vnis: &BTreeMap<VpcId, u32>,
-    metadata: &impl Fn(&InterfaceRecord) -> Option<MetadataOptions>,
-) {
     // One without a number is not there yet.
     let vpcs = network.vpcs.values().filter_map(|vpc| {
         let vni = Vni(*vnis.get(&vpc.vpc_id)?);
@@ -103,8 +91,9 @@ fn add(
         };
         Some((gateway.nat_gateway_id.as_str().into(), nat))
     }));
-    add_addresses(all, network);
+    add_addresses(&mut all, network);
     all.dhcp_options.extend(network.dhcp_options.values().map(|o| (o.options_id.as_str().into(), dhcp_options(o))));
+    all
 }
 
 fn vpc_of(vpc: &VpcRecord, network: &Network, vni: Vni) -> model::Vpc {
@@ -124,7 +113,8 @@ pub fn mac(text: &str) -> Option<model::MacAddress> {
     let mut bytes = [0; 6];
     let mut parts = text.split(':');
     for byte in &mut bytes {
-        *byte = u8::from_str_radix(parts.next()?, 16).ok()?;
+        let part = parts.next().filter(|part| part.len() == 2 && part.bytes().all(|c| c.is_ascii_hexdigit()))?;
+        *byte = u8::from_str_radix(part, 16).ok()?;
     }
     parts.next().is_none().then_some(model::MacAddress(bytes))
 }
@@ -239,7 +229,7 @@ mod tests {
     #[test]
     fn macs_have_six_parts() {
         assert_eq!(mac("02:0a:ff:00:01:10"), Some(model::MacAddress([2, 10, 255, 0, 1, 16])));
-        for bad in ["", "02:0a:ff:00:01", "02:0a:ff:00:01:10:11", "02:0a:ff:00:01:1000", "x"] {
+        for bad in ["", "02:0a:ff:00:01", "02:0a:ff:00:01:10:11", "02:0a:ff:00:01:1000", "02:0a:ff:00:01:+1", "x"] {
             assert_eq!(mac(bad), None, "{bad}");
         }
     }

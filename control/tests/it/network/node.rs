@@ -109,10 +109,25 @@ async fn a_machine_starts_in_its_subnet_and_learns_what_changes() {
     region.ok("AuthorizeSecurityGroupIngress", permit.clone()).await;
     region.wait_switch("the rule", |switch| switch.flows().contains(&offset(4711)).then_some(())).await;
 
-    // A switch that died has all again.
+    // A switch that died has all again, and nothing that others made meanwhile; what is at other bridges is theirs.
+    {
+        let switch = region.switch.lock().expect("the switch");
+        for others in ["add-port hive0 eni-other", "add-zone-tp netdev zone=50000 udp_first=7", "add-br other"] {
+            switch.vsctl(&others.split(' ').collect::<Vec<_>>());
+        }
+        switch.ask(&json!({"method": "delete-port", "port_id": ids[1]}));
+        assert!(port_of(1)(&switch).is_none());
+    }
     region.switch.lock().expect("the switch").kill_netd();
     region.wait_switch("the rule again", |switch| switch.flows().contains(&offset(4711)).then_some(())).await;
     region.wait_switch("the port again", port_of(1)).await;
+    let is_gone = |switch: &Switch| {
+        let zones = switch.vsctl(&["list-zone-tp", "netdev"]);
+        let ports = switch.vsctl(&["list-ports", "hive0"]);
+        (!ports.contains("eni-other") && zones.contains("Zone:1,") && !zones.contains("50000")).then_some(())
+    };
+    region.wait_switch("others' things gone", is_gone).await;
+    assert!(region.switch.lock().expect("the switch").vsctl(&["list-br"]).contains("other"));
     region.ok("RevokeSecurityGroupIngress", permit).await;
     region.wait_switch("no rule", |switch| (!switch.flows().contains(&offset(4711))).then_some(())).await;
 
