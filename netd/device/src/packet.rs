@@ -74,7 +74,7 @@ impl PacketDevice {
                 let message = receiver.message(index, HOST_HEADER_BYTES);
                 let head = message.slot.get(HEADROOM_BYTES - HOST_HEADER_BYTES..).and_then(|rest| rest.first_chunk());
                 let Some(mut header) = head.filter(|_| !message.cut).map(read_header) else {
-                    self.intake.counters.rx_errors += 1;
+                    self.intake.refuse(budget);
                     continue;
                 };
                 let mut at = HEADROOM_BYTES;
@@ -105,12 +105,14 @@ impl Device for PacketDevice {
                 Ok(()) => self.is_down = false,
                 Err(error) if error.kind() == io::ErrorKind::WouldBlock => break,
                 Err(error) if error.kind() == io::ErrorKind::Interrupted => {}
+                // A frame that the header has no name for, as large ones of SCTP: it is lost, the next may be as good as any.
+                Err(error) if error.raw_os_error() == Some(libc::EINVAL) => self.intake.refuse(&mut budget),
                 // Said once when the device goes down, and when it goes away.
                 Err(error) if error.raw_os_error() == Some(libc::ENETDOWN) && self.link.is_there() => {
                     self.is_down = true;
                 }
                 Err(error) => {
-                    self.gone = true;
+                    self.gone = !self.link.is_there();
                     return Err(error);
                 }
             }
