@@ -138,6 +138,7 @@ impl Daemon {
 
     /// Some port's other end is taken to live, or not to.
     pub fn follow_liveness(&self) {
+        self.sessions.heard();
         let now_ms = self.now_ms();
         for member in self.lock().bridges.values().flat_map(|bridge| bridge.members.values()) {
             self.pipeline.set_link(member.port, self.is_alive(member), now_ms);
