@@ -128,7 +128,7 @@ pub fn run(options: &OvsOptions, logs: Logs) -> Result<(), OvsError> {
     tracing::info!("ending");
     // Controllers and ovs-ofctl first, then ports, then the database, which is told nothing any more.
     let bridges = std::mem::take(&mut daemon.lock().bridges);
-    bridges.into_values().for_each(|bridge| daemon.remove_bridge(bridge));
+    daemon.remove_bridges(bridges.into_values());
     client.stop();
     if let Some(call) = call {
         call.answer(Ok(String::new()));
