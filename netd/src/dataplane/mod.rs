@@ -13,7 +13,7 @@ use crate::port::queue::Queue;
 use crate::port::vhost_user::{RingOwner, Server, Socket};
 use arc_swap::ArcSwap;
 use hive_datapath::{Counter, Counters, Engine, EngineSettings, MeterSpec, MeterStats, Meters, Shared, Tracker};
-use hive_device::Device;
+use hive_device::{Counters as DeviceCounters, Device};
 use hive_flow::Key;
 use hive_program::{MeterId, Op, Pipeline, PortId};
 use port::{PortMap, PortShared};
@@ -369,6 +369,11 @@ impl<P: Pipeline> Dataplane<P> {
 
     pub fn port_status(&self, id: PortId) -> Option<PortStatus> {
         self.ports.load().get(&id).map(|port| port.status())
+    }
+
+    /// Those of [`Self::port_status`], for much less.
+    pub fn port_counters(&self, id: PortId) -> Option<DeviceCounters> {
+        self.ports.load().get(&id).map(|port| port.counters())
     }
 
     /// All ports, in order.
