@@ -159,8 +159,13 @@ impl Services {
                 forwarder.receive(self.now_ms);
             }
             let now_ms = self.now_ms;
-            let next_ms = self.metadata.values_mut().filter_map(|server| server.poll(now_ms)).min();
-            let timeout_ms = next_ms.map(|delay| u32::try_from(delay).unwrap_or(u32::MAX));
+            for server in self.metadata.values_mut() {
+                if server.due_ms().is_some_and(|due_ms| due_ms <= now_ms) {
+                    server.poll(now_ms);
+                }
+            }
+            let next_ms = self.metadata.values().filter_map(MetadataServer::due_ms).min();
+            let timeout_ms = next_ms.map(|due_ms| u32::try_from(due_ms.saturating_sub(now_ms)).unwrap_or(u32::MAX));
             if let Err(error) = epoll.wait(&mut events, timeout_ms) {
                 tracing::error!(%error, "services cannot wait for events");
                 return;
