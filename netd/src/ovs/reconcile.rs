@@ -351,7 +351,11 @@ impl Daemon {
         };
         let status = self.dataplane.port_status(member.port).unwrap_or_default();
         if let Some(mtu) = *mtu_request {
-            change("mtu_request", &|link| link.set_mtu(mtu));
+            // One that is elsewhere is its new owner's to configure.
+            change("mtu_request", &|link| {
+                let now = link.status(hive_device::Counters::default());
+                if now.ifindex.is_some() && now.mtu != Some(mtu) { link.set_mtu(mtu) } else { Ok(()) }
+            });
         }
         if *kind == InterfaceKind::Internal
             && let Some(MacAddr(mac)) = *mac
