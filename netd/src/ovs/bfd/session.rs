@@ -95,8 +95,13 @@ impl Session {
     /// The next packet is due no later than intervals allow as they are now.
     fn hasten(&mut self) {
         if let (Some(sent_ms), Some(interval_ms)) = (self.sent_ms, self.interval_ms()) {
-            self.next_ms = self.next_ms.min(sent_ms + interval_ms);
+            self.next_ms = self.next_ms.min(sent_ms + interval_ms * self.most_percent() / 100);
         }
+    }
+
+    /// The next packet comes no later than after so many percent of the interval.
+    fn most_percent(&self) -> u64 {
+        if self.settings.multiplier == 1 { JITTER_ALONE_PERCENT } else { JITTER_PERCENT.1 }
     }
 
     pub fn is_forwarding(&self) -> bool {
@@ -219,8 +224,7 @@ impl Session {
         if self.next_ms > now_ms {
             return None;
         }
-        let (least, most) = JITTER_PERCENT;
-        let most = if self.settings.multiplier == 1 { JITTER_ALONE_PERCENT } else { most };
+        let (least, most) = (JITTER_PERCENT.0, self.most_percent());
         // Knuth's MMIX generator: nobody is to be surprised.
         self.random = self.random.wrapping_mul(6_364_136_223_846_793_005).wrapping_add(1_442_695_040_888_963_407);
         let percent = least + (self.random >> 33) % (most - least + 1);
