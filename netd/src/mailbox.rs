@@ -8,7 +8,9 @@ use std::sync::atomic::{AtomicBool, Ordering};
 use std::sync::{Mutex, MutexGuard, PoisonError};
 use vmm_sys_util::eventfd::{EFD_NONBLOCK, EventFd};
 
-/// Bounded by its senders: each request waits for its answer, and frames are counted against their interface (`services::interface`).
+/// Bounded by its senders. Whoever asks waits for the answer; frames are counted, against their interface (`services::interface`) or
+/// `dataplane::EXECUTIONS_MAX`. What is told without an answer is of a configuration, which bounds it: devices that begin, processors,
+/// interfaces that are gone.
 pub struct Mailbox<T> {
     queue: Mutex<VecDeque<T>>,
     pending: AtomicBool,

@@ -48,6 +48,7 @@ answers, which have the same number, back:
   ovs-vsctl add-port br0 svc -- set interface svc type=services ofport_request=20
   ovs-ofctl add-flow br0 "in_port=1,udp,tp_dst=67,actions=set_field:7->tun_id,output:20"
   ovs-ofctl add-flow br0 "in_port=1,arp,arp_tpa=10.0.0.1,actions=set_field:7->tun_id,output:20"
+  ovs-ofctl add-flow br0 "in_port=1,arp,arp_tpa=10.0.0.2,actions=set_field:7->tun_id,output:20"
   ovs-ofctl add-flow br0 "in_port=1,ip,nw_dst=10.0.0.2,actions=set_field:7->tun_id,output:20"
   ovs-ofctl add-flow br0 "in_port=1,ip,nw_dst=169.254.0.0/16,actions=set_field:7->tun_id,output:20"
   ovs-ofctl add-flow br0 "in_port=20,tun_id=7,actions=output:1"

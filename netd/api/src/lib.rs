@@ -174,7 +174,7 @@ pub struct MetadataService {
 pub struct PortStatus {
     pub port_id: String,
     pub number: u64,
-    /// Since the port was first put.
+    /// Since the port was put with its number and address, or since the daemon started if that is later.
     pub metrics: Metrics,
 }
 

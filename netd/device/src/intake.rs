@@ -65,7 +65,13 @@ impl Intake {
         self.waiting.is_empty()
     }
 
-    /// Takes a frame in: it is given at once if `budget` allows, or waits. What contradicts itself is dropped.
+    /// A frame that is not given: it was work all the same.
+    pub fn refuse(&mut self, budget: &mut usize) {
+        self.counters.rx_errors += 1;
+        *budget = budget.saturating_sub(1);
+    }
+
+    /// Takes a frame in: it is given at once if `budget` allows, or waits. What contradicts itself is refused.
     pub fn offer(
         &mut self,
         mut header: VnetHeader,
@@ -79,7 +85,7 @@ impl Intake {
         let sound =
             if datagrams { Segmenter::new(&header, frame).is_some() } else { header.check(frame, frame.len()).is_ok() };
         if frame.len() < ETHERNET_HEADER_BYTES || !sound {
-            self.counters.rx_errors += 1;
+            self.refuse(budget);
             return;
         }
         if datagrams || *budget == 0 || !self.waiting.is_empty() {
@@ -152,6 +158,16 @@ mod tests {
         intake.give(&mut budget, &mut |got| seen.push(got.frame.len()));
         assert_eq!((budget, seen.as_slice()), (7, &[142, 142, 92, 14][..]));
         assert!(intake.is_empty());
+    }
+
+    #[test]
+    fn what_is_refused_is_paid_for() {
+        let (mut intake, mut budget) = (Intake::default(), 2);
+        for left in [1, 0, 0] {
+            intake.offer(VnetHeader::default(), &mut [0; 13], &Key::ZERO, &mut budget, &mut |_| panic!("too short"));
+            assert_eq!(budget, left);
+        }
+        assert_eq!(intake.counters, Counters { rx_errors: 3, ..Counters::default() });
     }
 
     #[test]

@@ -94,4 +94,9 @@ pub trait Device: Send {
 
     /// Without waiting, from what is cheap to know; may be called often.
     fn status(&self) -> Status;
+
+    /// Those of [`Self::status`]. A device that asks the system for the rest has them without.
+    fn counters(&self) -> Counters {
+        self.status().counters
+    }
 }

@@ -3,11 +3,12 @@
 use crate::control::{self, Writer};
 use crate::intake::{HOST_HEADER_BYTES, Intake, insert_vlan, read_header, write_header};
 use crate::mmsg::{self, BATCH, HEADROOM_BYTES, Outgoing, with_receiver};
-use crate::{Device, Link, Received, Sent, Status, sys};
+use crate::{Counters, Device, Link, Received, Sent, Status, sys};
 use hive_flow::Key;
 use std::io;
 use std::ops::Range;
 use std::os::fd::{AsFd, BorrowedFd, OwnedFd};
+use std::sync::Arc;
 
 /// Not in crate libc: do not show what leaves by the device.
 const PACKET_IGNORE_OUTGOING: i32 = 23;
@@ -20,7 +21,7 @@ const BATCH_BYTES: usize = 128 << 10;
 #[derive(Debug)]
 pub struct PacketDevice {
     socket: OwnedFd,
-    link: Link,
+    link: Arc<Link>,
     intake: Intake,
     batch: Vec<u8>,
     frames: Vec<Range<usize>>,
@@ -35,7 +36,7 @@ impl PacketDevice {
     /// # Errors
     /// There is no such device (ENODEV), or the process lacks CAP_NET_RAW.
     pub fn attach(name: &str) -> io::Result<Self> {
-        let link = Link::open(name)?;
+        let link = Arc::new(Link::open(name)?);
         let socket = sys::socket(libc::AF_PACKET, libc::SOCK_RAW)?;
         let option = |name, value: i32| sys::set_option(&socket, libc::SOL_PACKET, name, &value);
         option(libc::PACKET_VNET_HDR, 1)?;
@@ -63,7 +64,7 @@ impl PacketDevice {
         })
     }
 
-    pub fn link(&self) -> &Link {
+    pub fn link(&self) -> &Arc<Link> {
         &self.link
     }
 
@@ -74,7 +75,7 @@ impl PacketDevice {
                 let message = receiver.message(index, HOST_HEADER_BYTES);
                 let head = message.slot.get(HEADROOM_BYTES - HOST_HEADER_BYTES..).and_then(|rest| rest.first_chunk());
                 let Some(mut header) = head.filter(|_| !message.cut).map(read_header) else {
-                    self.intake.counters.rx_errors += 1;
+                    self.intake.refuse(budget);
                     continue;
                 };
                 let mut at = HEADROOM_BYTES;
@@ -105,12 +106,14 @@ impl Device for PacketDevice {
                 Ok(()) => self.is_down = false,
                 Err(error) if error.kind() == io::ErrorKind::WouldBlock => break,
                 Err(error) if error.kind() == io::ErrorKind::Interrupted => {}
+                // A frame that the header has no name for, as large ones of SCTP: it is lost, the next may be as good as any.
+                Err(error) if error.raw_os_error() == Some(libc::EINVAL) => self.intake.refuse(&mut budget),
                 // Said once when the device goes down, and when it goes away.
                 Err(error) if error.raw_os_error() == Some(libc::ENETDOWN) && self.link.is_there() => {
                     self.is_down = true;
                 }
                 Err(error) => {
-                    self.gone = true;
+                    self.gone = !self.link.is_there();
                     return Err(error);
                 }
             }
@@ -154,6 +157,10 @@ impl Device for PacketDevice {
         });
         self.batch.clear();
         self.frames.clear();
+    }
+
+    fn counters(&self) -> Counters {
+        self.intake.counters
     }
 
     fn status(&self) -> Status {

@@ -4,7 +4,7 @@
 use crate::intake::{HOST_HEADER_BYTES, Intake, read_header, write_header};
 use crate::mmsg::{HEADROOM_BYTES, with_receiver};
 use crate::sys::{self, InterfaceRequest};
-use crate::{Device, Link, Received, Sent, Status};
+use crate::{Counters, Device, Link, Received, Sent, Status};
 use hive_flow::Key;
 use std::fs::{File, OpenOptions};
 use std::io::{self, IoSlice, Read, Write};
@@ -122,6 +122,10 @@ impl Device for Tap {
     }
 
     fn flush(&mut self) {}
+
+    fn counters(&self) -> Counters {
+        self.intake.counters
+    }
 
     fn status(&self) -> Status {
         if self.gone {

@@ -39,7 +39,7 @@ mod wire;
 pub use action::{
     Action, Bundle, CheckParameters, Conntrack, ConntrackZone, Controller, HeaderField, Learn, LearnDestination,
     LearnFlags, LearnSource, LearnSpec, Multipath, NESTING_MAX, Nat, NatFlags, NatRange, REASON_ACTION, Resubmit,
-    Sample, SetForm, decode_flow_actions, encode_flow_actions, outputs_to_group, outputs_to_port,
+    Sample, SetForm, decode_flow_actions, encode_flow_actions, held_bytes, outputs_to_group, outputs_to_port,
 };
 pub use bundle::{BundleAdd, BundleControl, BundleControlKind, BundleFlags};
 pub use context::Context;

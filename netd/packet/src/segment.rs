@@ -29,8 +29,8 @@ pub struct Segmenter<'a> {
 }
 
 impl<'a> Segmenter<'a> {
-    /// None when the frame is not TCP or UDP in IPv4 or IPv6 as its header says, is malformed, or would become too many. It may have VLAN tags; in IPv6 there may
-    /// be extension headers, if the header says where its checksum begins.
+    /// None when the frame is not TCP or UDP in IPv4 or IPv6 as its header says, is malformed, or would become too many. It may have
+    /// VLAN tags; in IPv6 there may be extension headers, if the header says where its checksum begins.
     pub fn new(header: &VnetHeader, frame: &'a [u8]) -> Option<Self> {
         let (kind, ip_at) = network_layer(frame)?;
         let gso = header.gso_type & !GSO_ECN;

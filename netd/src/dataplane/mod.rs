@@ -13,7 +13,7 @@ use crate::port::queue::Queue;
 use crate::port::vhost_user::{RingOwner, Server, Socket};
 use arc_swap::ArcSwap;
 use hive_datapath::{Counter, Counters, Engine, EngineSettings, MeterSpec, MeterStats, Meters, Shared, Tracker};
-use hive_device::Device;
+use hive_device::{Counters as DeviceCounters, Device};
 use hive_flow::Key;
 use hive_program::{MeterId, Op, Pipeline, PortId};
 use port::{PortMap, PortShared};
@@ -32,6 +32,8 @@ pub const PORTS_MAX: usize = 4096;
 /// Frames of controllers that wait for their worker: what is beyond is dropped, as where a port's queue is full. 1024 of 64 KiB are
 /// 64 MiB at most.
 pub const EXECUTIONS_MAX: usize = 1024;
+/// Of them, places that controllers do not get: by what the switch sends itself the other ends of ports know that it lives.
+pub const EXECUTIONS_RESERVED: usize = 64;
 /// Threads that drop devices: with more the kernel is no faster (100 TAP devices: 2.9 s by one, 0.8 s by 4 and by 16).
 const DROPPERS: usize = 4;
 
@@ -145,14 +147,22 @@ pub struct Dataplane<P: Pipeline> {
     executions: Arc<AtomicUsize>,
 }
 
+/// Who has the data path carry something out.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Sender {
+    Controller,
+    /// The switch itself: sessions of BFD.
+    Switch,
+}
+
 /// One of [`EXECUTIONS_MAX`], until it is carried out.
 #[derive(Debug)]
 struct Execution(Arc<AtomicUsize>);
 
 impl Execution {
-    fn begin(executions: &Arc<AtomicUsize>) -> Option<Self> {
+    fn begin(executions: &Arc<AtomicUsize>, most: usize) -> Option<Self> {
         let one = Self(Arc::clone(executions));
-        (executions.fetch_add(1, Ordering::Relaxed) < EXECUTIONS_MAX).then_some(one)
+        (executions.fetch_add(1, Ordering::Relaxed) < most).then_some(one)
     }
 }
 
@@ -361,6 +371,11 @@ impl<P: Pipeline> Dataplane<P> {
         self.ports.load().get(&id).map(|port| port.status())
     }
 
+    /// Those of [`Self::port_status`], for much less.
+    pub fn port_counters(&self, id: PortId) -> Option<DeviceCounters> {
+        self.ports.load().get(&id).map(|port| port.counters())
+    }
+
     /// All ports, in order.
     pub fn port_ids(&self) -> Vec<PortId> {
         let mut ids: Vec<_> = lock(&self.served).keys().copied().collect();
@@ -368,10 +383,14 @@ impl<P: Pipeline> Dataplane<P> {
         ids
     }
 
-    /// Carries operations out on a frame, which has the key's metadata: what a controller sends out. Does not
-    /// wait; false: too many wait already, and it is dropped.
-    pub fn execute(&self, frame: Vec<u8>, template: Key, ops: Arc<[Op]>) -> bool {
-        let (Some(worker), Some(execution)) = (self.workers.first(), Execution::begin(&self.executions)) else {
+    /// Carries operations out on a frame, which has the key's metadata. Does not wait; false: too many wait already, and it is dropped.
+    #[must_use]
+    pub fn execute(&self, sender: Sender, frame: Vec<u8>, template: Key, ops: Arc<[Op]>) -> bool {
+        let most = match sender {
+            Sender::Controller => EXECUTIONS_MAX - EXECUTIONS_RESERVED,
+            Sender::Switch => EXECUTIONS_MAX,
+        };
+        let (Some(worker), Some(execution)) = (self.workers.first(), Execution::begin(&self.executions, most)) else {
             return false;
         };
         worker.mailbox.send(Command::Execute { frame, template: Box::new(template), ops, execution });

@@ -217,9 +217,13 @@ impl PortShared {
         lock(&self.policing).as_mut().is_none_or(|bucket| bucket.passes(bytes, now_us))
     }
 
-    pub fn status(&self) -> PortStatus {
+    /// Without what only the system knows of a device.
+    pub fn counters(&self) -> Counters {
+        self.with_device(self.device.as_ref().map(|device| lock(device).counters()))
+    }
+
+    fn with_device(&self, of_device: Option<Counters>) -> Counters {
         let get = |counter: &AtomicU64| counter.load(Ordering::Relaxed);
-        let of_device = self.device.as_ref().map(|device| lock(device).status());
         let own = Counters {
             rx_packets: get(&self.counters.rx_packets),
             rx_bytes: get(&self.counters.rx_bytes),
@@ -230,16 +234,21 @@ impl PortShared {
             tx_dropped: get(&self.counters.tx_dropped),
             tx_errors: 0,
         };
-        let counters = match &of_device {
+        match of_device {
             None => own,
-            Some(status) => Counters {
-                rx_dropped: own.rx_dropped + status.counters.rx_dropped,
-                rx_errors: own.rx_errors + status.counters.rx_errors,
-                tx_dropped: own.tx_dropped + status.counters.tx_dropped,
-                tx_errors: status.counters.tx_errors,
+            Some(counters) => Counters {
+                rx_dropped: own.rx_dropped + counters.rx_dropped,
+                rx_errors: own.rx_errors + counters.rx_errors,
+                tx_dropped: own.tx_dropped + counters.tx_dropped,
+                tx_errors: counters.tx_errors,
                 ..own
             },
-        };
+        }
+    }
+
+    pub fn status(&self) -> PortStatus {
+        let of_device = self.device.as_ref().map(|device| lock(device).status());
+        let counters = self.with_device(of_device.as_ref().map(|status| status.counters));
         let connected = self.connected.load(Ordering::Relaxed);
         PortStatus {
             name: self.name.clone(),

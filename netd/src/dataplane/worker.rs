@@ -415,7 +415,8 @@ impl<P: Pipeline> Worker<P> {
             match received {
                 Ok(count) => {
                     device.ready = count >= usize::from(self.batch);
-                    if std::mem::take(&mut device.failed) {
+                    // One that is gone has nothing, and that is no error.
+                    if count > 0 && std::mem::take(&mut device.failed) {
                         port.set_fault(None);
                     }
                 }

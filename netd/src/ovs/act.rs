@@ -2,12 +2,12 @@
 
 use super::daemon::{Daemon, Event};
 use super::reconcile::option_map;
-use crate::dataplane::PortSettings;
+use crate::dataplane::{PortSettings, Sender};
 use hive_conntrack::Flush;
 use hive_datapath::{Band, MeterSpec};
-use hive_flow::Field;
+use hive_flow::{Field, Masked, Match};
 use hive_ofproto::{Command, Meter};
-use hive_openflow::{CtFlush, CtTuple, MeterFlags, PacketIn, PacketOut, PortConfig, PortNo, TlvTable};
+use hive_openflow::{CtFlush, CtTuple, MeterFlags, PacketIn, PacketOut, PortConfig, PortNo, TlvTable, held_bytes};
 use hive_pipeline::Execution;
 use hive_program::{BridgeId, MeterId, Pipeline, Traffic};
 use std::collections::BTreeMap;
@@ -18,7 +18,7 @@ use std::sync::{Mutex, PoisonError};
 /// Tags that are told apart, as in the data path.
 pub(super) const VLAN_LIMIT: usize = 2;
 
-/// Bytes of packets that may wait for the loop: a second of what a controller sends at most. Beyond, they are dropped, as packets are.
+/// Bytes of packets, and of what is to be done with them, that may wait for the loop: a second of what a controller sends at most. Beyond, they are dropped, as packets are.
 const WAITING_BYTES_MAX: usize = 16 << 20;
 /// Beside its bytes, what a packet that waits takes.
 const PACKET_OVERHEAD_BYTES: usize = 1024;
@@ -47,18 +47,21 @@ enum Wanted {
 
 impl Waiting {
     /// False if there is no room.
-    fn enter(&self, packet: &[u8]) -> bool {
-        let bytes = packet.len() + PACKET_OVERHEAD_BYTES;
-        let fits = self.bytes.fetch_add(bytes, Ordering::Relaxed) + bytes <= WAITING_BYTES_MAX;
+    fn enter(&self, weight: Weight) -> bool {
+        let fits = self.bytes.fetch_add(weight.0, Ordering::Relaxed) + weight.0 <= WAITING_BYTES_MAX;
         if !fits {
-            self.leave(packet);
-            self.dropped.fetch_add(1, Ordering::Relaxed);
+            self.leave(weight);
+            self.drop_one();
         }
         fits
     }
 
-    fn leave(&self, packet: &[u8]) {
-        self.bytes.fetch_sub(packet.len() + PACKET_OVERHEAD_BYTES, Ordering::Relaxed);
+    fn leave(&self, weight: Weight) {
+        self.bytes.fetch_sub(weight.0, Ordering::Relaxed);
+    }
+
+    fn drop_one(&self) {
+        self.dropped.fetch_add(1, Ordering::Relaxed);
     }
 
     pub fn dropped(&self) -> u64 {
@@ -75,11 +78,30 @@ impl Waiting {
     }
 }
 
+/// What a packet takes while it waits, in bytes.
+#[derive(Clone, Copy, Debug)]
+pub(super) struct Weight(usize);
+
+impl Weight {
+    fn of(metadata: &Match, held: [usize; 3]) -> Self {
+        let fields = metadata.iter().count() * size_of::<(Field, Masked)>();
+        Self(PACKET_OVERHEAD_BYTES + fields + held.iter().sum::<usize>())
+    }
+
+    fn of_out(packet: &PacketOut) -> Self {
+        Self::of(&packet.metadata, [packet.packet.len(), held_bytes(&packet.actions), 0])
+    }
+
+    fn of_in(packet: &PacketIn) -> Self {
+        Self::of(&packet.metadata, [packet.packet.len(), packet.userdata.len(), packet.continuation.len()])
+    }
+}
+
 /// What has to wait until the agent's lock is given up.
 #[derive(Debug)]
 pub(super) enum Deed {
-    PacketOut(BridgeId, Box<PacketOut>),
-    Resume(BridgeId, Box<PacketIn>),
+    PacketOut(BridgeId, Box<PacketOut>, Weight),
+    Resume(BridgeId, Box<PacketIn>, Weight),
     Configure(Thing),
 }
 
@@ -120,13 +142,15 @@ impl Daemon {
         let now_ms = self.now_ms();
         match self.pipeline.follow(bridge, command, now_ms) {
             Some(Command::PacketOut(packet)) => {
-                if self.waiting.enter(&packet.packet) {
-                    self.later(Deed::PacketOut(bridge, packet));
+                let weight = Weight::of_out(&packet);
+                if self.waiting.enter(weight) {
+                    self.later(Deed::PacketOut(bridge, packet, weight));
                 }
             }
             Some(Command::Resume(packet)) => {
-                if self.waiting.enter(&packet.packet) {
-                    self.later(Deed::Resume(bridge, packet));
+                let weight = Weight::of_in(&packet);
+                if self.waiting.enter(weight) {
+                    self.later(Deed::Resume(bridge, packet, weight));
                 }
             }
             Some(Command::CtFlushZone(zone)) => {
@@ -171,12 +195,12 @@ impl Daemon {
 
     pub fn act(&self, deed: Deed) {
         match deed {
-            Deed::PacketOut(bridge, packet) => {
-                self.waiting.leave(&packet.packet);
+            Deed::PacketOut(bridge, packet, weight) => {
+                self.waiting.leave(weight);
                 self.packet_out(bridge, &packet);
             }
-            Deed::Resume(bridge, packet) => {
-                self.waiting.leave(&packet.packet);
+            Deed::Resume(bridge, packet, weight) => {
+                self.waiting.leave(weight);
                 self.resume(bridge, &packet);
             }
             Deed::Configure(thing) => self.configure(thing),
@@ -208,38 +232,54 @@ impl Daemon {
 
     fn packet_out(&self, bridge: BridgeId, packet: &PacketOut) {
         if let Some(execution) = self.pipeline.packet_out(bridge, packet, VLAN_LIMIT, self.now_ms()) {
-            self.execute(execution);
+            self.execute(execution, Sender::Controller);
         }
     }
 
     fn resume(&self, bridge: BridgeId, packet: &PacketIn) {
         match self.pipeline.resume(bridge, packet, VLAN_LIMIT, self.now_ms()) {
-            Ok(execution) => self.execute(execution),
+            Ok(execution) => self.execute(execution, Sender::Controller),
             Err(error) => tracing::debug!(%error, "a paused packet does not go on"),
         }
     }
 
-    pub fn execute(&self, execution: Execution) {
+    pub fn execute(&self, execution: Execution, sender: Sender) {
         let Execution { key, ops, credits, frame, .. } = execution;
         let tcp_flags = key.get_u64(Field::TcpFlags) as u16;
-        self.pipeline.credit(&credits, Traffic { packets: 1, bytes: frame.len() as u64, tcp_flags }, self.now_ms());
-        self.dataplane.execute(frame, key, ops);
+        let traffic = Traffic { packets: 1, bytes: frame.len() as u64, tcp_flags };
+        if self.dataplane.execute(sender, frame, key, ops) {
+            self.pipeline.credit(&credits, traffic, self.now_ms());
+        } else {
+            self.waiting.drop_one();
+        }
     }
 }
 
 #[cfg(test)]
 mod tests {
     use super::*;
+    use hive_openflow::{Action, NO_BUFFER};
 
     #[test]
     fn packets_wait_up_to_a_limit() {
-        let waiting = Waiting::default();
-        let packet = [0; 1500];
-        let taken = (0..100_000).take_while(|_| waiting.enter(&packet)).count();
-        assert_eq!(taken, WAITING_BYTES_MAX / (1500 + PACKET_OVERHEAD_BYTES));
-        assert_eq!(waiting.dropped(), 1);
-        waiting.leave(&packet);
-        assert!(waiting.enter(&packet) && !waiting.enter(&packet));
+        let output = || Action::Output { port: PortNo(1), max_len: 0 };
+        let outputs = || (0..1000).map(|_| output()).collect::<Vec<_>>();
+        let many = 1000 * size_of::<Action>();
+        for (actions, held_bytes) in [
+            (Vec::new(), 0),
+            (outputs(), many),
+            (vec![Action::Clone(outputs())], size_of::<Action>() + many),
+            (vec![Action::Note(vec![0; 60_000])], size_of::<Action>() + 60_000),
+        ] {
+            let waiting = Waiting::default();
+            let packet = PacketOut { buffer: NO_BUFFER, metadata: Match::default(), actions, packet: vec![0; 1500] };
+            let weight = Weight::of_out(&packet);
+            let taken = (0..100_000).take_while(|_| waiting.enter(weight)).count();
+            assert_eq!(taken, WAITING_BYTES_MAX / (1500 + held_bytes + PACKET_OVERHEAD_BYTES));
+            assert_eq!(waiting.dropped(), 1);
+            waiting.leave(weight);
+            assert!(waiting.enter(weight) && !waiting.enter(weight));
+        }
     }
 
     #[test]

@@ -128,7 +128,7 @@ pub fn run(options: &OvsOptions, logs: Logs) -> Result<(), OvsError> {
     tracing::info!("ending");
     // Controllers and ovs-ofctl first, then ports, then the database, which is told nothing any more.
     let bridges = std::mem::take(&mut daemon.lock().bridges);
-    bridges.into_values().for_each(|bridge| daemon.remove_bridge(bridge));
+    daemon.remove_bridges(bridges.into_values());
     client.stop();
     if let Some(call) = call {
         call.answer(Ok(String::new()));
@@ -198,11 +198,11 @@ impl Daemon {
                 };
             }
             // What has come meanwhile is followed together: the database is told once.
-            let (mut changed, mut links) = (false, false);
+            let (mut changed, mut configured, mut links) = (false, false, false);
             for _ in 0..EVENTS_PER_TURN {
                 let Some(current) = event else { break };
                 match current {
-                    Event::Database => changed |= self.follow_database(client),
+                    Event::Database => configured |= self.follow_database(client),
                     Event::Links => links = true,
                     Event::Liveness => {
                         self.follow_liveness();
@@ -224,7 +224,8 @@ impl Daemon {
                 self.pipeline.run(self.now_ms());
             }
             // What was configured shows in the same report that says so.
-            if tick || links || changed {
+            changed |= configured;
+            if tick || links || configured {
                 changed |= self.look_at_links();
             }
             if tick {

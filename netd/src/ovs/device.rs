@@ -44,8 +44,9 @@ pub(super) fn open(
     let socket = |backend| Opened::Backend { backend, options: None, link: None };
     match &interface.kind {
         InterfaceKind::System => {
-            let link = Link::open(name).map_err(failed)?;
-            device(Box::new(PacketDevice::attach(name).map_err(failed)?), Some(Arc::new(link)))
+            let packet = PacketDevice::attach(name).map_err(failed)?;
+            let link = packet.link().clone();
+            device(Box::new(packet), Some(link))
         }
         InterfaceKind::Internal | InterfaceKind::Tap => {
             let tap = Tap::create(name).map_err(failed)?;

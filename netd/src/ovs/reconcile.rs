@@ -103,11 +103,7 @@ impl Daemon {
             |bridge: &Bridge| configuration.bridges.get(bridge.name()).is_some_and(|new| new.id == bridge.config.id);
         let gone: Vec<String> =
             state.bridges.values().filter(|bridge| !same(bridge)).map(|b| b.name().to_owned()).collect();
-        for name in gone {
-            if let Some(bridge) = state.bridges.remove(&name) {
-                self.remove_bridge(bridge);
-            }
-        }
+        self.remove_bridges(gone.iter().filter_map(|name| state.bridges.remove(name)));
         for config in configuration.bridges.values() {
             if let Some(bridge) = state.bridges.get_mut(&config.name) {
                 bridge.config = config.clone();
@@ -192,15 +188,19 @@ impl Daemon {
         })
     }
 
-    /// Its controllers and clients go first, then its ports.
-    pub fn remove_bridge(&self, bridge: Bridge) {
-        let Bridge { members, controllers, server, .. } = bridge;
-        drop(controllers);
-        drop(server);
-        self.remove_devices(members.values());
+    /// Their controllers and clients go first, then their ports, all at once.
+    pub fn remove_bridges(&self, bridges: impl Iterator<Item = Bridge>) {
+        let members = bridges.flat_map(|bridge| {
+            let Bridge { members, controllers, server, .. } = bridge;
+            drop(controllers);
+            drop(server);
+            members.into_values()
+        });
+        self.remove_devices(members);
     }
 
-    fn remove_devices<'m>(&self, members: impl Iterator<Item = &'m Member>) {
+    fn remove_devices(&self, members: impl Iterator<Item = Member>) {
+        // All of the members go before the ports: whoever has a device's link holds the device, and the data path drops many at a time.
         let ports: Vec<PortId> = members.filter(|member| member.has_device).map(|member| member.port).collect();
         self.dataplane.remove_ports(&ports);
     }
@@ -223,9 +223,10 @@ impl Daemon {
         if gone.is_empty() {
             return;
         }
-        self.remove_devices(gone.iter());
+        let numbers: Vec<PortNo> = gone.iter().map(|member| member.number).collect();
+        self.remove_devices(gone.into_iter());
         let mut agent = bridge.lock_agent();
-        gone.iter().for_each(|member| agent.remove_port(member.number));
+        numbers.into_iter().for_each(|number| agent.remove_port(number));
         drop(agent);
         bridge.server.ring();
     }
@@ -350,7 +351,11 @@ impl Daemon {
         };
         let status = self.dataplane.port_status(member.port).unwrap_or_default();
         if let Some(mtu) = *mtu_request {
-            change("mtu_request", &|link| link.set_mtu(mtu));
+            // One that is elsewhere is its new owner's to configure.
+            change("mtu_request", &|link| {
+                let now = link.status(hive_device::Counters::default());
+                if now.ifindex.is_some() && now.mtu != Some(mtu) { link.set_mtu(mtu) } else { Ok(()) }
+            });
         }
         if *kind == InterfaceKind::Internal
             && let Some(MacAddr(mac)) = *mac

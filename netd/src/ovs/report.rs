@@ -56,7 +56,7 @@ impl Daemon {
     /// Counters of a port, whatever moves its packets.
     pub fn counters(&self, member: &Member) -> Counters {
         if member.has_device {
-            return self.dataplane.port_status(member.port).unwrap_or_default().counters;
+            return self.dataplane.port_counters(member.port).unwrap_or_default();
         }
         let Some(state) = self.pipeline.port_state(member.port) else { return Counters::default() };
         let ((rx_packets, rx_bytes), (tx_packets, tx_bytes)) = (state.received.get(), state.sent.get());
@@ -138,6 +138,7 @@ impl Daemon {
 
     /// Some port's other end is taken to live, or not to.
     pub fn follow_liveness(&self) {
+        self.sessions.heard();
         let now_ms = self.now_ms();
         for member in self.lock().bridges.values().flat_map(|bridge| bridge.members.values()) {
             self.pipeline.set_link(member.port, self.is_alive(member), now_ms);

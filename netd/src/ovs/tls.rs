@@ -226,8 +226,13 @@ fn carry(mut stream: TcpStream, mut connection: Connection, mut plain: UnixStrea
         };
         let timeout = timeout.and_then(|timeout| Timespec::try_from(timeout).ok());
         let mut fds = [PollFd::new(&stream, network), PollFd::new(&plain, local)];
-        // That the agent has left is said again and again: heard once, its end is only read to the last byte.
-        let watched = if left.is_some() { &mut fds[..1] } else { &mut fds[..] };
+        // An end is said again and again. Once it is heard that the agent has left, what it said is only read to the last byte; and of a
+        // network from which nothing is taken now, none is heard.
+        let watched = match left {
+            Some(_) => &mut fds[..1],
+            None if network.is_empty() => &mut fds[1..],
+            None => &mut fds[..],
+        };
         match rustix::event::poll(watched, timeout.as_ref()) {
             Ok(_) | Err(rustix::io::Errno::INTR) => {}
             Err(error) => return Err(error.into()),

@@ -80,37 +80,46 @@ impl ServicesDevice {
         Ok(Self { directory, services, answers, ready: VecDeque::new(), counters: Counters::default() })
     }
 
-    /// Gives one frame with complete checksums to the services.
-    fn hand_over(&self, client: &Client, frame: &[u8]) -> bool {
-        let enters = client.interface.enter(frame.len());
-        if enters {
-            self.services.frame(client.clone(), frame.to_vec());
-        }
-        enters
-    }
-
-    fn pass_on(&self, number: u64, header: &VnetHeader, mut frame: Vec<u8>) -> bool {
+    /// Nothing of a frame is copied before it is known that somebody takes it.
+    fn pass_on(&self, frame: &Sent<'_>, length: usize) -> bool {
+        // 0 is nobody's number.
+        let number = frame.tunnel.map_or(0, |tunnel| tunnel.id);
         let Some(interface) = self.directory.get(number) else {
             self.directory.total.dropped(DropReason::UnknownNumber);
             return false;
         };
         let client = Client { interface, answers: self.answers.clone() };
-        if header.is_gso() {
-            let Some(segmenter) = Segmenter::new(header, &frame) else {
-                client.interface.dropped(DropReason::BadOffload);
-                return false;
-            };
-            let mut segment = Vec::new();
-            return (0..segmenter.count()).all(|index| {
-                segmenter.write(index, &mut segment);
-                self.hand_over(&client, &segment)
-            });
+        if frame.header.is_gso() {
+            return self.pass_on_segments(&client, frame);
         }
-        if header.needs_checksum() && !complete_checksum(&mut frame, header) {
+        if !client.interface.enter(length) {
+            return false;
+        }
+        let mut whole = frame.pieces.concat();
+        if frame.header.needs_checksum() && !complete_checksum(&mut whole, &frame.header) {
+            client.interface.leave();
             client.interface.dropped(DropReason::BadOffload);
             return false;
         }
-        self.hand_over(&client, &frame)
+        self.services.frame(client, whole);
+        true
+    }
+
+    fn pass_on_segments(&self, client: &Client, frame: &Sent<'_>) -> bool {
+        let whole = frame.pieces.concat();
+        let Some(segmenter) = Segmenter::new(&frame.header, &whole) else {
+            client.interface.dropped(DropReason::BadOffload);
+            return false;
+        };
+        (0..segmenter.count()).all(|index| {
+            let mut segment = Vec::new();
+            segmenter.write(index, &mut segment);
+            let enters = client.interface.enter(segment.len());
+            if enters {
+                self.services.frame(client.clone(), segment);
+            }
+            enters
+        })
     }
 }
 
@@ -139,14 +148,11 @@ impl Device for ServicesDevice {
     }
 
     fn send(&mut self, frame: Sent<'_>) -> bool {
-        let bytes = frame.pieces.concat();
-        let length = bytes.len() as u64;
-        // 0 is nobody's number.
-        let number = frame.tunnel.map_or(0, |tunnel| tunnel.id);
-        let taken = self.pass_on(number, &frame.header, bytes);
+        let length = frame.pieces.iter().map(|piece| piece.len()).sum();
+        let taken = self.pass_on(&frame, length);
         if taken {
             self.counters.tx_packets += 1;
-            self.counters.tx_bytes += length;
+            self.counters.tx_bytes += length as u64;
         } else {
             self.counters.tx_dropped += 1;
         }

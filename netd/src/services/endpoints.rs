@@ -21,6 +21,15 @@ struct Inner {
     interfaces: BTreeMap<String, Arc<Interface>>,
 }
 
+/// What a request did to what is known.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+enum Change {
+    None,
+    Some,
+    /// The interface that had this number is no more.
+    Gone(u64),
+}
+
 /// The services, and what they know.
 #[derive(Debug)]
 pub struct Endpoints {
@@ -63,7 +72,7 @@ impl Endpoints {
 
     fn try_handle(&self, request: api::Request) -> Result<api::Reply, RequestError> {
         let mut inner = lock(&self.inner);
-        match request {
+        let change = match request {
             api::Request::PutSegment(spec) => self.put_segment(&mut inner, spec)?,
             api::Request::DeleteSegment { segment_id } => self.delete_segment(&mut inner, &segment_id)?,
             api::Request::PutPort(spec) => self.put_port(&mut inner, spec)?,
@@ -82,12 +91,21 @@ impl Endpoints {
                     .ok_or_else(|| RequestError::NotFound { object: format!("port {port_id:?}") });
             }
             api::Request::Metrics => return Ok(api::Reply::Metrics(self.directory.total.metrics())),
+        };
+        if change != Change::None {
+            self.directory.set(inner.segments.values(), inner.interfaces.values());
         }
-        self.directory.set(inner.segments.values(), inner.interfaces.values());
+        // After the directory: who is not there any more begins nothing that is to be forgotten.
+        if let Change::Gone(number) = change {
+            self.services.handle.forget(number);
+        }
         Ok(api::Reply::Done)
     }
 
-    fn put_segment(&self, inner: &mut Inner, spec: api::Segment) -> Result<(), RequestError> {
+    fn put_segment(&self, inner: &mut Inner, spec: api::Segment) -> Result<Change, RequestError> {
+        if inner.segments.get(&spec.segment_id).is_some_and(|segment| segment.spec == spec) {
+            return Ok(Change::None);
+        }
         let segment = Arc::new(Segment::parse(spec)?);
         let id = segment.spec.segment_id.clone();
         if !inner.segments.contains_key(&id) && inner.segments.len() >= api::MAX_SEGMENTS {
@@ -103,42 +121,47 @@ impl Endpoints {
         for (interface, port) in on_it {
             interface.set_port(port);
         }
-        Ok(())
+        Ok(Change::Some)
     }
 
-    fn delete_segment(&self, inner: &mut Inner, segment_id: &str) -> Result<(), RequestError> {
+    fn delete_segment(&self, inner: &mut Inner, segment_id: &str) -> Result<Change, RequestError> {
+        if !inner.segments.contains_key(segment_id) {
+            return Ok(Change::None);
+        }
         if inner.on_segment(segment_id).next().is_some() {
             let why = "ports are on it".to_owned();
             return Err(RequestError::InUse { object: format!("segment {segment_id:?}"), why });
         }
         inner.save(|state| drop(state.segments.remove(segment_id)))?;
         inner.segments.remove(segment_id);
-        Ok(())
+        Ok(Change::Some)
     }
 
-    fn put_port(&self, inner: &mut Inner, spec: api::Port) -> Result<(), RequestError> {
+    fn put_port(&self, inner: &mut Inner, spec: api::Port) -> Result<Change, RequestError> {
+        if inner.interfaces.get(&spec.port_id).is_some_and(|interface| interface.port().spec == spec) {
+            return Ok(Change::None);
+        }
         let port = inner.check_port(spec)?;
         let id = port.spec.port_id.clone();
         inner.save(|state| drop(state.ports.insert(id.clone(), port.spec.clone())))?;
-        match inner.interfaces.get(&id) {
-            Some(same) if same.number == port.spec.number && same.port().mac == port.mac => same.set_port(port),
-            other => {
-                // Another interface under the same name: what was asked and promised before is of no worth.
-                if let Some(other) = other {
-                    self.services.handle.forget(other.number);
-                }
-                inner.interfaces.insert(id, Arc::new(Interface::new(port, &self.directory)));
-            }
+        if let Some(same) = inner.interfaces.get(&id)
+            && same.number == port.spec.number
+            && same.port().mac == port.mac
+        {
+            same.set_port(port);
+            return Ok(Change::Some);
         }
-        Ok(())
+        // Another interface under the same name: what was asked and promised before is of no worth.
+        let before = inner.interfaces.insert(id, Arc::new(Interface::new(port, &self.directory)));
+        Ok(before.map_or(Change::Some, |before| Change::Gone(before.number)))
     }
 
-    fn delete_port(&self, inner: &mut Inner, port_id: &str) -> Result<(), RequestError> {
-        inner.save(|state| drop(state.ports.remove(port_id)))?;
-        if let Some(interface) = inner.interfaces.remove(port_id) {
-            self.services.handle.forget(interface.number);
+    fn delete_port(&self, inner: &mut Inner, port_id: &str) -> Result<Change, RequestError> {
+        if !inner.interfaces.contains_key(port_id) {
+            return Ok(Change::None);
         }
-        Ok(())
+        inner.save(|state| drop(state.ports.remove(port_id)))?;
+        Ok(inner.interfaces.remove(port_id).map_or(Change::None, |interface| Change::Gone(interface.number)))
     }
 }
 
@@ -151,13 +174,9 @@ impl Inner {
     fn save(&self, change: impl FnOnce(&mut State)) -> Result<(), RequestError> {
         let segments = self.segments.iter().map(|(id, segment)| (id.clone(), segment.spec.clone()));
         let ports = self.interfaces.iter().map(|(id, interface)| (id.clone(), interface.port().spec.clone()));
-        let now = State { segments: segments.collect(), ports: ports.collect() };
-        let mut next = now.clone();
+        let mut next = State { segments: segments.collect(), ports: ports.collect() };
         change(&mut next);
-        if next != now {
-            self.store.save(&next)?;
-        }
-        Ok(())
+        Ok(self.store.save(&next)?)
     }
 
     fn check_port(&self, spec: api::Port) -> Result<Port, RequestError> {

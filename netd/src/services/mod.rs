@@ -159,8 +159,13 @@ impl Services {
                 forwarder.receive(self.now_ms);
             }
             let now_ms = self.now_ms;
-            let next_ms = self.metadata.values_mut().filter_map(|server| server.poll(now_ms)).min();
-            let timeout_ms = next_ms.map(|delay| u32::try_from(delay).unwrap_or(u32::MAX));
+            for server in self.metadata.values_mut() {
+                if server.due_ms().is_some_and(|due_ms| due_ms <= now_ms) {
+                    server.poll(now_ms);
+                }
+            }
+            let next_ms = self.metadata.values().filter_map(MetadataServer::due_ms).min();
+            let timeout_ms = next_ms.map(|due_ms| u32::try_from(due_ms.saturating_sub(now_ms)).unwrap_or(u32::MAX));
             if let Err(error) = epoll.wait(&mut events, timeout_ms) {
                 tracing::error!(%error, "services cannot wait for events");
                 return;
@@ -231,6 +236,11 @@ impl Services {
             (protocol::TCP, _) if header.dst == METADATA_ADDRESS && port.spec.metadata.enabled => {
                 let number = client.interface.number;
                 if self.metadata.get(&number).is_none_or(|server| !server.serves(client)) {
+                    // Of one that has gone nobody would ever take it away.
+                    let known = self.directory.get(number);
+                    if !known.is_some_and(|known| Arc::ptr_eq(&known, &client.interface)) {
+                        return Err(DropReason::UnknownNumber);
+                    }
                     self.metadata.insert(number, MetadataServer::new(client.clone(), self.now_ms));
                 }
                 let server = self.metadata.get_mut(&number).ok_or(DropReason::NotServed)?;
@@ -360,6 +370,26 @@ mod tests {
             Sent::Tcp(flags, at, to, text) => build::tcp_at(guest, METADATA_ADDRESS, [1, 80], *flags, [*at, *to], text),
         };
         build::ethernet(port.segment.gateway_mac, port.mac, &packet)
+    }
+
+    #[test]
+    fn an_interface_that_has_gone_gets_no_server() {
+        let segment = Arc::new(Segment::parse(model::segment()).unwrap());
+        let directory = Arc::new(Directory::default());
+        let interface = || Arc::new(Interface::new(Port::parse(model::port(), segment.clone()).unwrap(), &directory));
+        let (gone, there, answers) = (interface(), interface(), Arc::new(Answers::new().unwrap()));
+        let mut services = Services::new(directory.clone(), None).unwrap();
+        let mut ask = |interface: &Arc<Interface>| {
+            let client = Client { interface: interface.clone(), answers: answers.clone() };
+            let asked = services.answer(&client, &frame(&Sent::Tcp(2, 0, 0, vec![]), &interface.port()));
+            (asked, services.metadata.get(&gone.number).is_some_and(|server| server.serves(&client)))
+        };
+        assert_eq!(ask(&gone), (Err(DropReason::UnknownNumber), false));
+        // Another one has its number.
+        directory.set([segment.clone()].iter(), [there.clone()].iter());
+        assert_eq!(ask(&there), (Ok(()), true));
+        assert_eq!(ask(&gone), (Err(DropReason::UnknownNumber), false));
+        assert_eq!(ask(&there), (Ok(()), true));
     }
 
     proptest! {

@@ -3,7 +3,9 @@
 use crate::guest::{self, Guest, Options, PATIENCE, eventually, feature};
 use hive_device::{Counters, Device, Received, Sent, Status};
 use hive_flow::{Field, Key, Mask};
-use hive_netd::dataplane::{Backend, Dataplane, DataplaneConfig, EXECUTIONS_MAX, Policing, PortSettings, PortSpec};
+use hive_netd::dataplane::{
+    Backend, Dataplane, DataplaneConfig, EXECUTIONS_MAX, EXECUTIONS_RESERVED, Policing, PortSettings, PortSpec, Sender,
+};
 use hive_packet::ipv4::{Ipv4Header, header_checksum_holds, transport_checksum_holds};
 use hive_packet::offload::{GSO_TCPV4, NEEDS_CSUM};
 use hive_packet::{VnetHeader, build, checksum};
@@ -318,7 +320,7 @@ fn devices_are_ports_like_others_and_controllers_send_out() {
     }
     let frame = build::ethernet(mac, a.mac, &build::udp(a.ip, address, 5, 6, b"of a controller"));
     let ops = [Op::PushVlan { tpid: 0x8100, tci: 0x1005 }, Op::Output(device)];
-    bench.dataplane.execute(frame.clone(), Key::ZERO, Arc::from(ops));
+    assert!(bench.dataplane.execute(Sender::Controller, frame.clone(), Key::ZERO, Arc::from(ops)));
     let bytes = theirs.recv(&mut buffer).unwrap();
     assert_eq!(buffer[..bytes], [&frame[..12], &[0x81, 0, 0, 5], &frame[12..]].concat());
     let status = bench.dataplane.port_status(device).unwrap();
@@ -398,10 +400,12 @@ fn frames_of_controllers_that_wait_are_bounded() {
     let bench = Bench::new(1);
     let (release, stuck) = std::sync::mpsc::channel();
     let device = bench.add(9, Backend::Device(Box::new(Stuck(stuck))), 1);
-    let execute = || bench.dataplane.execute(vec![0; 64], Key::ZERO, Arc::from([Op::Output(device)]));
-    assert_eq!((0..2 * EXECUTIONS_MAX).filter(|_| execute()).count(), EXECUTIONS_MAX);
+    let execute = |sender| bench.dataplane.execute(sender, vec![0; 64], Key::ZERO, Arc::from([Op::Output(device)]));
+    let taken = |sender| (0..2 * EXECUTIONS_MAX).filter(|_| execute(sender)).count();
+    assert_eq!(taken(Sender::Controller), EXECUTIONS_MAX - EXECUTIONS_RESERVED);
+    assert_eq!(taken(Sender::Switch), EXECUTIONS_RESERVED);
     drop(release);
-    eventually("room", || execute().then_some(()));
+    eventually("room", || execute(Sender::Controller).then_some(()));
 }
 
 /// A device that may fail, and go on.

@@ -129,6 +129,39 @@ fn links_go_down_and_up_and_away() {
     wait("the packet socket says that its device is gone", || lab.wire.ended() == Some((1, libc_enetdown())));
 }
 
+/// The kernel hands such a frame out as an error: it has no name for the kind in the header of a packet socket.
+#[test]
+fn large_frames_of_an_unknown_kind_are_lost_and_no_others() {
+    const UDP_FRAGMENTS: u8 = 3;
+    let namespace = Namespace::new();
+    let (mut tap, mut packet) = namespace.enter(|| {
+        let tap = Tap::create("tap0").unwrap();
+        tap.link().set_up(true).unwrap();
+        (tap, PacketDevice::attach("tap0").unwrap())
+    });
+    let frame = |text: &[u8]| {
+        let packet = build::udp([1, 1, 1, 1].into(), [2, 2, 2, 2].into(), 5, 6, text);
+        build::ethernet(MacAddr([2, 9, 9, 9, 9, 9]), MacAddr([2, 8, 8, 8, 8, 8]), &packet)
+    };
+    let header = VnetHeader {
+        flags: NEEDS_CSUM,
+        gso_type: UDP_FRAGMENTS,
+        header_bytes: 42,
+        gso_size: 1000,
+        csum_start: 34,
+        csum_offset: 6,
+    };
+    for _ in 0..2 {
+        assert!(tap.send(Sent { header, pieces: &[&frame(&[7; 3000])], tunnel: None }));
+    }
+    assert!(send(&mut tap, &frame(b"in"), None));
+    receive::next(&mut packet, |got| got.ends_with(b"in"));
+    assert_eq!(packet.status().counters.rx_errors, 2);
+    assert!(packet.status().up);
+    send(&mut packet, &frame(b"out"), None);
+    receive::next(&mut tap, |got| got.ends_with(b"out"));
+}
+
 fn libc_enetdown() -> i32 {
     rustix::io::Errno::NETDOWN.raw_os_error()
 }

@@ -52,6 +52,16 @@ pub struct LearnSpec {
     pub destination: LearnDestination,
 }
 
+impl LearnSpec {
+    pub(super) fn held_bytes(&self) -> usize {
+        let beside = match &self.source {
+            LearnSource::Immediate(bytes) => bytes.len(),
+            LearnSource::Field(_) => 0,
+        };
+        size_of::<Self>() + beside
+    }
+}
+
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub enum LearnSource {
     Field(Subfield),

@@ -322,6 +322,21 @@ pub fn outputs_to_group(actions: &[Action], group: u32) -> bool {
     actions.iter().any(|action| action.any(&|action| *action == Action::Group(group)))
 }
 
+/// What a list of actions takes in memory, with all that they hold.
+pub fn held_bytes(actions: &[Action]) -> usize {
+    let beside = |action: &Action| match action {
+        Action::Clone(within) | Action::WriteActions(within) => held_bytes(within),
+        Action::Conntrack(conntrack) => size_of::<Conntrack>() + held_bytes(&conntrack.actions),
+        Action::Learn(learn) => size_of::<Learn>() + learn.specs.iter().map(LearnSpec::held_bytes).sum::<usize>(),
+        Action::Note(bytes) => bytes.len(),
+        Action::Controller(controller) => controller.userdata.len(),
+        Action::Bundle(bundle) => size_of_val(bundle.members.as_slice()),
+        Action::DecTtl(Some(ids)) => size_of_val(ids.as_slice()),
+        _ => 0,
+    };
+    size_of_val(actions) + actions.iter().map(beside).sum::<usize>()
+}
+
 /// A flow's actions on the wire, for whoever keeps them outside; [`decode_flow_actions`] reads them again.
 pub fn encode_flow_actions(actions: &[Action], context: &Context) -> Vec<u8> {
     let mut out = Vec::new();

@@ -6,6 +6,7 @@ mod session;
 use super::act::VLAN_LIMIT;
 use super::bridge::Bridge;
 use super::daemon::{Daemon, Event};
+use crate::dataplane::Sender;
 use hive_flow::{Field, Match};
 use hive_openflow::{Action, NO_BUFFER, PacketOut, PortNo};
 use hive_ovsdb::snapshot::Bfd as Settings;
@@ -14,6 +15,7 @@ use hive_packet::bfd::Packet;
 use hive_program::{BridgeId, PortId};
 use session::Session;
 use std::collections::BTreeMap;
+use std::sync::atomic::{AtomicBool, Ordering};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::time::Duration;
 
@@ -31,11 +33,15 @@ struct Watched {
 
 /// All sessions.
 #[derive(Debug, Default)]
-pub(super) struct Sessions(Mutex<BTreeMap<PortId, Watched>>);
+pub(super) struct Sessions {
+    by_port: Mutex<BTreeMap<PortId, Watched>>,
+    /// The loop was told that some port's other end lives or does not, and has not looked yet.
+    told: AtomicBool,
+}
 
 impl Sessions {
     fn lock(&self) -> MutexGuard<'_, BTreeMap<PortId, Watched>> {
-        self.0.lock().unwrap_or_else(PoisonError::into_inner)
+        self.by_port.lock().unwrap_or_else(PoisonError::into_inner)
     }
 
     /// These are the bridges now.
@@ -56,6 +62,11 @@ impl Sessions {
                 sessions.insert(member.port, Watched { bridge: bridge.id, number: member.number, mac, session });
             }
         }
+    }
+
+    /// The loop looks at what it was told of: what comes from here on is told anew.
+    pub fn heard(&self) {
+        self.told.store(false, Ordering::SeqCst);
     }
 
     /// Whether packets get through, as far as anybody watches.
@@ -82,7 +93,7 @@ impl Sessions {
         }
     }
 
-    /// What is to be sent now, and whether anybody is to be told.
+    /// What is to be sent now, and whether the loop is to be told: once until it has [`Self::heard`], however often a session changes.
     fn run(&self, now_ms: u64) -> (Vec<(BridgeId, PacketOut)>, bool) {
         let (mut frames, mut changed) = (Vec::new(), false);
         for Watched { bridge, number, mac, session } in self.lock().values_mut() {
@@ -91,7 +102,7 @@ impl Sessions {
             }
             changed |= session.take_changed();
         }
-        (frames, changed)
+        (frames, changed && !self.told.swap(true, Ordering::SeqCst))
     }
 }
 
@@ -130,16 +141,54 @@ pub(super) fn start(daemon: &Arc<Daemon>) -> std::io::Result<()> {
                 sessions.receive(port, &frame, daemon.now_ms());
             }
             let now_ms = daemon.now_ms();
-            let (packets, changed) = sessions.run(now_ms);
+            let (packets, tells) = sessions.run(now_ms);
             for (bridge, packet) in packets {
                 if let Some(execution) = daemon.pipeline.packet_out(bridge, &packet, VLAN_LIMIT, now_ms) {
-                    daemon.execute(execution);
+                    daemon.execute(execution, Sender::Switch);
                 }
             }
-            if changed {
+            if tells {
                 let _ = daemon.events.send(Event::Liveness);
             }
         }
     })?;
     Ok(())
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use hive_packet::bfd::{Diagnostic, State};
+
+    const PORT: PortId = PortId(1);
+
+    #[test]
+    fn the_loop_is_told_once_however_often_the_other_end_changes() {
+        let sessions = Sessions::default();
+        let session = Session::new(Settings { min_rx_ms: 1000, min_tx_ms: 1000, multiplier: 3 }, 7, 0);
+        let mac = MacAddr([2; 6]);
+        sessions.lock().insert(PORT, Watched { bridge: BridgeId(1), number: PortNo(1), mac, session });
+        let hear = |state, diagnostic| {
+            let packet = Packet {
+                state,
+                diagnostic: Diagnostic(diagnostic),
+                poll: false,
+                is_final: false,
+                multiplier: 3,
+                mine: 9,
+                yours: 7,
+                min_tx_us: 1_000_000,
+                min_rx_us: 1_000_000,
+            };
+            sessions.receive(PORT, &packet.frame(mac), 0);
+            sessions.run(0).1
+        };
+        assert!(!hear(State::Down, 0), "still down");
+        assert!(hear(State::Init, 0), "it is up");
+        // Between path down and nothing.
+        assert!((0..100).all(|at| !hear(State::Up, 5 * (at % 2))));
+        sessions.heard();
+        assert!((0..100).all(|at| !hear(State::Up, [5, 6][at % 2])), "what it says of why");
+        assert!(hear(State::Up, 0) && sessions.is_forwarding(PORT));
+    }
 }

@@ -39,7 +39,7 @@ pub(super) struct Session {
     sent_ms: Option<u64>,
     next_ms: u64,
     flaps: u64,
-    /// Something of [`Self::status`] is not as it was.
+    /// [`Self::is_forwarding`] is not as it was.
     changed: bool,
     random: u64,
 }
@@ -66,7 +66,7 @@ impl Session {
             sent_ms: None,
             next_ms: now_ms,
             flaps: 0,
-            changed: true,
+            changed: false,
             random: local.into(),
         }
     }
@@ -95,8 +95,13 @@ impl Session {
     /// The next packet is due no later than intervals allow as they are now.
     fn hasten(&mut self) {
         if let (Some(sent_ms), Some(interval_ms)) = (self.sent_ms, self.interval_ms()) {
-            self.next_ms = self.next_ms.min(sent_ms + interval_ms);
+            self.next_ms = self.next_ms.min(sent_ms + interval_ms * self.most_percent() / 100);
         }
+    }
+
+    /// The next packet comes no later than after so many percent of the interval.
+    fn most_percent(&self) -> u64 {
+        if self.settings.multiplier == 1 { JITTER_ALONE_PERCENT } else { JITTER_PERCENT.1 }
     }
 
     pub fn is_forwarding(&self) -> bool {
@@ -116,7 +121,8 @@ impl Session {
         told.into_iter().map(|(name, value)| (name.to_owned(), value)).collect()
     }
 
-    /// Whether the status is not as it was when this was asked last.
+    /// Whether it has begun or ceased to forward since this was asked last. Whoever is at the other end may change the rest of the status
+    /// with each packet.
     pub fn take_changed(&mut self) -> bool {
         std::mem::take(&mut self.changed)
     }
@@ -150,7 +156,6 @@ impl Session {
 
     fn enter(&mut self, state: State, diagnostic: Diagnostic) {
         let before = self.is_forwarding();
-        self.changed = true;
         let was_up = self.state == State::Up;
         (self.state, self.diagnostic) = (state, diagnostic);
         // Coming up, the interval shrinks; without a session nobody would confirm.
@@ -164,7 +169,9 @@ impl Session {
     }
 
     fn count(&mut self, was_forwarding: bool) {
-        self.flaps += u64::from(was_forwarding != self.is_forwarding());
+        let flaps = was_forwarding != self.is_forwarding();
+        self.flaps += u64::from(flaps);
+        self.changed |= flaps;
     }
 
     /// Follows a packet (6.8.6).
@@ -173,7 +180,6 @@ impl Session {
             return;
         }
         let was_forwarding = self.is_forwarding();
-        self.changed |= (self.remote_state, self.remote_diagnostic) != (packet.state, packet.diagnostic);
         self.remote = packet.mine;
         self.remote_state = packet.state;
         self.remote_diagnostic = packet.diagnostic;
@@ -205,7 +211,6 @@ impl Session {
         if self.expiry_ms().is_some_and(|expiry_ms| expiry_ms <= now_ms) {
             self.heard_ms = None;
             self.remote = 0;
-            self.changed |= self.remote_state != State::Down;
             self.remote_state = State::Down;
             self.remote_min_rx_us = REMOTE_MIN_RX_US;
             if matches!(self.state, State::Init | State::Up) {
@@ -219,8 +224,7 @@ impl Session {
         if self.next_ms > now_ms {
             return None;
         }
-        let (least, most) = JITTER_PERCENT;
-        let most = if self.settings.multiplier == 1 { JITTER_ALONE_PERCENT } else { most };
+        let (least, most) = (JITTER_PERCENT.0, self.most_percent());
         // Knuth's MMIX generator: nobody is to be surprised.
         self.random = self.random.wrapping_mul(6_364_136_223_846_793_005).wrapping_add(1_442_695_040_888_963_407);
         let percent = least + (self.random >> 33) % (most - least + 1);

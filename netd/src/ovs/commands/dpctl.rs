@@ -39,7 +39,7 @@ pub(super) fn add(adder: &mut Adder<'_>) {
         let statistics = arguments.iter().any(|argument| argument == "-s");
         Ok(daemon.dataplane.dump_conntrack(zone, statistics).into_iter().map(|line| line + "\n").collect())
     });
-    adder.add("dpctl/flush-conntrack", "[dp] [zone=#] [ct-tuple]", 0..=4, flush);
+    adder.add("dpctl/flush-conntrack", "[dp] [zone=#] [ct-orig-tuple [ct-reply-tuple]]", 0..=4, flush);
     adder.add("dpctl/ct-get-nconns", "[dp]", 0..=1, |daemon, _| Ok(format!("{}\n", daemon.dataplane.tracker().len())));
     adder.add("dpctl/ct-get-maxconns", "[dp]", 0..=1, |daemon, _| {
         Ok(format!("{}\n", daemon.dataplane.tracker().connections_max()))
@@ -116,18 +116,30 @@ fn zones(argument: &str) -> Option<Vec<u16>> {
     parse::named(argument, "zone")?.split(',').map(parse::number).collect()
 }
 
-/// `ct_nw_src=..,ct_nw_dst=..,ct_nw_proto=..,ct_tp_src=..,ct_tp_dst=..`
 fn flush(daemon: &std::sync::Arc<Daemon>, arguments: &[String]) -> Answer {
-    let zone = zone(arguments)?;
-    let mut asked = CtFlush { zone, ..CtFlush::default() };
-    for (at, argument) in arguments.iter().enumerate() {
-        // What is not understood must not flush more than what was meant.
-        if parse::named(argument, "zone").is_none() && !(at == 0 && is_datapath(daemon, argument)) {
-            asked.original = tuple(argument, &mut asked.ip_proto)?;
-        }
-    }
-    daemon.flush_connections(&asked);
+    let named = arguments.first().is_some_and(|first| is_datapath(daemon, first));
+    daemon.flush_connections(&connections(&arguments[usize::from(named)..])?);
     Ok(String::new())
+}
+
+/// The connections of `[zone=#] [ct-orig-tuple [ct-reply-tuple]]`. What is not understood must not flush more than what was meant.
+fn connections(arguments: &[String]) -> Result<CtFlush, String> {
+    let mut asked = CtFlush { zone: zone(arguments)?, ..CtFlush::default() };
+    let tuples: Vec<&String> = arguments.iter().filter(|argument| parse::named(argument, "zone").is_none()).collect();
+    match tuples.as_slice() {
+        [] => return Ok(asked),
+        [original] => asked.original = tuple(original, &mut asked.ip_proto)?,
+        [original, reply] => {
+            asked.original = tuple(original, &mut asked.ip_proto)?;
+            asked.reply = tuple(reply, &mut asked.ip_proto)?;
+        }
+        [_, _, other, ..] => return Err(format!("invalid arguments: {other} (Invalid argument)")),
+    }
+    // One that says nothing stands for any, before or behind one that says something.
+    if asked == (CtFlush { zone: asked.zone, ..CtFlush::default() }) {
+        return Err("Failed to parse ct-tuple: it means all connections (Invalid argument)".to_owned());
+    }
+    Ok(asked)
 }
 
 /// `[type@]name`
@@ -136,6 +148,7 @@ fn is_datapath(daemon: &Daemon, name: &str) -> bool {
     dpif::types(&daemon.lock()).iter().any(named)
 }
 
+/// `ct_nw_src=..,ct_nw_dst=..,ct_nw_proto=..,ct_tp_src=..,ct_tp_dst=..`
 fn tuple(text: &str, protocol: &mut u8) -> Result<CtTuple, String> {
     let mut tuple = CtTuple::default();
     for word in text.split(',').filter(|word| !word.is_empty()) {
@@ -146,7 +159,14 @@ fn tuple(text: &str, protocol: &mut u8) -> Result<CtTuple, String> {
         match name {
             "ct_nw_src" | "ct_ipv6_src" => tuple.source = Some(address()?),
             "ct_nw_dst" | "ct_ipv6_dst" => tuple.destination = Some(address()?),
-            "ct_nw_proto" => *protocol = u8::try_from(number()?).map_err(|_| bad())?,
+            "ct_nw_proto" => {
+                let asked = u8::try_from(number()?).map_err(|_| bad())?;
+                // Both directions have the same.
+                if *protocol != 0 && *protocol != asked {
+                    return Err(bad());
+                }
+                *protocol = asked;
+            }
             "ct_tp_src" => tuple.source_port = Some(number()?),
             "ct_tp_dst" => tuple.destination_port = Some(number()?),
             "icmp_id" => tuple.icmp_id = Some(number()?),
@@ -193,4 +213,38 @@ fn show(daemon: &Daemon, with_statistics: bool) -> String {
         }
     }
     text
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn connections_are_meant_by_either_direction_and_never_by_nothing() {
+        let asked = |arguments: &[&str]| {
+            connections(&arguments.iter().map(|argument| (*argument).to_owned()).collect::<Vec<_>>())
+        };
+        let from = |source: &str| CtTuple { source: Some(source.parse().unwrap()), ..CtTuple::default() };
+        let all = CtFlush::default();
+        assert_eq!(asked(&[]), Ok(all));
+        assert_eq!(asked(&["zone=5"]), Ok(CtFlush { zone: Some(5), ..all }));
+        let original = CtFlush { ip_proto: 17, original: from("10.0.0.1"), ..all };
+        assert_eq!(asked(&["ct_nw_src=10.0.0.1,ct_nw_proto=17"]), Ok(original));
+        let both = CtFlush { zone: Some(5), reply: from("10.0.0.2"), ..original };
+        assert_eq!(asked(&["zone=5", "ct_nw_src=10.0.0.1,ct_nw_proto=17", "ct_nw_src=10.0.0.2"]), Ok(both));
+        let reply = CtFlush { reply: from("10.0.0.2"), ..all };
+        assert_eq!(asked(&["", "ct_nw_src=10.0.0.2"]), Ok(reply));
+        for wrong in [
+            &[""][..],
+            &["", ""],
+            &["zone=5", ","],
+            &["icmp_type=8"],
+            &["ct_nw_proto=0"],
+            &["ct_nw_src=10.0.0.1", "ct_nw_src=10.0.0.2", "ct_nw_src=10.0.0.3"],
+            &["ct_nw_proto=6", "ct_nw_proto=17"],
+            &["nonsense"],
+        ] {
+            assert!(asked(wrong).is_err(), "{wrong:?}");
+        }
+    }
 }

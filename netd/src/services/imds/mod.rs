@@ -108,6 +108,8 @@ pub struct MetadataServer {
     sockets: SocketSet<'static>,
     served: Vec<Served>,
     tokens: Tokens,
+    /// None: nothing is, until the guest says something.
+    due_ms: Option<u64>,
 }
 
 impl fmt::Debug for MetadataServer {
@@ -151,6 +153,7 @@ impl MetadataServer {
             sockets: SocketSet::new(Vec::new()),
             served: Vec::new(),
             tokens: Tokens::default(),
+            due_ms: None,
         };
         server.listen(now_ms);
         server
@@ -181,7 +184,7 @@ impl MetadataServer {
             self.open(&syn, now_ms);
         }
         self.link.received.push_back(packet);
-        self.work(now_ms);
+        self.poll(now_ms);
     }
 
     /// Makes way for a connection. The stack would drop a SYN on the addresses and ports of a connection it still has; but a guest
@@ -218,13 +221,18 @@ impl MetadataServer {
         }
     }
 
-    /// Does what is due; returns in how many milliseconds something is due next.
-    pub fn poll(&mut self, now_ms: u64) -> Option<u64> {
+    /// When [`Self::poll`] has something to do next.
+    pub fn due_ms(&self) -> Option<u64> {
+        self.due_ms
+    }
+
+    /// Does what is due.
+    pub fn poll(&mut self, now_ms: u64) {
         self.work(now_ms);
         let delay = self.interface.poll_delay(instant(now_ms), &self.sockets).map(|delay| delay.total_millis().max(1));
         let idle = self.served.iter().filter(|served| self.sockets.get::<tcp::Socket<'_>>(served.socket).is_active());
         let idle = idle.map(|served| (served.active_ms + IDLE_MS).saturating_sub(now_ms).max(1)).min();
-        delay.into_iter().chain(idle).min()
+        self.due_ms = delay.into_iter().chain(idle).min().map(|delay_ms| now_ms + delay_ms);
     }
 
     fn work(&mut self, now_ms: u64) {
@@ -383,10 +391,16 @@ mod tests {
     #[test]
     fn a_silent_connection_is_cut() {
         let (mut server, answers) = server();
+        assert_eq!(server.due_ms(), None);
         server.receive(build::tcp_syn(GUEST, METADATA_ADDRESS, 1, HTTP_PORT), 0);
         assert_eq!(flags(&answers), [SYN | ACK]);
-        server.poll(IDLE_MS);
-        server.poll(IDLE_MS + 1);
+        // Polled when something is due, and only then, as the services do.
+        let mut polls = 0;
+        while let Some(due_ms) = server.due_ms() {
+            server.poll(due_ms);
+            polls += 1;
+            assert!(due_ms <= IDLE_MS + 1 && polls < 100, "{polls} polls, at {due_ms} ms");
+        }
         assert!(flags(&answers).iter().any(|flags| flags & RST != 0));
         assert_eq!(server.served.len(), 1, "only the listening one is left");
     }

@@ -1,6 +1,6 @@
 //! ARP, ICMP, DHCP and DNS, frame by frame, and what is not answered.
 
-use super::{GATEWAY, GATEWAY_MAC, METADATA, Node, RESOLVER, ask, one, port, segment};
+use super::{GATEWAY, GATEWAY_MAC, METADATA, Node, RESOLVER, ask, is_at_the_gateway, one, port, segment};
 use crate::guest::{Guest, PATIENCE, eventually};
 use crate::ovs::lab::Lab;
 use hive_netd_api::{Port, Segment};
@@ -12,15 +12,7 @@ use std::net::{Ipv4Addr, UdpSocket};
 fn local_addresses_answer_arp_and_echo() {
     let (_node, mut guest) = one(port("s", 5));
     for target_ip in [GATEWAY, RESOLVER, METADATA, Ipv4Addr::new(169, 254, 169, 253)] {
-        let request = Arp {
-            operation: Operation::Request,
-            sender_mac: guest.mac,
-            sender_ip: guest.ip,
-            target_mac: MacAddr([0; 6]),
-            target_ip,
-        };
-        guest.send(&request.to_frame(MacAddr::BROADCAST));
-        assert_eq!(Arp::parse(&guest.receive()[14..]), Some(request.answered_by(GATEWAY_MAC)));
+        is_at_the_gateway(&mut guest, target_ip);
         let echo = build::icmp(guest.ip, target_ip, 8, 0, [1, 2, 3, 4], b"payload");
         assert_eq!(ask(&mut guest, &echo), build::icmp(target_ip, guest.ip, 0, 0, [1, 2, 3, 4], b"payload"));
     }

@@ -1,6 +1,6 @@
 //! The programs of a guest: a DHCP client, a resolver, ping and curl, in namespaces behind the bridge.
 
-use super::{GATEWAY, Node, SERVICES, ask, port, segment};
+use super::{GATEWAY, Node, SERVICES, ask, is_at_the_gateway, port, segment};
 use crate::guest::{Guest, Options};
 use crate::ovs::lab::Lab;
 use crate::ovs::namespace::Namespace;
@@ -133,6 +133,10 @@ fn the_example_of_the_help_is_answered() {
     assert!(matches!(&answers[2..], [Reply::Ports(ports), Reply::Metrics(_)] if ports.len() == 1), "{answers:?}");
     let mut guest = Guest::connect(node.lab.path("vm1").as_ref(), 5, Options::default());
     guest.mac = hive_packet::MacAddr([2, 0, 0, 0, 0, 5]);
+    // The resolver is on the guest's link: it is asked for before it is asked.
+    for address in [Ipv4Addr::new(10, 0, 0, 1), Ipv4Addr::new(10, 0, 0, 2)] {
+        is_at_the_gateway(&mut guest, address);
+    }
     let echo = |from, to, kind| build::icmp(from, to, kind, 0, [0; 4], b"there");
     for address in [Ipv4Addr::new(10, 0, 0, 2), Ipv4Addr::new(169, 254, 169, 254)] {
         let ip = guest.ip;

@@ -7,8 +7,9 @@ mod metadata;
 
 use crate::guest::{self, Guest, Options};
 use crate::ovs::lab::Lab;
-use crate::ovs::namespace::wait;
+use crate::ovs::namespace::{DEADLINE, wait};
 use hive_netd_api::{DEFAULT_LEASE_S, MetadataService, Metrics, Port, PortStatus, Reply, Request, Segment};
+use hive_packet::arp::{Arp, Operation};
 use hive_packet::{MacAddr, build};
 use std::io::{BufRead, BufReader, Write};
 use std::net::Ipv4Addr;
@@ -60,7 +61,10 @@ impl Node {
     }
 
     fn connect(&self) -> UnixStream {
-        UnixStream::connect(self.lab.path("control.sock")).unwrap()
+        let stream = UnixStream::connect(self.lab.path("control.sock")).unwrap();
+        stream.set_read_timeout(Some(DEADLINE)).unwrap();
+        stream.set_write_timeout(Some(DEADLINE)).unwrap();
+        stream
     }
 
     fn ask(&self, line: &str) -> Reply {
@@ -163,6 +167,14 @@ fn port(segment_id: &str, number: u8) -> Port {
         },
         number: number.into(),
     }
+}
+
+/// Asks by ARP whose an address is, and is told the gateway's.
+fn is_at_the_gateway(guest: &mut Guest, target_ip: Ipv4Addr) {
+    let (sender_mac, sender_ip) = (guest.mac, guest.ip);
+    let request = Arp { operation: Operation::Request, sender_mac, sender_ip, target_mac: MacAddr([0; 6]), target_ip };
+    guest.send(&request.to_frame(MacAddr::BROADCAST));
+    assert_eq!(Arp::parse(&guest.receive()[14..]), Some(request.answered_by(GATEWAY_MAC)));
 }
 
 /// Sends an IPv4 packet to the gateway's MAC and returns the IPv4 packet that comes back.
