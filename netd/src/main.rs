@@ -62,6 +62,12 @@ What is answered to whom; each line is answered by one:
   {"method":"metrics"}
   END
 
+A packet that is too long for a link is answered as by a router ("fragmentation needed"), if it comes with the link's MTU in
+bits 32 to 47 of tun_id and the router's address as tun_src; here of packets to an uplink that takes 1500 bytes (0x5dc):
+
+  ovs-ofctl add-flow br0 "in_port=1,ip,nw_dst=192.0.2.0/24,actions=check_pkt_larger(1514)->NXM_NX_REG0[0],resubmit(,1)"
+  ovs-ofctl add-flow br0 "table=1,reg0=1,ip,actions=set_field:0x5dc00000007->tun_id,set_field:10.0.0.1->tun_src,output:20"
+
 For OVN, in a node whose ovs-vswitchd does not run; ovn-controller makes br-int:
 
   ovs-vsctl set open_vswitch . external_ids:system-id=node1 external_ids:ovn-remote=tcp:192.0.2.1:6642 \

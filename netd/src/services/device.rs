@@ -1,8 +1,8 @@
 //! The local services as a device of a switch: frames come with the number of the guest's interface as tunnel id, and answers go with it.
 
-use super::ServicesHandle;
 use super::interface::{Client, Directory};
 use super::traffic::DropReason;
+use super::{ServicesHandle, too_long};
 use crate::mailbox::lock;
 use hive_device::{Counters, Device, Received, Sent, Status};
 use hive_flow::{Field, Key};
@@ -14,6 +14,7 @@ use std::collections::VecDeque;
 use std::io;
 use std::os::fd::{AsFd, BorrowedFd, OwnedFd};
 use std::sync::{Arc, Mutex};
+use std::time::Instant;
 
 /// Bytes of answers that may wait for the switch, so that one which stands still costs no more. A second of a busy node's metadata.
 const ANSWER_BYTES_MAX: usize = 16 << 20;
@@ -72,18 +73,23 @@ pub struct ServicesDevice {
     /// Taken from the queue, not yet by the switch.
     ready: VecDeque<(u64, Vec<u8>)>,
     counters: Counters,
+    limit: too_long::Limit,
 }
 
 impl ServicesDevice {
     pub(super) fn new(directory: Arc<Directory>, services: ServicesHandle) -> io::Result<Self> {
         let answers = Arc::new(Answers::new()?);
-        Ok(Self { directory, services, answers, ready: VecDeque::new(), counters: Counters::default() })
+        let (ready, counters, limit) = Default::default();
+        Ok(Self { directory, services, answers, ready, counters, limit })
     }
 
     /// Nothing of a frame is copied before it is known that somebody takes it.
-    fn pass_on(&self, frame: &Sent<'_>, length: usize) -> bool {
+    fn pass_on(&mut self, frame: &Sent<'_>, length: usize) -> bool {
+        let (number, too_long_for) = too_long::split(frame.tunnel.map_or(0, |tunnel| tunnel.id));
+        if let Some(mtu) = too_long_for {
+            return self.say_too_long(frame, number, mtu);
+        }
         // 0 is nobody's number.
-        let number = frame.tunnel.map_or(0, |tunnel| tunnel.id);
         let Some(interface) = self.directory.get(number) else {
             self.directory.total.dropped(DropReason::UnknownNumber);
             return false;
@@ -103,6 +109,16 @@ impl ServicesDevice {
         }
         self.services.frame(client, whole);
         true
+    }
+
+    /// Said at once; whose number it is need not be known here.
+    fn say_too_long(&mut self, frame: &Sent<'_>, number: u64, mtu: u16) -> bool {
+        let said = self.limit.allows(number, Instant::now()).then(|| too_long::answer(frame, mtu)).flatten();
+        let refused = match said {
+            Some(answer) => (!self.answers.send(number, answer)).then_some(DropReason::AnswersFull),
+            None => Some(DropReason::TooLong),
+        };
+        refused.inspect(|reason| self.directory.total.dropped(*reason)).is_none()
     }
 
     fn pass_on_segments(&self, client: &Client, frame: &Sent<'_>) -> bool {

@@ -6,6 +6,7 @@
 //! | [`interface`], [`names`] | who is there, for all threads |
 //! | [`device`] | frames from the switch and answers to it |
 //! | `dhcp`, `dns`, `imds` | what is answered |
+//! | `too_long` | what a router says of packets that are too long for a link |
 //! | [`traffic`] | counters |
 //!
 //! One thread serves all interfaces, away from the packet path. Each has its share of frames that may wait here, and its TCP connections,
@@ -21,6 +22,7 @@ pub mod interface;
 pub mod model;
 pub mod names;
 mod state;
+mod too_long;
 pub mod traffic;
 
 use crate::error::DaemonError;

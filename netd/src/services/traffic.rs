@@ -38,6 +38,8 @@ drop_reasons! {
     Fragment = "fragment",
     /// To an address that the services do not answer for.
     NotLocal = "not-local",
+    /// Too long for a link, and nothing is said of it (any more in this second).
+    TooLong = "too-long",
     /// To a service that is not there, or asking what is not answered.
     NotServed = "not-served",
     /// The answer found no room on its way to the switch.

@@ -4,11 +4,9 @@ use super::Compiler;
 use super::index::Local;
 use super::local::{answer_arp, answer_solicitation, arp_for, cidr, solicitation_for};
 use crate::flow::register::{CROSSES, FLAGS, FROM_INTERNET, RECEIVER, SENDER, TARGET, TOO_LONG};
-use crate::flow::{
-    Family, Pattern, Table, again, copy, ct, goto, host, output, set, set_destination, set_mac, set_reg,
-};
+use crate::flow::{Family, Pattern, Table, again, ct, goto, host, output, set, set_destination, set_mac, set_reg};
 use crate::model::{MacAddress, Vpc};
-use crate::node::Uplink;
+use crate::node::{LocalNumber, Uplink};
 use crate::source::Source;
 use hive_openflow::{Action, OxmField, PortNo};
 use std::net::{IpAddr, Ipv4Addr, Ipv6Addr};
@@ -36,12 +34,21 @@ impl Compiler<'_> {
         let Some(uplink) = self.index.node.uplink else { return };
         let of_table = |table| Source::Table(table);
         // What is too long is answered in the place of a router; the services port does that.
-        let too_long = Pattern::new().flags(TOO_LONG, TOO_LONG);
-        let actions = match self.index.node.services {
-            Some(services) => vec![copy(OxmField::Reg(SENDER), OxmField::TunId), output(services)],
-            None => Vec::new(),
-        };
-        self.add(Table::Internet, 300, too_long, of_table(Table::Internet), actions);
+        let too_long = |pattern: Pattern| pattern.flags(TOO_LONG, TOO_LONG);
+        self.add(Table::Internet, 300, too_long(Pattern::new()), of_table(Table::Internet), Vec::new());
+        if let Some(services) = self.index.node.services {
+            let locals = self.index.locals.iter();
+            let locals = locals.map(|at| (at.number, at.place.subnet.router(), Source::Interface(at.id.clone())));
+            let nats = self.index.local_nats.iter();
+            let nats = nats.map(|nat| (nat.number, nat.gateway.private, Source::NatGateway(nat.id.clone())));
+            for (LocalNumber(number), router, source) in locals.chain(nats).collect::<Vec<_>>() {
+                let tun_id = u64::from(uplink.mtu_bytes) << 32 | u64::from(number);
+                let actions =
+                    vec![set(OxmField::TunId, tun_id), set(OxmField::TunSrc, router.to_bits()), output(services)];
+                let pattern = too_long(Pattern::new().ip(Family::V4).reg(SENDER, number.into()));
+                self.add(Table::Internet, 310, pattern, source, actions);
+            }
+        }
         // A NAT gateway whose ports are all in use leaves the packet as it was.
         let invalid = Pattern::new().ct_state(ct::TRACKED | ct::INVALID, ct::TRACKED | ct::INVALID);
         self.add(Table::Public, 300, invalid, of_table(Table::Public), Vec::new());

@@ -110,13 +110,14 @@ impl Translator<'_> {
         true
     }
 
-    /// The local services learn who asks by the tunnel's number.
+    /// The local services learn who asks by the tunnel's number, and in whose name they are to answer by its source.
     pub(super) fn set_services_tunnel(&mut self) {
         self.mask.add_all(Field::TunId);
+        let local = self.read_address(Field::TunSrc, Field::TunIpv6Src);
         self.put_tunnel(Tunnel {
             id: self.flow.get_u64(Field::TunId),
             remote: IpAddr::V4(Ipv4Addr::UNSPECIFIED),
-            local: None,
+            local,
             tos: 0,
             ttl: 0,
             df: false,

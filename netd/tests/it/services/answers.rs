@@ -1,6 +1,6 @@
 //! ARP, ICMP, DHCP and DNS, frame by frame, and what is not answered.
 
-use super::{GATEWAY, GATEWAY_MAC, METADATA, Node, RESOLVER, ask, is_at_the_gateway, one, port, segment};
+use super::{GATEWAY, GATEWAY_MAC, METADATA, Node, RESOLVER, SERVICES, ask, is_at_the_gateway, one, port, segment};
 use crate::guest::{Guest, PATIENCE, eventually};
 use crate::ovs::lab::Lab;
 use hive_netd_api::{Port, Segment};
@@ -16,6 +16,34 @@ fn local_addresses_answer_arp_and_echo() {
         let echo = build::icmp(guest.ip, target_ip, 8, 0, [1, 2, 3, 4], b"payload");
         assert_eq!(ask(&mut guest, &echo), build::icmp(target_ip, guest.ip, 0, 0, [1, 2, 3, 4], b"payload"));
     }
+}
+
+#[test]
+fn what_is_too_long_for_a_link_is_answered_as_by_a_router() {
+    let (node, mut guest) = one(port("s", 5));
+    let world = Ipv4Addr::new(192, 0, 2, 9);
+    let link = "in_port=5,ip,nw_dst=192.0.2.0/24,actions=check_pkt_larger(1294)->NXM_NX_REG0[0],resubmit(,1)";
+    node.lab.flow(&format!("priority=40000,{link}"));
+    let to_services =
+        format!("set_field:{:#x}->tun_id,set_field:10.0.0.1->tun_src,output:{SERVICES}", 1280u64 << 32 | 5);
+    node.lab.flow(&format!("table=1,reg0=1,actions={to_services}"));
+    node.lab.flow(
+        "table=1,reg0=0,actions=set_field:02:00:00:00:00:01->eth_src,set_field:02:00:00:00:01:05->eth_dst,in_port",
+    );
+    let packet = |bytes: usize| build::udp(guest.ip, world, 1, 2, &vec![7; bytes - 28]);
+    let (fits, long) = (packet(1280), packet(1281));
+    let answer = build::icmp(GATEWAY, guest.ip, 3, 4, [0, 0, 5, 0], &long[..28]);
+    assert_eq!(ask(&mut guest, &fits), fits);
+    assert_eq!(ask(&mut guest, &long), answer);
+    // Whoever sends many is told no more in this second, and is answered else as ever.
+    for _ in 0..200 {
+        guest.send(&build::ethernet(GATEWAY_MAC, guest.mac, &long));
+    }
+    eventually("some are not answered", || node.metrics().drops.contains_key("too-long").then_some(()));
+    let echo = build::icmp(guest.ip, GATEWAY, 8, 0, [1, 2, 3, 4], b"payload");
+    let pong = build::icmp(GATEWAY, guest.ip, 0, 0, [1, 2, 3, 4], b"payload");
+    guest.send(&build::ethernet(GATEWAY_MAC, guest.mac, &echo));
+    eventually("an echo", || (guest.receive()[14..] == pong[..]).then_some(()));
 }
 
 #[test]
@@ -191,7 +219,7 @@ fn forged_malformed_and_strange_frames_are_dropped_and_counted() {
     assert_eq!((metrics.answered_packets, metrics.answered_bytes), (1, bytes));
     assert_eq!(metrics.asked_packets, hostile.len() as u64 + 1);
     // Of a number that nobody has.
-    node.lab.flow(&format!("in_port=5,actions=set_field:77->tun_id,output:{}", super::SERVICES));
+    node.lab.flow(&format!("in_port=5,actions=set_field:77->tun_id,output:{SERVICES}"));
     guest.send(&from(mac, &good));
     eventually("a drop", || node.metrics().drops.get("unknown-number").copied());
     assert_eq!(node.ports()[0].metrics.asked_packets, hostile.len() as u64 + 1);
