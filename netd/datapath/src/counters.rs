@@ -34,6 +34,8 @@ counters! {
     FlowHits = "flow-hits",
     /// Flow tables looked at for these.
     FlowLookups = "flow-lookups",
+    /// Passes that went by a flow of an earlier epoch, because the port had its share of questions.
+    StaleHits = "stale-hits",
     /// Passes that the pipeline was asked for.
     Misses = "misses",
     Recirculations = "recirculations",

@@ -29,8 +29,8 @@ pub struct EngineSettings {
     pub idle_ms: u64,
     /// VLAN tags that are told apart (`other_config:vlan-limit`).
     pub vlan_limit: usize,
-    /// Questions to the pipeline of one port a second, beyond which its new flows are dropped: some microseconds each, so that one
-    /// port takes a fraction of a processor.
+    /// Questions to the pipeline of one port a second, beyond which its new flows are dropped, and those it has go on for a while as
+    /// they did: some microseconds each, so that one port takes a fraction of a processor.
     pub misses_per_second: u32,
     /// Of these in one go.
     pub misses_burst: u32,
@@ -161,7 +161,7 @@ impl<P: Pipeline> Engine<P> {
         (self.flows.len(), self.flows.masks(), self.exact.fused_len())
     }
 
-    fn follow_epoch(&mut self) {
+    pub(crate) fn follow_epoch(&mut self) {
         let epoch = self.shared.pipeline.epoch();
         if epoch != self.epoch {
             self.epoch = epoch;
@@ -469,14 +469,23 @@ impl<P: Pipeline> Engine<P> {
             None if self.settings.caches => self.find(work.key()),
             None => (None, None),
         };
-        let (ops, plan) = match index.and_then(|index| Some((self.flows.id(index)?, self.flows.at_mut(index)?))) {
+        let index = index.filter(|index| self.flows.at(*index).is_some());
+        let may_ask = index.is_none() && self.may_ask(circumstances.in_port, now_ms);
+        // What was said last is better than nothing, for a while: [`Self::maintain`] ends it.
+        let overdue = if index.is_none() && !may_ask { stale } else { None };
+        let (ops, plan) = match index.or(overdue).and_then(|at| Some((self.flows.id(at)?, self.flows.at_mut(at)?))) {
             Some((id, flow)) => {
                 flow.count(bytes, tcp_flags, now_ms);
-                self.trace.pass(id, flow);
+                if overdue.is_none() {
+                    self.trace.pass(id, flow, circumstances.depth == 0);
+                } else {
+                    self.trace.off();
+                    self.counters.add(Counter::StaleHits, 1);
+                }
                 (Arc::clone(&flow.ops), flow.plan)
             }
             None => {
-                if !self.may_ask(circumstances.in_port, now_ms) {
+                if !may_ask {
                     self.trace.off();
                     self.counters.add(Counter::MissLimit, 1);
                     return;
@@ -494,7 +503,7 @@ impl<P: Pipeline> Engine<P> {
                 match kept.and_then(|index| Some((self.flows.id(index)?, self.flows.at_mut(index)?))) {
                     Some((id, flow)) => {
                         flow.count(bytes, tcp_flags, now_ms);
-                        self.trace.pass(id, flow);
+                        self.trace.pass(id, flow, circumstances.depth == 0);
                     }
                     None => {
                         self.trace.off();
@@ -514,8 +523,8 @@ impl<P: Pipeline> Engine<P> {
         self.run(circumstances, work, &ops, 0);
     }
 
-    /// The flow of a key as of now, or else that of an earlier epoch: it is asked for anew as one that is not known, so a port with many
-    /// flows takes no more of a processor when the pipeline changes than otherwise.
+    /// The flow of a key as of now, or else that of an earlier epoch: it is asked for anew as one that is not known, within the port's
+    /// share, so a port with many flows takes no more of a processor when the pipeline changes than otherwise.
     fn find(&mut self, key: &Key) -> (Option<u32>, Option<u32>) {
         let (found, looked_at) = self.flows.find(key);
         self.counters.add(Counter::FlowLookups, looked_at.into());
