@@ -52,6 +52,8 @@ counters! {
     ConntrackFull = "drop-conntrack-full",
     /// The same, of its zone.
     ConntrackZoneFull = "drop-conntrack-zone-full",
+    /// A connection was to be made, and no address and port to translate it to is free.
+    ConntrackNatExhausted = "drop-conntrack-nat-exhausted",
     Pipeline = "drop-pipeline",
     TooComplex = "drop-too-complex",
     RecirculationUnknown = "drop-recirculation-unknown",

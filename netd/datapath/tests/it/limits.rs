@@ -1,9 +1,9 @@
 //! What is full: connections, a zone, flows, masks. What is there goes on, what is beyond is counted, and nothing grows.
 
 use crate::caches::{Switch, commit, look, on, plain};
-use crate::packets::{Ends, ethernet, udp};
+use crate::packets::{Ends, ethernet, ipv4, udp};
 use crate::rules::Rule;
-use hive_conntrack::Flush;
+use hive_conntrack::{Flush, Nat, NatRange};
 use hive_datapath::Counter;
 use hive_flow::Field;
 use hive_program::{Op, PortId, RecircId};
@@ -63,6 +63,50 @@ fn a_full_connection_table_keeps_out_what_is_new_and_nothing_else() {
         assert_eq!(switch.tracker.flush(Flush::Tuple(&tuple)), 1);
         assert_eq!(send(&mut switch, 1, [ends(4), ends(5)]), 1);
     }
+}
+
+/// What finds no address and port to be translated to does not leave by its own.
+#[test]
+fn a_used_up_range_keeps_out_what_is_new_and_nothing_else() {
+    let range =
+        NatRange { addresses: Some((0x0a63_0001, 0x0a63_0001)), ports: Some((5000, 5002)), ..NatRange::default() };
+    let look = look(7, Some(Nat::Existing));
+    let rules = vec![
+        Rule {
+            wanted: vec![(Field::RecircId, 0, u128::from(u32::MAX))],
+            ops: vec![look, Op::Recirculate(RecircId(1))],
+        },
+        on(1, 0x22, vec![Op::Output(PortId(9))]),
+        on(1, 0x21, vec![commit(7, Some(Nat::Source(range)), None), Op::Output(PortId(9))]),
+    ];
+    let mut switch = Switch::new(rules, true, true);
+    let refused = |switch: &Switch| switch.engine.counters().get(Counter::ConntrackNatExhausted);
+    for round in 0..4 {
+        let sent = switch.send(1, &plain((1..=5).map(|number| udp(ends(number), b"")).collect()), 1);
+        assert!(sent.iter().all(|(_, _, frame, ..)| frame[26..30] == [10, 99, 0, 1]), "{sent:x?}");
+        assert_eq!((sent.len(), refused(&switch)), (3, 2 * (round + 1)), "round {round}");
+        let answer = |port| Ends { source: (0x0a00_0002, 80), destination: (0x0a63_0001, port) };
+        assert_eq!(send(&mut switch, 2, (5000..=5002).map(answer)), 3);
+    }
+    assert!(switch.engine.counters().get(Counter::FusedHits) > 0);
+    // A fragment behind a first one that did not leave does not leave either.
+    let [first, later] = fragments(ends(4));
+    assert_eq!(switch.send(1, &plain(vec![first, later]), 1).len(), 0);
+    assert_eq!(switch.tracker.len(), 3);
+}
+
+/// A datagram in two fragments.
+fn fragments(ends: Ends) -> [Vec<u8>; 2] {
+    let whole = udp(ends, &[0; 24]);
+    let fragment = |offset: u16, more: u16, payload: &[u8]| {
+        let mut packet = ipv4(17, ends.source.0, ends.destination.0, payload);
+        packet[6..8].copy_from_slice(&(more << 13 | offset / 8).to_be_bytes());
+        packet[10..12].fill(0);
+        let check = hive_packet::checksum::checksum(&packet[..20]);
+        packet[10..12].copy_from_slice(&check.to_be_bytes());
+        ethernet(0x0800, &packet)
+    };
+    [fragment(0, 1, &whole[34..50]), fragment(16, 0, &whole[50..])]
 }
 
 #[test]
