@@ -50,8 +50,6 @@ pub(crate) struct Flow<C> {
 struct Rest {
     key: Key,
     mask: Mask,
-    /// It was of an earlier epoch when the sweep came by.
-    overdue: bool,
 }
 
 impl<C> Flow<C> {
@@ -93,14 +91,8 @@ impl<C> Flow<C> {
     pub fn renew(&mut self, translation: &Translation<C>) {
         self.plan = Plan::of(translation);
         self.epoch = translation.epoch;
-        self.rest.overdue = false;
         self.ops = Arc::clone(&translation.ops);
         self.credits = Arc::clone(&translation.credits);
-    }
-
-    /// To be asked once in a sweep: whether it was of an earlier epoch the last time, and still is.
-    pub fn is_overdue(&mut self, epoch: u64) -> bool {
-        self.epoch != epoch && std::mem::replace(&mut self.rest.overdue, true)
     }
 
     /// Everything that went by it.
@@ -291,7 +283,7 @@ impl<C> Flows<C> {
             total: Traffic::default(),
             ops: Arc::clone(&translation.ops),
             credits: Arc::clone(&translation.credits),
-            rest: Box::new(Rest { key, mask, overdue: false }),
+            rest: Box::new(Rest { key, mask }),
         });
         let hash_of = |key: &Key| self.secret.hash_words(Words(table.words).map(|word| key.words[word]));
         table.flows.insert_unique(hash, index, |other| {

@@ -7,8 +7,8 @@
 //! 2. the flow tables, for each pass: translations of the pipeline, by the bits that they depend on;
 //! 3. the pipeline itself, within each port's share.
 //!
-//! Nothing is treated by what an earlier epoch of the pipeline said, unless its port has had its share of questions, and then for two
-//! sweeps at most; nor a connection by what it was before.
+//! Nothing is treated by what an earlier epoch of the pipeline said, unless its port has had its share of questions, and then for half a
+//! second at most; nor a connection by what it was before.
 #![forbid(unsafe_code)]
 
 mod counters;

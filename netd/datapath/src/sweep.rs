@@ -1,4 +1,4 @@
-//! What is done from time to time: credits are pushed, idle flows forgotten and those of an earlier epoch, a little in each go.
+//! What is done from time to time: credits are pushed, idle flows forgotten, a little in each go.
 
 use crate::engine::Engine;
 use hive_program::Pipeline;
@@ -27,8 +27,7 @@ impl<P: Pipeline> Engine<P> {
     /// To be called often, at least each 10 ms while there is traffic, and each 250 ms otherwise until it says false: there is nothing
     /// left to do. Looks at `most` flows.
     pub fn maintain(&mut self, now_ms: u64, most: usize) -> bool {
-        // A flow that is not asked for any more gets overdue all the same.
-        self.follow_epoch();
+        self.follow_epoch(now_ms);
         let (flows, fused) = (self.flows.places(), self.exact.fused_places());
         if now_ms >= self.sweep.next_ms {
             let late = if self.sweep.next_ms == 0 { 0 } else { (now_ms - self.sweep.next_ms) / STEP_MS };
@@ -82,10 +81,8 @@ impl<P: Pipeline> Engine<P> {
     }
 
     fn sweep_flow(&mut self, index: u32, idle_since_ms: u64, now_ms: u64) {
-        let epoch = self.epoch;
         let Some(flow) = self.flows.at_mut(index) else { return };
-        // What a rule allowed that is gone ends with the second sweep behind that at the latest.
-        if flow.used_ms < idle_since_ms || flow.is_overdue(epoch) {
+        if flow.used_ms < idle_since_ms {
             self.retire_flow(index, now_ms);
             return;
         }
