@@ -31,5 +31,5 @@ pub use counters::{Counter, Counters};
 pub use engine::{BURST, Engine, EngineSettings, Shared};
 pub use meter::{Band, BandStats, MeterSpec, MeterStats, Meters};
 pub use packet::{LINE, Outgoing, Output, Packet, Tail};
-pub use sweep::SWEPT_BETWEEN_BURSTS;
+pub use sweep::{Left, SWEPT_AT_LEISURE, SWEPT_BETWEEN_BURSTS};
 pub use tracker::Tracker;

@@ -4,7 +4,7 @@ use crate::caches::{Switch, commit, look, on, plain};
 use crate::packets::{Ends, ethernet, ipv4, udp};
 use crate::rules::Rule;
 use hive_conntrack::{Flush, Nat, NatRange};
-use hive_datapath::Counter;
+use hive_datapath::{Counter, Left};
 use hive_flow::Field;
 use hive_program::{Op, PortId, RecircId};
 
@@ -183,15 +183,44 @@ fn flows_are_looked_after_a_few_at_a_time() {
     let mut switch = Switch::new(rules, true, true);
     assert_eq!(send(&mut switch, 1, (1..=100).map(ends)), 100);
     let held = |switch: &Switch| switch.engine.held().0;
-    switch.engine.maintain(20_000, 4);
+    assert_eq!(switch.engine.maintain(20_000, 4), Left::Later);
     assert!(held(&switch) >= 96);
     // It was away for longer than it takes to look at all.
-    switch.engine.maintain(20_300, 4);
+    assert_eq!(switch.engine.maintain(20_300, 4), Left::Now);
     assert!(held(&switch) >= 92);
-    for _ in 0..25 {
-        switch.engine.maintain(20_300, 4);
+    for _ in 0..23 {
+        assert_eq!(switch.engine.maintain(20_300, 4), Left::Now);
     }
+    assert_eq!(switch.engine.maintain(20_300, 4), Left::Nothing);
     assert_eq!(held(&switch), 0);
     let credited = switch.rules.credited.lock().unwrap();
     assert_eq!(credited.values().map(|(packets, ..)| packets).sum::<u64>(), 100);
+}
+
+/// Fused ways are looked at as often as flows, and neither has all of a worker's time, however long there is too little of it.
+#[test]
+fn neither_flows_nor_fused_ways_keep_the_others_waiting() {
+    const FLOWS: u16 = 200;
+    // To the port 80 connections, to others whatever has a flow of its own.
+    let mut rules = vec![Rule { wanted: vec![(Field::TpDst, 9, 0xffff)], ops: vec![Op::Output(PortId(2))] }];
+    rules.extend(security_group(7));
+    rules.insert(0, Rule { wanted: vec![(Field::TpSrc, 0, 0xffff)], ops: vec![] });
+    let mut switch = Switch::new(rules, true, true);
+    let plain = |number| Ends { source: (0x0a00_0001, number), destination: (0x0a00_0002, 9) };
+    let connections = 1..=30;
+    for _ in 0..4 {
+        send(&mut switch, 1, connections.clone().map(ends));
+        send(&mut switch, 2, connections.clone().map(|number| ends(number).reversed()));
+    }
+    assert_eq!(send(&mut switch, 1, (1000..1000 + FLOWS).map(plain)), usize::from(FLOWS));
+    let (flows, _, fused) = switch.engine.held();
+    assert!(flows > 200 && fused > 30, "{flows} flows, {fused} fused ways");
+    // Each time as many are due anew as there are, and four of them are looked at.
+    let (mut now_ms, mut rounds) = (20_000, 0);
+    while switch.engine.held() != (0, 0, 0) {
+        now_ms += 300;
+        rounds += 1;
+        switch.engine.maintain(now_ms, 4);
+        assert!(rounds <= flows, "{:?} are held after {rounds} rounds", switch.engine.held());
+    }
 }
