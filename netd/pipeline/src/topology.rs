@@ -6,7 +6,7 @@ use crate::mac::{MacSettings, MacTable};
 use arc_swap::ArcSwap;
 use hive_classifier::{TABLES, Versions};
 use hive_flow::Key;
-use hive_ofproto::{Bridge as Agent, Flow, GroupReader};
+use hive_ofproto::{Bridge as Agent, Cookies, Flow, GroupReader};
 use hive_openflow::{PortConfig, PortNo, TlvTable};
 use hive_ovsdb::snapshot::{Tunnel, Vlan};
 use hive_program::{BridgeId, PortId};
@@ -300,6 +300,7 @@ pub(crate) struct Bridge {
     pub name: String,
     pub agent: Arc<Mutex<Agent>>,
     pub flows: Versions<Flow>,
+    pub cookies: Cookies,
     pub groups: GroupReader,
     pub settings: BridgeSettings,
     pub ports: BTreeMap<PortNo, Arc<Port>>,
@@ -352,9 +353,9 @@ impl Topology {
             let state = states.bridges.remove(&spec.id).unwrap_or_else(|| Arc::new(BridgeState::new()));
             kept.bridges.insert(spec.id, state.clone());
             state.macs.configure(&spec.settings.macs);
-            let (flows, groups) = {
+            let (flows, cookies, groups) = {
                 let agent = spec.agent.lock().unwrap_or_else(PoisonError::into_inner);
-                (agent.flows().clone(), agent.group_reader().clone())
+                (agent.flows().clone(), agent.cookies().clone(), agent.group_reader().clone())
             };
             if !flows.count_publications(counter) || !groups.count_publications(counter) {
                 tracing::error!(bridge = %spec.name, "its agent belongs to another switch");
@@ -421,6 +422,7 @@ impl Topology {
                     name: spec.name.clone(),
                     agent: spec.agent.clone(),
                     flows,
+                    cookies,
                     groups,
                     settings: spec.settings.clone(),
                     ports,
