@@ -100,7 +100,7 @@ fn fragments(ends: Ends) -> [Vec<u8>; 2] {
     let whole = udp(ends, &[0; 24]);
     let fragment = |offset: u16, more: u16, payload: &[u8]| {
         let mut packet = ipv4(17, ends.source.0, ends.destination.0, payload);
-        packet[6..8].copy_from_slice(&(more << 13 | offset / 8).to_be_bytes());
+        packet[6..8].copy_from_slice(&(more * 0x2000 + offset / 8).to_be_bytes());
         packet[10..12].fill(0);
         let check = hive_packet::checksum::checksum(&packet[..20]);
         packet[10..12].copy_from_slice(&check.to_be_bytes());
