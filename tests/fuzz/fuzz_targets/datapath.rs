@@ -16,7 +16,7 @@ struct Chosen(Vec<u8>);
 fn operation(byte: u8) -> Op {
     const FIELDS: [Field; 16] = [
         Field::EthDst,
-        Field::VlanTci,
+        Field::MplsTtl,
         Field::MplsLabel,
         Field::Ipv4Src,
         Field::Ipv4Dst,

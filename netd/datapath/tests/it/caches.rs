@@ -178,7 +178,7 @@ fn set() -> impl Strategy<Value = Op> {
         Field::PktMark,
         Field::SkbPriority,
         Field::IcmpType,
-        Field::VlanTci,
+        Field::MplsTtl,
     ]);
     (field, 0u128..4, prop_oneof![Just(u128::MAX), Just(3u128)]).prop_map(|(field, value, mask)| Op::Set {
         field,
