@@ -34,6 +34,8 @@ counters! {
     FlowHits = "flow-hits",
     /// Flow tables looked at for these.
     FlowLookups = "flow-lookups",
+    /// Passes that went by a flow of an earlier epoch, because the port had its share of questions.
+    StaleHits = "stale-hits",
     /// Passes that the pipeline was asked for.
     Misses = "misses",
     Recirculations = "recirculations",
@@ -50,6 +52,8 @@ counters! {
     ConntrackFull = "drop-conntrack-full",
     /// The same, of its zone.
     ConntrackZoneFull = "drop-conntrack-zone-full",
+    /// A connection was to be made, and no address and port to translate it to is free.
+    ConntrackNatExhausted = "drop-conntrack-nat-exhausted",
     Pipeline = "drop-pipeline",
     TooComplex = "drop-too-complex",
     RecirculationUnknown = "drop-recirculation-unknown",

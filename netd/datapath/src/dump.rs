@@ -302,7 +302,8 @@ impl<C> Display for Line<'_, C> {
         if traffic.tcp_flags != 0 {
             write!(f, ", flags:{}", TcpFlags(traffic.tcp_flags))?;
         }
-        write!(f, ", actions:{}", ShownOps(&flow.ops))
+        let protocol = flow.key().get_u64(Field::IpProto) as u8;
+        write!(f, ", actions:{}", ShownOps { ops: &flow.ops, protocol })
     }
 }
 

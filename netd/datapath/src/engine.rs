@@ -29,8 +29,8 @@ pub struct EngineSettings {
     pub idle_ms: u64,
     /// VLAN tags that are told apart (`other_config:vlan-limit`).
     pub vlan_limit: usize,
-    /// Questions to the pipeline of one port a second, beyond which its new flows are dropped: some microseconds each, so that one
-    /// port takes a fraction of a processor.
+    /// Questions to the pipeline of one port a second, beyond which its new flows are dropped, and those it has go on for a while as
+    /// they did: some microseconds each, so that one port takes a fraction of a processor.
     pub misses_per_second: u32,
     /// Of these in one go.
     pub misses_burst: u32,
@@ -91,6 +91,11 @@ pub struct Engine<P: Pipeline> {
     secret: Secret,
     /// Of the pipeline, as last asked for.
     pub(crate) epoch: u64,
+    /// Flows of earlier epochs are not used any more, whatever their port's share.
+    usable_from: u64,
+    /// What [`Self::usable_from`] is next, at which time.
+    marked: u64,
+    next_mark_ms: u64,
     /// Counts what makes an earlier lookup void.
     changes: u64,
     budgets: HashMap<u32, Budget>,
@@ -115,6 +120,9 @@ pub(crate) struct Circumstances<'c, T, O> {
     pub passes_left: u32,
 }
 
+/// So long after a change of the pipeline a port that has had its share of questions has its flows go on as they did, and no longer
+/// than twice that: Open vSwitch revalidates all flows in 500 ms. A port asks about 12,500 of them meanwhile.
+const STALE_MS: u64 = 250;
 /// Recirculations of one packet (Open vSwitch has 6).
 const RECIRCULATIONS_MAX: u32 = 8;
 /// Passes of all copies of one packet: lists that recirculate many copies each would multiply.
@@ -135,8 +143,12 @@ struct Place {
 
 impl<P: Pipeline> Engine<P> {
     pub fn new(shared: Shared<P>, settings: EngineSettings) -> Self {
+        let epoch = shared.pipeline.epoch();
         Self {
-            epoch: shared.pipeline.epoch(),
+            epoch,
+            usable_from: epoch,
+            marked: epoch,
+            next_mark_ms: 0,
             shared,
             counters: Arc::default(),
             flows: Flows::new(settings.seed, settings.flows_max),
@@ -161,8 +173,12 @@ impl<P: Pipeline> Engine<P> {
         (self.flows.len(), self.flows.masks(), self.exact.fused_len())
     }
 
-    fn follow_epoch(&mut self) {
+    pub(crate) fn follow_epoch(&mut self, now_ms: u64) {
         let epoch = self.shared.pipeline.epoch();
+        if now_ms >= self.next_mark_ms {
+            self.usable_from = std::mem::replace(&mut self.marked, epoch);
+            self.next_mark_ms = now_ms.saturating_add(STALE_MS);
+        }
         if epoch != self.epoch {
             self.epoch = epoch;
             self.exact.invalidate();
@@ -178,7 +194,7 @@ impl<P: Pipeline> Engine<P> {
         output: &mut O,
         now_ms: u64,
     ) {
-        self.follow_epoch();
+        self.follow_epoch(now_ms);
         let tracker = Arc::clone(&self.shared.tracker);
         for burst in packets.chunks_mut(BURST) {
             self.burst(in_port, burst, output, &tracker, now_ms);
@@ -469,14 +485,24 @@ impl<P: Pipeline> Engine<P> {
             None if self.settings.caches => self.find(work.key()),
             None => (None, None),
         };
-        let (ops, plan) = match index.and_then(|index| Some((self.flows.id(index)?, self.flows.at_mut(index)?))) {
+        let index = index.filter(|index| self.flows.at(*index).is_some());
+        let may_ask = index.is_none() && self.may_ask(circumstances.in_port, now_ms);
+        // What was said last is better than nothing, for a while.
+        let is_usable = |stale: &u32| self.flows.at(*stale).is_some_and(|flow| flow.epoch >= self.usable_from);
+        let usable = if index.is_none() && !may_ask { stale.filter(is_usable) } else { None };
+        let (ops, plan) = match index.or(usable).and_then(|at| Some((self.flows.id(at)?, self.flows.at_mut(at)?))) {
             Some((id, flow)) => {
                 flow.count(bytes, tcp_flags, now_ms);
-                self.trace.pass(id, flow);
+                if usable.is_none() {
+                    self.trace.pass(id, flow, circumstances.depth == 0);
+                } else {
+                    self.trace.off();
+                    self.counters.add(Counter::StaleHits, 1);
+                }
                 (Arc::clone(&flow.ops), flow.plan)
             }
             None => {
-                if !self.may_ask(circumstances.in_port, now_ms) {
+                if !may_ask {
                     self.trace.off();
                     self.counters.add(Counter::MissLimit, 1);
                     return;
@@ -494,7 +520,7 @@ impl<P: Pipeline> Engine<P> {
                 match kept.and_then(|index| Some((self.flows.id(index)?, self.flows.at_mut(index)?))) {
                     Some((id, flow)) => {
                         flow.count(bytes, tcp_flags, now_ms);
-                        self.trace.pass(id, flow);
+                        self.trace.pass(id, flow, circumstances.depth == 0);
                     }
                     None => {
                         self.trace.off();
@@ -514,8 +540,8 @@ impl<P: Pipeline> Engine<P> {
         self.run(circumstances, work, &ops, 0);
     }
 
-    /// The flow of a key as of now, or else that of an earlier epoch: it is asked for anew as one that is not known, so a port with many
-    /// flows takes no more of a processor when the pipeline changes than otherwise.
+    /// The flow of a key as of now, or else that of an earlier epoch: it is asked for anew as one that is not known, within the port's
+    /// share, so a port with many flows takes no more of a processor when the pipeline changes than otherwise.
     fn find(&mut self, key: &Key) -> (Option<u32>, Option<u32>) {
         let (found, looked_at) = self.flows.find(key);
         self.counters.add(Counter::FlowLookups, looked_at.into());
@@ -571,7 +597,7 @@ impl<P: Pipeline> Engine<P> {
         output: &mut O,
         now_ms: u64,
     ) {
-        self.follow_epoch();
+        self.follow_epoch(now_ms);
         let tracker = Arc::clone(&self.shared.tracker);
         let mut work = self.works.pop().unwrap_or_default();
         work.load(packet, template, self.settings.vlan_limit);

@@ -7,7 +7,8 @@
 //! 2. the flow tables, for each pass: translations of the pipeline, by the bits that they depend on;
 //! 3. the pipeline itself, within each port's share.
 //!
-//! Nothing is treated by what an earlier epoch of the pipeline said, nor a connection by what it was before.
+//! Nothing is treated by what an earlier epoch of the pipeline said, unless its port has had its share of questions, and then for half a
+//! second at most; nor a connection by what it was before.
 #![forbid(unsafe_code)]
 
 mod counters;
@@ -30,5 +31,5 @@ pub use counters::{Counter, Counters};
 pub use engine::{BURST, Engine, EngineSettings, Shared};
 pub use meter::{Band, BandStats, MeterSpec, MeterStats, Meters};
 pub use packet::{LINE, Outgoing, Output, Packet, Tail};
-pub use sweep::SWEPT_BETWEEN_BURSTS;
+pub use sweep::{Left, SWEPT_AT_LEISURE, SWEPT_BETWEEN_BURSTS};
 pub use tracker::Tracker;

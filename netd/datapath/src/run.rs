@@ -140,8 +140,8 @@ impl<P: Pipeline> Engine<P> {
         self.pass(circumstances, work, None);
     }
 
-    /// A packet whose connection was to be committed and finds no room ends here, as in the kernel's data path: it would go on
-    /// untranslated, and its answers would be of no connection.
+    /// A packet whose connection was to be committed and finds no room, or no address and port to be translated to, ends here, as in
+    /// the kernel's data path: it would go on untranslated, and its answers would be of no connection.
     fn track<T: Tail, O: Output<T>>(
         &mut self,
         circumstances: &mut Circumstances<'_, T, O>,
@@ -173,12 +173,13 @@ impl<P: Pipeline> Engine<P> {
             self.trace.pin(lock.conntrack.pin(&verdict, request));
         }
         drop(lock);
-        let full = match verdict.refusal {
+        let refused = match verdict.refusal {
             Some(Refusal::Full) => Some(Counter::ConntrackFull),
             Some(Refusal::ZoneFull) => Some(Counter::ConntrackZoneFull),
-            _ => None,
+            Some(Refusal::NatExhausted) => Some(Counter::ConntrackNatExhausted),
+            Some(Refusal::Fragment) | None => None,
         };
-        if let Some(counter) = full {
+        if let Some(counter) = refused {
             self.trace.off();
             self.counters.add(counter, 1);
             return Next::End;

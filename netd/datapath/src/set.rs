@@ -3,7 +3,7 @@
 use crate::work::{Covered, Work};
 use hive_flow::{
     ETH_TYPE_ARP, ETH_TYPE_IPV4, ETH_TYPE_IPV6, ETH_TYPE_RARP, Field, PROTO_ICMP, PROTO_ICMPV6, PROTO_SCTP, PROTO_TCP,
-    PROTO_UDP, VLAN_PRESENT,
+    PROTO_UDP,
 };
 
 impl Work {
@@ -24,16 +24,7 @@ impl Work {
             Field::PktMark | Field::SkbPriority | Field::DpHash => {}
             Field::EthDst => self.replace(0, last(6), Covered::None),
             Field::EthSrc => self.replace(6, last(6), Covered::None),
-            Field::VlanTci => {
-                if self.key().get_u64(Field::VlanTci) == 0 {
-                    return true;
-                }
-                let tci = (new as u16 & !VLAN_PRESENT).to_be_bytes();
-                self.replace(14, &tci, Covered::None);
-                self.key_mut().set(field, new | u128::from(VLAN_PRESENT));
-                return true;
-            }
-            Field::MplsLabel | Field::MplsTc | Field::MplsBos | Field::MplsTtl => {
+            Field::MplsLabel | Field::MplsTc | Field::MplsTtl => {
                 let Some(at) = self.parsed.mpls_offset else { return true };
                 self.key_mut().set(field, new);
                 let lse = self.key().inner(hive_flow::Inner::MplsLse0).to_be_bytes();

@@ -7,10 +7,23 @@ use std::sync::Arc;
 /// Every flow is looked at once in so many goes, [`STEP_MS`] apart: credits are pushed at least each 500 ms.
 const STEPS: usize = 250;
 const STEP_MS: u64 = 1;
-/// Flows that a worker looks at between two bursts: packets wait for it. Two microseconds, of which there are several hundred in a go.
+/// Flows that a worker looks at for each burst that it takes: packets wait for it. Two microseconds; bursts are a few hundred in a go.
 pub const SWEPT_BETWEEN_BURSTS: usize = 16;
+/// Flows that a worker without packets looks at before it looks for packets again: a tenth of a millisecond.
+pub const SWEPT_AT_LEISURE: usize = 1024;
 /// With more flows than are wanted they are forgotten after so long (Open vSwitch's figure).
 const IDLE_CROWDED_MS: u64 = 100;
+
+/// What there is left to look after.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Left {
+    /// Nothing: it need not be asked for until there is traffic.
+    Nothing,
+    /// What is held: each 250 ms at least.
+    Later,
+    /// Some of what is due by now.
+    Now,
+}
 
 #[derive(Debug, Default)]
 pub(crate) struct Sweep {
@@ -24,9 +37,10 @@ pub(crate) struct Sweep {
 }
 
 impl<P: Pipeline> Engine<P> {
-    /// To be called often, at least each 10 ms while there is traffic, and each 250 ms otherwise until it says false: there is nothing
-    /// left to do. Looks at `most` flows.
-    pub fn maintain(&mut self, now_ms: u64, most: usize) -> bool {
+    /// To be called often, at least each 10 ms while there is traffic, and otherwise as its answer says. Looks at `most` flows and fused
+    /// ways: at least a half of that is for either, if there are so many.
+    pub fn maintain(&mut self, now_ms: u64, most: usize) -> Left {
+        self.follow_epoch(now_ms);
         let (flows, fused) = (self.flows.places(), self.exact.fused_places());
         if now_ms >= self.sweep.next_ms {
             let late = if self.sweep.next_ms == 0 { 0 } else { (now_ms - self.sweep.next_ms) / STEP_MS };
@@ -41,7 +55,8 @@ impl<P: Pipeline> Engine<P> {
             self.sweep.flows_left = go(self.sweep.flows_left, flows);
         }
         let idle_since_ms = now_ms.saturating_sub(self.sweep.idle_ms);
-        let of_fused = self.sweep.fused_left.min(most);
+        let for_fused = most.saturating_sub(self.sweep.flows_left).max(most / 2);
+        let of_fused = self.sweep.fused_left.min(for_fused);
         self.sweep.fused_left -= of_fused;
         for _ in 0..of_fused {
             self.sweep.fused = if self.sweep.fused + 1 < fused { self.sweep.fused + 1 } else { 0 };
@@ -53,7 +68,12 @@ impl<P: Pipeline> Engine<P> {
             self.sweep.flow = if self.sweep.flow + 1 < flows { self.sweep.flow + 1 } else { 0 };
             self.sweep_flow(self.sweep.flow as u32, idle_since_ms, now_ms);
         }
-        self.flows.len() > 0 || !self.shared.tracker.is_empty()
+        let holds = self.flows.len() > 0 || self.exact.fused_len() > 0;
+        match self.sweep.fused_left + self.sweep.flows_left {
+            1.. if holds => Left::Now,
+            _ if holds || !self.shared.tracker.is_empty() => Left::Later,
+            _ => Left::Nothing,
+        }
     }
 
     /// Counts what went by fused ways with the flows that they are made of.

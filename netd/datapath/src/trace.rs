@@ -58,12 +58,12 @@ impl<C> Trace<C> {
         self.whole
     }
 
-    /// Of a pass the first flow is noted in any case.
-    pub fn pass(&mut self, id: FlowId, flow: &Flow<C>) {
+    /// The flow of the first pass is noted in any case.
+    pub fn pass(&mut self, id: FlowId, flow: &Flow<C>, is_first: bool) {
         if self.whole {
             self.depends_on(&quick::mask_words(flow.mask()));
         }
-        if self.whole || self.passes.is_empty() {
+        if self.whole || is_first {
             self.passes.push((id, Arc::clone(&flow.credits)));
         }
     }

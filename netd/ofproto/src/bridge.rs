@@ -2,6 +2,7 @@
 
 use crate::bundle::BUNDLE_BYTES_TOTAL_MAX;
 use crate::connection::{Closed, Connection, ConnectionId, ConnectionKind};
+use crate::cookies::Cookies;
 use crate::flow::{Flow, any_action};
 use crate::flow_mod::FlowTables;
 use crate::group::{GroupReader, GroupTable, Groups, groups_exist};
@@ -93,6 +94,11 @@ impl Bridge {
     /// The flow tables, for those who search them.
     pub fn flows(&self) -> &Versions<Flow> {
         self.tables.versions()
+    }
+
+    /// How many flows have a cookie, as [`Self::flows`] has them.
+    pub fn cookies(&self) -> &Cookies {
+        self.tables.cookies()
     }
 
     /// Groups in force.

@@ -1,5 +1,6 @@
 //! Flow tables, and changes of them (OFPT_FLOW_MOD) as Open vSwitch makes them.
 
+use crate::cookies::Cookies;
 use crate::flow::{Criteria, Flow, Usage, any_action};
 use hive_classifier::{Conjunction, TABLES, Tables, Versions, Writer};
 use hive_openflow::{Action, ErrorCode, FlowCommand, FlowMod, RemovedReason, TABLE_ALL};
@@ -30,6 +31,17 @@ pub(crate) enum Change {
     },
 }
 
+impl Change {
+    /// What was there, and what is there.
+    fn flows(&self) -> (Option<&Flow>, Option<&Flow>) {
+        match self {
+            Self::Added(new) => (None, Some(new)),
+            Self::Replaced { old, new } | Self::Modified { old, new } => (Some(old), Some(new)),
+            Self::Removed { flow, .. } => (Some(flow), None),
+        }
+    }
+}
+
 /// All tables. Changes go into a draft, and into force together.
 #[derive(Debug)]
 pub(crate) struct FlowTables {
@@ -41,6 +53,7 @@ pub(crate) struct FlowTables {
     timed: BTreeMap<u64, Arc<Flow>>,
     /// How many flows in force want the flows of this cookie and table to go when they go (`learn(delete_learned)`).
     learners: BTreeMap<(u64, u8), usize>,
+    cookies: Cookies,
     limits: [u32; TABLES],
     total_max: usize,
     /// Flows of the draft.
@@ -58,6 +71,7 @@ impl FlowTables {
             changes: Vec::new(),
             timed: BTreeMap::new(),
             learners: BTreeMap::new(),
+            cookies: Cookies::default(),
             limits,
             total_max: FLOWS_TOTAL_MAX,
             total: 0,
@@ -67,6 +81,10 @@ impl FlowTables {
 
     pub fn versions(&self) -> &Versions<Flow> {
         &self.versions
+    }
+
+    pub fn cookies(&self) -> &Cookies {
+        &self.cookies
     }
 
     pub fn set_limit(&mut self, table: u8, flows_max: u32) {
@@ -224,6 +242,9 @@ impl FlowTables {
         while !self.changes.is_empty() {
             self.writer.publish();
             let changes = std::mem::take(&mut self.changes);
+            for (old, new) in changes.iter().map(Change::flows) {
+                self.cookies.follow(old, new);
+            }
             self.follow_timeouts(&changes);
             for (table, cookies) in self.follow_learners(&changes) {
                 let rules = self.writer.draft().table(table).into_iter().flat_map(|table| table.iter());
@@ -239,16 +260,11 @@ impl FlowTables {
     /// Counts learners; the cookies that lost their last one, by table, so that each table is looked through once.
     fn follow_learners(&mut self, changes: &[Change]) -> BTreeMap<u8, BTreeSet<u64>> {
         let mut lost = Vec::new();
-        for change in changes {
-            let (old, new) = match change {
-                Change::Added(new) => (None, Some(new)),
-                Change::Replaced { old, new } | Change::Modified { old, new } => (Some(old), Some(new)),
-                Change::Removed { flow, .. } => (Some(flow), None),
-            };
-            for learned in new.map(|flow| learned_by(flow)).into_iter().flatten() {
+        for (old, new) in changes.iter().map(Change::flows) {
+            for learned in new.map(learned_by).into_iter().flatten() {
                 *self.learners.entry(learned).or_default() += 1;
             }
-            for learned in old.map(|flow| learned_by(flow)).into_iter().flatten() {
+            for learned in old.map(learned_by).into_iter().flatten() {
                 let Some(count) = self.learners.get_mut(&learned) else { continue };
                 *count = count.saturating_sub(1);
                 if *count == 0 {

@@ -8,6 +8,7 @@
 mod bridge;
 mod bundle;
 mod connection;
+mod cookies;
 mod event;
 mod flow;
 mod flow_mod;
@@ -21,6 +22,7 @@ mod stats;
 pub use bridge::{Bridge, BridgeConfig, Command, TABLES_VISIBLE};
 pub use bundle::{BUNDLE_BYTES_MAX, BUNDLES_MAX};
 pub use connection::{Closed, ConnectionId, ConnectionKind};
+pub use cookies::Cookies;
 pub use flow::{Flow, Usage};
 pub use flow_mod::{FLOWS_MAX, FLOWS_TOTAL_MAX};
 pub use group::{Group, GroupReader, Groups};

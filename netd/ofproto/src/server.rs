@@ -553,3 +553,74 @@ impl Snooper {
         }
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::bridge::BridgeConfig;
+    use hive_flow::{Field, Match};
+    use hive_openflow::{
+        Action, Context, CookieMask, Desc, FlowMod, FlowRequest, GROUP_ANY, PortNo, Request, TABLE_ALL,
+    };
+
+    /// Questions of some dozens of bytes, each with an answer of megabytes, that come in one piece.
+    #[test]
+    fn many_questions_at_once_are_not_all_answered_at_once() {
+        const QUESTIONS: usize = 20;
+        let mut bridge = Bridge::new(BridgeConfig { datapath_id: 1, desc: Desc::default() });
+        for number in 0..600u32 {
+            let mut flow = Match::default();
+            flow.exactly(Field::EthType, 0x0800);
+            flow.exactly(Field::Ipv4Dst, number.into());
+            let actions = vec![Action::Output { port: PortNo(1), max_len: 0 }; 200];
+            bridge.change_flows(&FlowMod::add(flow, 9, actions), 0).unwrap();
+        }
+        let request = Request::Flow(FlowRequest {
+            table: TABLE_ALL,
+            out_port: PortNo::NONE,
+            out_group: GROUP_ANY,
+            cookie: CookieMask::default(),
+            flow: Match::default(),
+            nicira: false,
+        });
+        let encoded = |message: &Message| {
+            let mut bytes = Vec::new();
+            message.encode(3, &Context::new(Version::V1_3), &mut bytes).unwrap();
+            bytes
+        };
+        let hello = encoded(&Message::Hello(Hello::of(&[Version::V1_3])));
+        let question = encoded(&Message::Request { request, more: false });
+        let mut answers = |questions: usize| {
+            let id = bridge.connect(ConnectionKind::Service);
+            bridge.receive(id, &hello, 0).unwrap();
+            for _ in 0..questions {
+                bridge.receive(id, &question, 0).unwrap();
+            }
+            bridge.output(id).unwrap().len()
+        };
+        let greeting = answers(0);
+        let answer = answers(1) - greeting;
+        assert!(answer > UNSENT_BYTES_MAX);
+
+        let (ours, mut theirs) = UnixStream::pair().unwrap();
+        ours.set_nonblocking(true).unwrap();
+        theirs.set_nonblocking(true).unwrap();
+        let mut client = Client::new(Stream::Unix(ours), bridge.connect(ConnectionKind::Service));
+        client.framer.push(&hello);
+        client.framer.push(&question.repeat(QUESTIONS));
+        let (mut taken, mut heard, mut piece) = (0, Vec::new(), vec![0; MESSAGE_BYTES_MAX]);
+        let (mut most, mut turns) = (0, 0);
+        while taken < greeting + QUESTIONS * answer {
+            client.read(false, &mut bridge, 0, &mut heard);
+            let waiting = bridge.output(client.id).unwrap().len() + client.unsent.len() - client.sent;
+            assert!(waiting <= UNSENT_BYTES_MAX + answer, "{waiting} bytes, of answers of {answer}");
+            most = most.max(waiting);
+            client.write(&mut bridge, &mut heard);
+            taken += theirs.read(&mut piece).unwrap();
+            turns += 1;
+            assert!(turns < QUESTIONS * answer, "{taken} bytes are taken");
+        }
+        assert!(most > answer, "it is not kept waiting for what it may have");
+        assert!(!client.gone && !client.ended);
+    }
+}

@@ -222,7 +222,8 @@ impl Switch {
                 seen.add_all(Field::InPort);
             }
             let _ = writeln!(text, "Megaflow: {}", Shown { key: &shown, mask: &seen });
-            let _ = writeln!(text, "Datapath actions: {}", ShownOps(&translation.ops));
+            let protocol = shown.get_u64(Field::IpProto) as u8;
+            let _ = writeln!(text, "Datapath actions: {}", ShownOps { ops: &translation.ops, protocol });
             if let Some(reason) = translation.drop {
                 let _ = writeln!(text, "(dropped: {reason:?})");
             }

@@ -75,10 +75,15 @@ impl MacCredit {
             return false;
         }
         // Traffic from before the port went is counted yet: its address would lead nowhere until it ages.
-        if !self.bridge.has_bundle(self.bundle) {
-            return false;
-        }
+        self.bridge.has_bundle(self.bundle) && self.learn(now_ms)
+    }
+
+    fn learn(&self, now_ms: u64) -> bool {
         let (learned, _) = self.bridge.macs.learn(self.address, self.bundle, self.gratuitous, self.bonded, now_ms);
+        if !self.bridge.has_bundle(self.bundle) {
+            // It went meanwhile, and what was learned there was forgotten before this was.
+            self.bridge.macs.forget(self.address, self.bundle);
+        }
         learned == crate::mac::Learned::Changed
     }
 }
@@ -118,5 +123,33 @@ impl Credits {
                 Other::Bond { bond, bucket } => bond.account(*bucket, bytes),
             }
         }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn nothing_is_learned_at_a_port_that_goes_meanwhile() {
+        let bridge = Arc::new(BridgeState::new());
+        let bundle = bridge.bundle_id("p1");
+        let credit = MacCredit {
+            bridge: bridge.clone(),
+            address: (0x0200_0000_0001, 0),
+            bundle,
+            gratuitous: false,
+            bonded: false,
+            entry: None,
+        };
+        assert!(credit.apply(1));
+        assert_eq!(bridge.macs.stats().entries, 1);
+        bridge.retain_bundles(&[]);
+        assert!(!credit.apply(2));
+        assert_eq!(bridge.macs.stats().entries, 0);
+        // As if it had been there a moment ago.
+        assert!(credit.learn(3));
+        assert_eq!(bridge.macs.stats().entries, 0);
+        assert_ne!(bridge.bundle_id("p1"), bundle);
     }
 }

@@ -170,6 +170,14 @@ impl MacTable {
         old.is_some_and(|old| inner.remove(&old))
     }
 
+    /// Forgets an address, if it is at that port.
+    pub(crate) fn forget(&self, address: Address, bundle: BundleId) {
+        let mut inner = self.lock();
+        if let Some(entry) = inner.entries.get(&address).filter(|entry| entry.bundle == bundle).cloned() {
+            inner.remove(&entry);
+        }
+    }
+
     /// Forgets addresses at ports that are gone.
     pub(crate) fn retain(&self, keeps: impl Fn(BundleId) -> bool) {
         self.lock().remove_if(|entry| !keeps(entry.bundle));

@@ -6,7 +6,7 @@ use crate::mac::{MacSettings, MacTable};
 use arc_swap::ArcSwap;
 use hive_classifier::{TABLES, Versions};
 use hive_flow::Key;
-use hive_ofproto::{Bridge as Agent, Flow, GroupReader};
+use hive_ofproto::{Bridge as Agent, Cookies, Flow, GroupReader};
 use hive_openflow::{PortConfig, PortNo, TlvTable};
 use hive_ovsdb::snapshot::{Tunnel, Vlan};
 use hive_program::{BridgeId, PortId};
@@ -198,27 +198,31 @@ impl BridgeState {
         }
     }
 
-    fn bundle_id(&self, name: &str) -> BundleId {
-        let BundleIds { by_name, next } = &mut *self.bundles.lock().unwrap_or_else(PoisonError::into_inner);
+    pub(crate) fn bundle_id(&self, name: &str) -> BundleId {
+        let BundleIds { by_name, there, next } = &mut *self.bundles.lock().unwrap_or_else(PoisonError::into_inner);
         if let Some(known) = by_name.get(name) {
             return *known;
         }
         let id = BundleId(*next);
         *next = next.wrapping_add(1);
         by_name.insert(name.to_owned(), id);
+        there.insert(id);
         id
     }
 
     /// Whether the port is there yet.
     pub(crate) fn has_bundle(&self, id: BundleId) -> bool {
-        let ids = self.bundles.lock().unwrap_or_else(PoisonError::into_inner);
-        ids.by_name.values().any(|known| *known == id)
+        self.bundles.lock().unwrap_or_else(PoisonError::into_inner).there.contains(&id)
     }
 
     /// Forgets ports that are gone, and what was learned there.
-    fn retain_bundles(&self, there: &[Bundle]) {
-        let there: BTreeSet<BundleId> = there.iter().map(|bundle| bundle.id).collect();
-        self.bundles.lock().unwrap_or_else(PoisonError::into_inner).by_name.retain(|_, id| there.contains(id));
+    pub(crate) fn retain_bundles(&self, bundles: &[Bundle]) {
+        let there: BTreeSet<BundleId> = bundles.iter().map(|bundle| bundle.id).collect();
+        let mut ids = self.bundles.lock().unwrap_or_else(PoisonError::into_inner);
+        ids.by_name.retain(|_, id| there.contains(id));
+        ids.there.clone_from(&there);
+        drop(ids);
+        // Behind it: who learns looks afterwards whether the port is there yet.
         self.macs.retain(|bundle| there.contains(&bundle));
     }
 }
@@ -227,6 +231,8 @@ impl BridgeState {
 #[derive(Debug, Default)]
 struct BundleIds {
     by_name: BTreeMap<String, BundleId>,
+    /// Those of `by_name`.
+    there: BTreeSet<BundleId>,
     next: u32,
 }
 
@@ -294,6 +300,7 @@ pub(crate) struct Bridge {
     pub name: String,
     pub agent: Arc<Mutex<Agent>>,
     pub flows: Versions<Flow>,
+    pub cookies: Cookies,
     pub groups: GroupReader,
     pub settings: BridgeSettings,
     pub ports: BTreeMap<PortNo, Arc<Port>>,
@@ -346,9 +353,9 @@ impl Topology {
             let state = states.bridges.remove(&spec.id).unwrap_or_else(|| Arc::new(BridgeState::new()));
             kept.bridges.insert(spec.id, state.clone());
             state.macs.configure(&spec.settings.macs);
-            let (flows, groups) = {
+            let (flows, cookies, groups) = {
                 let agent = spec.agent.lock().unwrap_or_else(PoisonError::into_inner);
-                (agent.flows().clone(), agent.group_reader().clone())
+                (agent.flows().clone(), agent.cookies().clone(), agent.group_reader().clone())
             };
             if !flows.count_publications(counter) || !groups.count_publications(counter) {
                 tracing::error!(bridge = %spec.name, "its agent belongs to another switch");
@@ -415,6 +422,7 @@ impl Topology {
                     name: spec.name.clone(),
                     agent: spec.agent.clone(),
                     flows,
+                    cookies,
                     groups,
                     settings: spec.settings.clone(),
                     ports,

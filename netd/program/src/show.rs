@@ -2,13 +2,17 @@
 
 use crate::{HashOf, Op, Tunnel};
 use hive_conntrack::{Choice, Helper, Nat, NatRange, Request};
-use hive_flow::Field;
+use hive_flow::{Field, PROTO_SCTP, PROTO_UDP};
 use std::fmt::{self, Display, Formatter};
 use std::net::{IpAddr, Ipv4Addr, Ipv6Addr};
 
 /// A list of operations, as `format_odp_actions` has them.
 #[derive(Clone, Copy, Debug)]
-pub struct ShownOps<'a>(pub &'a [Op]);
+pub struct ShownOps<'a> {
+    pub ops: &'a [Op],
+    /// Of the packets' IP header: ports that are set are called by it.
+    pub protocol: u8,
+}
 
 fn mac(value: u128) -> String {
     let [.., a, b, c, d, e, f] = value.to_be_bytes();
@@ -16,7 +20,12 @@ fn mac(value: u128) -> String {
 }
 
 /// The header in which the data path's attributes have a field, and its name there.
-fn attribute(field: Field) -> (&'static str, &'static str) {
+fn attribute(field: Field, protocol: u8) -> (&'static str, &'static str) {
+    let transport = match protocol {
+        PROTO_UDP => "udp",
+        PROTO_SCTP => "sctp",
+        _ => "tcp",
+    };
     match field {
         Field::EthSrc => ("eth", "src"),
         Field::EthDst => ("eth", "dst"),
@@ -28,8 +37,8 @@ fn attribute(field: Field) -> (&'static str, &'static str) {
         Field::IpDscp => ("ip", "dscp"),
         Field::IpEcn => ("ip", "ecn"),
         Field::IpTtl => ("ip", "ttl"),
-        Field::TpSrc => ("tp", "src"),
-        Field::TpDst => ("tp", "dst"),
+        Field::TpSrc => (transport, "src"),
+        Field::TpDst => (transport, "dst"),
         Field::IcmpType => ("icmp", "type"),
         Field::IcmpCode => ("icmp", "code"),
         Field::ArpOp => ("arp", "op"),
@@ -63,24 +72,25 @@ fn field_value(field: Field, value: u128) -> String {
 
 impl Display for ShownOps<'_> {
     fn fmt(&self, f: &mut Formatter<'_>) -> fmt::Result {
-        if self.0.is_empty() {
+        if self.ops.is_empty() {
             return f.write_str("drop");
         }
-        for (at, op) in self.0.iter().enumerate() {
+        for (at, op) in self.ops.iter().enumerate() {
             if at != 0 {
                 f.write_str(",")?;
             }
-            show_op(op, f)?;
+            show_op(op, self.protocol, f)?;
         }
         Ok(())
     }
 }
 
-fn show_op(op: &Op, f: &mut Formatter<'_>) -> fmt::Result {
+fn show_op(op: &Op, protocol: u8, f: &mut Formatter<'_>) -> fmt::Result {
+    let list = |ops| ShownOps { ops, protocol };
     match op {
         Op::Output(port) => write!(f, "{}", port.0),
         Op::Set { field, value, mask } => {
-            let (header, name) = attribute(*field);
+            let (header, name) = attribute(*field, protocol);
             let masked =
                 if *mask == field.full_mask() { String::new() } else { format!("/{}", field_value(*field, *mask)) };
             let value = field_value(*field, value & mask);
@@ -118,9 +128,9 @@ fn show_op(op: &Op, f: &mut Formatter<'_>) -> fmt::Result {
         Op::Recirculate(id) => write!(f, "recirc({:#x})", id.0),
         Op::Meter(meter) => write!(f, "meter({})", meter.meter),
         Op::Punt(punt) => write!(f, "userspace(controller({}))", punt.what),
-        Op::Clone(ops) => write!(f, "clone({})", ShownOps(ops)),
+        Op::Clone(ops) => write!(f, "clone({})", list(ops)),
         Op::IfLarger { bytes, then, otherwise } => {
-            write!(f, "check_pkt_len(size={bytes},gt({}),le({}))", ShownOps(then), ShownOps(otherwise))
+            write!(f, "check_pkt_len(size={bytes},gt({}),le({}))", list(then), list(otherwise))
         }
     }
 }
@@ -227,6 +237,7 @@ mod tests {
         let ops = [
             set(Field::EthDst, 0x0200_0000_0001, Field::EthDst.full_mask()),
             set(Field::Ipv4Src, 0x0a00_00ff, 0xffff_ff00),
+            Op::Clone(Arc::new([set(Field::TpDst, 53, 0xffff)])),
             Op::SetTunnel(Arc::new(tunnel)),
             Op::Clone(Arc::new([Op::Conntrack(Arc::default()), Op::Recirculate(RecircId(1))])),
             Op::Conntrack(Arc::new(Request { commit: true, zone: 5, nat: Some(Nat::Existing), ..Request::default() })),
@@ -234,11 +245,11 @@ mod tests {
             Op::Output(PortId(3)),
         ];
         assert_eq!(
-            ShownOps(&ops).to_string(),
-            "set(eth(dst=02:00:00:00:00:01)),set(ipv4(src=10.0.0.0/255.255.255.0)),\
+            ShownOps { ops: &ops, protocol: PROTO_UDP }.to_string(),
+            "set(eth(dst=02:00:00:00:00:01)),set(ipv4(src=10.0.0.0/255.255.255.0)),clone(set(udp(dst=53))),\
              set(tunnel(tun_id=0x5,src=10.0.0.1,dst=10.0.0.2,ttl=64,flags(df|key))),clone(ct,recirc(0x1)),\
              ct(commit,zone=5,nat),hash(sym_l4(0)),3"
         );
-        assert_eq!(ShownOps(&[]).to_string(), "drop");
+        assert_eq!(ShownOps { ops: &[], protocol: 0 }.to_string(), "drop");
     }
 }

@@ -292,7 +292,8 @@ impl<T: Tail + Source> Output<T> for Outlet<'_> {
         if !self.open(id, frame.head) {
             return false;
         }
-        // Of a device its kernel knows, or what a datagram holds.
+        // Of a device its driver knows, or what a datagram holds. (What is written to a TAP device is received by the kernel, which asks
+        // for no MTU there.)
         if let Open::Rx { port, .. } = &self.open
             && !frame.vnet.is_gso()
             && frame.frame_bytes() > port.mtu.load(Ordering::Relaxed) as usize + LINK_BYTES

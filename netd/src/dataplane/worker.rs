@@ -8,7 +8,7 @@ use crate::port::memory::GuestSlice;
 use crate::port::queue::{Chain, TxQueue};
 use crate::sys::{Epoll, Events};
 use arc_swap::ArcSwap;
-use hive_datapath::{Counter, Engine, Packet, SWEPT_BETWEEN_BURSTS};
+use hive_datapath::{Counter, Engine, Left, Packet, SWEPT_AT_LEISURE, SWEPT_BETWEEN_BURSTS};
 use hive_flow::Key;
 use hive_packet::VnetHeader;
 use hive_program::{Op, Pipeline, PortId};
@@ -151,17 +151,21 @@ impl<P: Pipeline> Worker<P> {
             if !self.take_commands() {
                 return;
             }
-            self.poll_queues();
-            self.poll_devices();
+            let bursts = self.poll_queues() + self.poll_devices();
             let busy = !self.polled.is_empty() || self.devices.iter().any(|device| device.ready);
-            let most = if busy { SWEPT_BETWEEN_BURSTS } else { usize::MAX };
-            let work_left = self.engine.maintain(self.now_ms(), most);
+            let most = if busy { SWEPT_BETWEEN_BURSTS * bursts.max(1) } else { SWEPT_AT_LEISURE };
+            let left = self.engine.maintain(self.now_ms(), most);
             rounds += 1;
             if busy && rounds < ROUNDS_PER_WAIT {
                 continue;
             }
             rounds = 0;
-            let timeout_ms = if busy { Some(0) } else { work_left.then_some(MAINTAIN_MS) };
+            let timeout_ms = match left {
+                _ if busy => Some(0),
+                Left::Now => Some(0),
+                Left::Later => Some(MAINTAIN_MS),
+                Left::Nothing => None,
+            };
             if let Err(error) = self.epoll.wait(&mut events, timeout_ms) {
                 tracing::error!(%error, "worker cannot wait for events");
                 return;
@@ -295,10 +299,12 @@ impl<P: Pipeline> Worker<P> {
         }
     }
 
-    fn poll_queues(&mut self) {
-        let mut next = 0;
+    /// Returns how many queues had something.
+    fn poll_queues(&mut self) -> usize {
+        let (mut next, mut bursts) = (0, 0);
         while let Some(at) = self.polled.get(next).copied() {
             let worked = self.forward_burst(at);
+            bursts += usize::from(worked);
             let now_us = self.now_us;
             let Some(slot) = self.queues.get_mut(at).and_then(Option::as_mut) else {
                 // It broke, and is out of the list.
@@ -313,6 +319,7 @@ impl<P: Pipeline> Worker<P> {
                 self.polled.swap_remove(next);
             }
         }
+        bursts
     }
 
     /// Takes a burst from a guest's queue through the engine. Returns whether there was anything.
@@ -401,7 +408,9 @@ impl<P: Pipeline> Worker<P> {
         true
     }
 
-    fn poll_devices(&mut self) {
+    /// Returns how many devices were asked for frames.
+    fn poll_devices(&mut self) -> usize {
+        let mut bursts = 0;
         for at in 0..self.devices.len() {
             let device = &mut self.devices[at];
             if !device.ready {
@@ -409,6 +418,7 @@ impl<P: Pipeline> Worker<P> {
             }
             let port = Arc::clone(&device.port);
             let Some(shared) = &port.device else { continue };
+            bursts += 1;
             self.stored.count = 0;
             let stored = &mut self.stored;
             let received = lock(shared).receive(usize::from(self.batch), &mut |frame| stored.push(&frame));
@@ -433,6 +443,7 @@ impl<P: Pipeline> Worker<P> {
                 self.forward_stored(&port);
             }
         }
+        bursts
     }
 
     fn forward_stored(&mut self, port: &PortShared) {

@@ -16,7 +16,7 @@ struct Chosen(Vec<u8>);
 fn operation(byte: u8) -> Op {
     const FIELDS: [Field; 16] = [
         Field::EthDst,
-        Field::VlanTci,
+        Field::MplsTtl,
         Field::MplsLabel,
         Field::Ipv4Src,
         Field::Ipv4Dst,
@@ -119,7 +119,7 @@ fuzz_target!(|input: &[u8]| {
         }
         let mut packets = [Packet::of_frame(frame, vnet), Packet::of_frame(frame, vnet)];
         engine.process(PortId(u32::from(how >> 1 & 3)), &mut packets, &mut out, now_ms);
-        engine.maintain(now_ms, usize::MAX);
+        engine.maintain(now_ms, usize::from(how & 15));
     }
     assert!(engine.dump_flows(now_ms).iter().all(|line| !line.is_empty()));
 });

@@ -63,7 +63,7 @@ pub fn generate(root: &Root, profile: &Profile, programs: &Path) -> Result<()> {
 
 fn prepare(root: &Root, profile: &Profile, programs: &Path) -> Result<Vec<PathBuf>> {
     ensure_certificate(root, &profile.api.names)?;
-    database::ensure(root, PidFile::new(root.pid_file("ovsdb")).process().is_some())?;
+    database::ensure(root)?;
     let credential = ensure_root_credential(root, &profile.account)?;
     write_env(root, profile, &credential)?;
     config::write_all(root, profile, &credential, programs)

@@ -15,10 +15,10 @@ use proptest::prelude::*;
 use std::sync::Arc;
 
 /// What left: by which port, how, and where it is tunnelled to.
-type Sent = (PortId, VnetHeader, Vec<u8>, Option<u64>, u32);
+pub type Sent = (PortId, VnetHeader, Vec<u8>, Option<u64>, u32);
 
 #[derive(Default)]
-struct Collect(Vec<Sent>);
+pub struct Collect(pub Vec<Sent>);
 
 impl<T: hive_datapath::Tail> Output<T> for Collect {
     fn output(&mut self, port: PortId, frame: &Outgoing<'_, T>) -> bool {
@@ -178,7 +178,7 @@ fn set() -> impl Strategy<Value = Op> {
         Field::PktMark,
         Field::SkbPriority,
         Field::IcmpType,
-        Field::VlanTci,
+        Field::MplsTtl,
     ]);
     (field, 0u128..4, prop_oneof![Just(u128::MAX), Just(3u128)]).prop_map(|(field, value, mask)| Op::Set {
         field,
@@ -482,72 +482,6 @@ fn what_changes_a_connection_ends_its_fused_way() {
     // 30 s later it has expired: what comes is new, from the same side.
     assert_eq!(go(&mut switch, 1, ends, 40_000), (Some(2), 0));
     assert_eq!(switch.tracker.len(), 1);
-}
-
-/// One port's misses take no other port's share, and what is beyond is counted.
-#[test]
-fn a_port_asks_no_more_than_its_share() {
-    let rules = Arc::new(Rules::new(vec![
-        Rule { wanted: vec![(Field::TpSrc, 0, 0xffff)], ops: vec![] },
-        Rule { wanted: vec![], ops: vec![Op::Output(PortId(2))] },
-    ]));
-    let shared = Shared {
-        pipeline: Arc::clone(&rules),
-        tracker: Arc::new(Tracker::new(&Settings::default())),
-        meters: Arc::default(),
-    };
-    let settings = EngineSettings { misses_burst: 10, misses_per_second: 1000, ..EngineSettings::default() };
-    let mut engine = Engine::new(shared, settings);
-    let mut send = |port: u32, from: u16, count: u16, now_ms: u64| {
-        let frames: Vec<_> =
-            (from..from + count).map(|number| udp(Ends { source: (1, number), destination: (2, 80) }, b"")).collect();
-        let mut packets: Vec<_> = frames.iter().map(|frame| Packet::of_frame(frame, VnetHeader::default())).collect();
-        let mut out = Collect::default();
-        engine.process(PortId(port), &mut packets, &mut out, now_ms);
-        (out.0.len(), engine.counters().get(Counter::MissLimit))
-    };
-    assert_eq!(send(1, 1, 100, 0), (10, 90));
-    assert_eq!(send(3, 1, 5, 0), (5, 90), "another port's share is its own");
-    assert_eq!(send(1, 1, 10, 0), (10, 90), "what is known is not asked for");
-    assert_eq!(send(1, 1000, 10, 5), (5, 95), "a second's share comes by and by");
-}
-
-/// Asking anew after a change of the pipeline is within a port's share too.
-#[test]
-fn a_port_asks_no_more_than_its_share_when_rules_change() {
-    // Each packet is a flow of its own.
-    let rules = || {
-        vec![
-            Rule { wanted: vec![(Field::TpSrc, 0, 0xffff)], ops: vec![] },
-            Rule { wanted: vec![], ops: vec![Op::Output(PortId(2))] },
-        ]
-    };
-    let rules_now = Arc::new(Rules::new(rules()));
-    let shared = Shared {
-        pipeline: Arc::clone(&rules_now),
-        tracker: Arc::new(Tracker::new(&Settings::default())),
-        meters: Arc::default(),
-    };
-    let settings = EngineSettings { misses_burst: 10, misses_per_second: 1000, ..EngineSettings::default() };
-    let mut engine = Engine::new(shared, settings);
-    let mut send = |from: u16, count: u16, now_ms: u64| {
-        let frames: Vec<_> =
-            (from..from + count).map(|number| udp(Ends { source: (1, number), destination: (2, 80) }, b"")).collect();
-        let mut packets: Vec<_> = frames.iter().map(|frame| Packet::of_frame(frame, VnetHeader::default())).collect();
-        let mut out = Collect::default();
-        engine.process(PortId(1), &mut packets, &mut out, now_ms);
-        (out.0.len(), engine.held().0)
-    };
-    assert_eq!(send(1, 10, 0), (10, 10));
-    assert_eq!(send(11, 10, 10), (10, 20));
-    rules_now.replace(rules());
-    assert_eq!(send(1, 20, 15), (5, 20), "five came by since");
-    assert_eq!(send(6, 15, 25), (10, 20), "the others have theirs yet");
-    assert_eq!(rules_now.translations.load(std::sync::atomic::Ordering::Relaxed), 35, "none is asked for twice");
-    // Other bits matter: the flow is another one, and the old one is gone.
-    rules_now.replace(vec![Rule { wanted: vec![(Field::Ipv4Dst, 2, 0xff)], ops: vec![Op::Output(PortId(3))] }]);
-    assert_eq!(send(1, 1, 50), (1, 20));
-    assert_eq!(send(2, 1, 51), (1, 19), "it is of the first one's flow");
 }
 
 /// The checksum of ICMP is each message's own.

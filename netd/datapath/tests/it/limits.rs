@@ -1,10 +1,10 @@
 //! What is full: connections, a zone, flows, masks. What is there goes on, what is beyond is counted, and nothing grows.
 
 use crate::caches::{Switch, commit, look, on, plain};
-use crate::packets::{Ends, ethernet, udp};
+use crate::packets::{Ends, ethernet, ipv4, udp};
 use crate::rules::Rule;
-use hive_conntrack::Flush;
-use hive_datapath::Counter;
+use hive_conntrack::{Flush, Nat, NatRange};
+use hive_datapath::{Counter, Left};
 use hive_flow::Field;
 use hive_program::{Op, PortId, RecircId};
 
@@ -63,6 +63,50 @@ fn a_full_connection_table_keeps_out_what_is_new_and_nothing_else() {
         assert_eq!(switch.tracker.flush(Flush::Tuple(&tuple)), 1);
         assert_eq!(send(&mut switch, 1, [ends(4), ends(5)]), 1);
     }
+}
+
+/// What finds no address and port to be translated to does not leave by its own.
+#[test]
+fn a_used_up_range_keeps_out_what_is_new_and_nothing_else() {
+    let range =
+        NatRange { addresses: Some((0x0a63_0001, 0x0a63_0001)), ports: Some((5000, 5002)), ..NatRange::default() };
+    let look = look(7, Some(Nat::Existing));
+    let rules = vec![
+        Rule {
+            wanted: vec![(Field::RecircId, 0, u128::from(u32::MAX))],
+            ops: vec![look, Op::Recirculate(RecircId(1))],
+        },
+        on(1, 0x22, vec![Op::Output(PortId(9))]),
+        on(1, 0x21, vec![commit(7, Some(Nat::Source(range)), None), Op::Output(PortId(9))]),
+    ];
+    let mut switch = Switch::new(rules, true, true);
+    let refused = |switch: &Switch| switch.engine.counters().get(Counter::ConntrackNatExhausted);
+    for round in 0..4 {
+        let sent = switch.send(1, &plain((1..=5).map(|number| udp(ends(number), b"")).collect()), 1);
+        assert!(sent.iter().all(|(_, _, frame, ..)| frame[26..30] == [10, 99, 0, 1]), "{sent:x?}");
+        assert_eq!((sent.len(), refused(&switch)), (3, 2 * (round + 1)), "round {round}");
+        let answer = |port| Ends { source: (0x0a00_0002, 80), destination: (0x0a63_0001, port) };
+        assert_eq!(send(&mut switch, 2, (5000..=5002).map(answer)), 3);
+    }
+    assert!(switch.engine.counters().get(Counter::FusedHits) > 0);
+    // A fragment behind a first one that did not leave does not leave either.
+    let [first, later] = fragments(ends(4));
+    assert_eq!(switch.send(1, &plain(vec![first, later]), 1).len(), 0);
+    assert_eq!(switch.tracker.len(), 3);
+}
+
+/// A datagram in two fragments.
+fn fragments(ends: Ends) -> [Vec<u8>; 2] {
+    let whole = udp(ends, &[0; 24]);
+    let fragment = |offset: u16, more: u16, payload: &[u8]| {
+        let mut packet = ipv4(17, ends.source.0, ends.destination.0, payload);
+        packet[6..8].copy_from_slice(&(more * 0x2000 + offset / 8).to_be_bytes());
+        packet[10..12].fill(0);
+        let check = hive_packet::checksum::checksum(&packet[..20]);
+        packet[10..12].copy_from_slice(&check.to_be_bytes());
+        ethernet(0x0800, &packet)
+    };
+    [fragment(0, 1, &whole[34..50]), fragment(16, 0, &whole[50..])]
 }
 
 #[test]
@@ -139,15 +183,44 @@ fn flows_are_looked_after_a_few_at_a_time() {
     let mut switch = Switch::new(rules, true, true);
     assert_eq!(send(&mut switch, 1, (1..=100).map(ends)), 100);
     let held = |switch: &Switch| switch.engine.held().0;
-    switch.engine.maintain(20_000, 4);
+    assert_eq!(switch.engine.maintain(20_000, 4), Left::Later);
     assert!(held(&switch) >= 96);
     // It was away for longer than it takes to look at all.
-    switch.engine.maintain(20_300, 4);
+    assert_eq!(switch.engine.maintain(20_300, 4), Left::Now);
     assert!(held(&switch) >= 92);
-    for _ in 0..25 {
-        switch.engine.maintain(20_300, 4);
+    for _ in 0..23 {
+        assert_eq!(switch.engine.maintain(20_300, 4), Left::Now);
     }
+    assert_eq!(switch.engine.maintain(20_300, 4), Left::Nothing);
     assert_eq!(held(&switch), 0);
     let credited = switch.rules.credited.lock().unwrap();
     assert_eq!(credited.values().map(|(packets, ..)| packets).sum::<u64>(), 100);
+}
+
+/// Fused ways are looked at as often as flows, and neither has all of a worker's time, however long there is too little of it.
+#[test]
+fn neither_flows_nor_fused_ways_keep_the_others_waiting() {
+    const FLOWS: u16 = 200;
+    // To the port 80 connections, to others whatever has a flow of its own.
+    let mut rules = vec![Rule { wanted: vec![(Field::TpDst, 9, 0xffff)], ops: vec![Op::Output(PortId(2))] }];
+    rules.extend(security_group(7));
+    rules.insert(0, Rule { wanted: vec![(Field::TpSrc, 0, 0xffff)], ops: vec![] });
+    let mut switch = Switch::new(rules, true, true);
+    let plain = |number| Ends { source: (0x0a00_0001, number), destination: (0x0a00_0002, 9) };
+    let connections = 1..=30;
+    for _ in 0..4 {
+        send(&mut switch, 1, connections.clone().map(ends));
+        send(&mut switch, 2, connections.clone().map(|number| ends(number).reversed()));
+    }
+    assert_eq!(send(&mut switch, 1, (1000..1000 + FLOWS).map(plain)), usize::from(FLOWS));
+    let (flows, _, fused) = switch.engine.held();
+    assert!(flows > 200 && fused > 30, "{flows} flows, {fused} fused ways");
+    // Each time as many are due anew as there are, and four of them are looked at.
+    let (mut now_ms, mut rounds) = (20_000, 0);
+    while switch.engine.held() != (0, 0, 0) {
+        now_ms += 300;
+        rounds += 1;
+        switch.engine.maintain(now_ms, 4);
+        assert!(rounds <= flows, "{:?} are held after {rounds} rounds", switch.engine.held());
+    }
 }

@@ -10,6 +10,7 @@ mod limits;
 mod packets;
 mod rules;
 mod scale;
+mod share;
 #[expect(dead_code, reason = "connection tracking asks the switch for its connections too")]
 #[path = "../../../conntrack/tests/it/switch.rs"]
 mod switch;

@@ -152,6 +152,10 @@ proptest! {
             flows.sort();
             model.0.sort();
             prop_assert_eq!(&flows, &model.0);
+            for (table, cookie) in (0..2).flat_map(|table| (0..3).map(move |cookie| (table, cookie))) {
+                let counted = flows.iter().filter(|flow| (flow.table, flow.cookie) == (table, cookie)).count();
+                prop_assert_eq!(bridge.cookies().flows(cookie, table), counted as u32);
+            }
         }
     }
 }

@@ -125,21 +125,13 @@ fn a_client_that_takes_nothing_hurts_only_itself() {
     assert_eq!(told, 50 * FLOWS as usize);
 }
 
-/// Of this process, the most it ever had, or what it has now.
-fn memory_bytes(what: &str) -> usize {
-    let status = std::fs::read_to_string("/proc/self/status").unwrap();
-    let line = status.lines().find_map(|line| line.strip_prefix(what)).unwrap();
-    line.trim().trim_end_matches(" kB").parse::<usize>().unwrap() << 10
-}
-
 /// Questions of some dozens of bytes, each with an answer of megabytes, that come in one piece.
 #[test]
-fn many_questions_at_once_are_not_all_answered_at_once() {
+fn many_questions_at_once_hold_up_nobody_else() {
     const QUESTIONS: usize = 100;
     let agent = Agent::start();
     let (mut greedy, mut quick) = (Client::new(&agent), Client::new(&agent));
     fill(&mut quick);
-    let before = memory_bytes("VmRSS:");
     let mut questions = Vec::new();
     for _ in 0..QUESTIONS {
         all_flows().encode(3, &greedy.context, &mut questions).unwrap();
@@ -149,9 +141,6 @@ fn many_questions_at_once_are_not_all_answered_at_once() {
         quick.send(&Message::BarrierRequest);
         assert_eq!(quick.receive(), Some(Message::BarrierReply));
     }
-    // All answers together are above 150 MB.
-    let grown = memory_bytes("VmHWM:").saturating_sub(before);
-    assert!(grown < 100 << 20, "{grown} bytes");
     // Then it takes them, and asks no more; none is left out.
     let (mut answers, mut bytes) = (0, 0);
     while answers < QUESTIONS {

@@ -5,7 +5,7 @@ use super::fields::ones;
 use crate::credit::Other;
 use hive_classifier::Versions;
 use hive_flow::Match;
-use hive_ofproto::{Bridge as Agent, Flow};
+use hive_ofproto::{Bridge as Agent, Cookies, Flow};
 use hive_openflow::{
     Action, CookieMask, FlowCommand, FlowFlags, FlowMod, GROUP_ANY, Learn, LearnDestination, LearnSource, NO_BUFFER,
     PortNo, SetForm, Subfield,
@@ -17,6 +17,7 @@ use std::sync::{Arc, Mutex, PoisonError};
 pub(crate) struct Learning {
     agent: Arc<Mutex<Agent>>,
     flows: Versions<Flow>,
+    cookies: Cookies,
     flow_mod: FlowMod,
     /// The most flows of this cookie in that table; 0: no limit.
     limit: u32,
@@ -35,33 +36,33 @@ impl Learning {
         Some(flow.cookie) == self.flow_mod.new_cookie && flow.actions == self.flow_mod.actions
     }
 
-    fn is_full(&self) -> bool {
-        let tables = self.flows.load();
-        let cookie = self.flow_mod.new_cookie;
-        let of_cookie = |table: &hive_classifier::Table<Flow>| {
-            table.iter().filter(|rule| Some(rule.value().cookie) == cookie).take(self.limit as usize).count()
-        };
-        self.limit != 0 && tables.table(self.flow_mod.table).map_or(0, of_cookie) >= self.limit as usize
-    }
-
     /// Whether the flow is there, or could be.
     fn would_succeed(&self) -> bool {
-        self.existing().is_some() || !self.is_full()
+        let FlowMod { table, new_cookie, .. } = self.flow_mod;
+        let has_room = || self.cookies.flows(new_cookie.unwrap_or(0), table) < self.limit;
+        self.limit == 0 || has_room() || self.existing().is_some()
+    }
+
+    /// Whether the flow is there already; its timeouts begin anew then.
+    fn refresh(&self, now_ms: u64) -> bool {
+        let same = self.existing().filter(|flow| self.is_same(flow));
+        same.inspect(|flow| flow.usage.refresh(now_ms)).is_some()
     }
 
     /// Adds the flow, or refreshes it; whether it is there then.
     pub(crate) fn apply(&self, now_ms: u64) -> bool {
-        if let Some(flow) = self.existing()
-            && self.is_same(&flow)
-        {
-            flow.usage.refresh(now_ms);
+        if self.refresh(now_ms) {
             return true;
         }
-        if !self.would_succeed() {
-            return false;
+        // Without the lock, so that a full table costs nobody else.
+        self.would_succeed() && self.add(&mut self.agent.lock().unwrap_or_else(PoisonError::into_inner), now_ms)
+    }
+
+    fn add(&self, agent: &mut Agent, now_ms: u64) -> bool {
+        // Others learn at the same time, also the same.
+        if self.refresh(now_ms) {
+            return true;
         }
-        let mut agent = self.agent.lock().unwrap_or_else(PoisonError::into_inner);
-        // Others learn at the same time.
         if !self.would_succeed() {
             return false;
         }
@@ -81,6 +82,7 @@ impl Translator<'_> {
         let learning = Learning {
             agent: self.bridge.agent.clone(),
             flows: self.bridge.flows.clone(),
+            cookies: self.bridge.cookies.clone(),
             flow_mod,
             limit: learn.limit,
         };
@@ -149,5 +151,42 @@ impl Translator<'_> {
             actions,
             nicira: false,
         }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use hive_ofproto::BridgeConfig;
+    use hive_openflow::Desc;
+    use std::sync::atomic::{AtomicU64, Ordering};
+
+    /// Who waited for the lock while another learned the same finds it there: what was translated since stays.
+    #[test]
+    fn what_another_learned_meanwhile_is_not_learned_again() {
+        let agent = Agent::new(BridgeConfig { datapath_id: 1, desc: Desc::default() });
+        let (flows, cookies) = (agent.flows().clone(), agent.cookies().clone());
+        let changes = Arc::new(AtomicU64::new(0));
+        assert!(flows.count_publications(&changes));
+        let agent = Arc::new(Mutex::new(agent));
+        let learning = |number: u32, limit| {
+            let mut flow = Match::default();
+            flow.exactly(hive_flow::Field::PktMark, number.into());
+            let flow_mod = FlowMod {
+                command: FlowCommand::ModifyStrict,
+                new_cookie: Some(9),
+                ..FlowMod::add(flow, 1, vec![Action::Output { port: PortNo(1), max_len: 0 }])
+            };
+            let (agent, flows, cookies) = (agent.clone(), flows.clone(), cookies.clone());
+            Learning { agent, flows, cookies, flow_mod, limit }
+        };
+        let (first, second) = (learning(1, 2), learning(2, 2));
+        let mut locked = agent.lock().unwrap();
+        assert!(first.add(&mut locked, 1) && first.add(&mut locked, 2));
+        assert_eq!(changes.load(Ordering::Relaxed), 1);
+        assert!(second.add(&mut locked, 3));
+        assert!(!learning(3, 2).add(&mut locked, 4), "there are two");
+        assert!(learning(3, 3).add(&mut locked, 5) && second.add(&mut locked, 6));
+        assert_eq!((changes.load(Ordering::Relaxed), cookies.flows(9, 0)), (3, 3));
     }
 }

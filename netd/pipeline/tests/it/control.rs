@@ -441,7 +441,7 @@ fn mac_tables_are_shown_and_changed() {
     assert!(text.contains("    1     0  02:00:00:00:00:01    5\n"), "{text}");
     assert!(text.contains("    3     0  02:00:00:00:00:09  static\n"), "{text}");
     let translation = ours.switch.translate(&key(1, &udp()), true, 0);
-    assert_eq!(hive_program::ShownOps(&translation.ops).to_string(), "3");
+    assert_eq!(hive_program::ShownOps { ops: &translation.ops, protocol: 0 }.to_string(), "3");
     assert!(ours.switch.show_mac_stats("br0").unwrap().contains("table: 2/8192"));
     assert!(ours.switch.flush_macs_of("br0") && ours.switch.remove_mac("br0", 0, 0x0200_0000_0009));
     assert_eq!(ours.switch.show_macs("br0", 0).unwrap().lines().count(), 1);

@@ -148,7 +148,7 @@ impl Packet {
                 }
                 Op::Truncate { bytes } => self.bytes = Some(*bytes),
                 Op::Conntrack(_) => {
-                    let text = hive_program::ShownOps(std::slice::from_ref(op)).to_string();
+                    let text = hive_program::ShownOps { ops: std::slice::from_ref(op), protocol: 0 }.to_string();
                     self.last_request = Some(text.clone());
                     self.events.push(Event::Conntrack { text, key: self.key });
                 }

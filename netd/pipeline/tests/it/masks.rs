@@ -8,7 +8,7 @@ use crate::twin::{Ours, br0};
 use hive_flow::{Field, Inner, Key, Mask, Shown, parse};
 use hive_ovsdb::snapshot::Vlan;
 use hive_pipeline::BridgeSpec;
-use hive_program::{Pipeline, ShownOps};
+use hive_program::{Op, Pipeline, ShownOps};
 use std::collections::BTreeSet;
 
 const ALL: Traits = Traits { vlans: true, mpls: true, conntrack: true, groups: true, sets: true, normal: true };
@@ -58,6 +58,10 @@ fn merged(key: &Key, other: &Key, mask: &Mask) -> Key {
     Key { words: std::array::from_fn(|at| key.words[at] & mask.words[at] | other.words[at] & !mask.words[at]) }
 }
 
+fn shown_ops<'a>(key: &Key, ops: &'a [Op]) -> ShownOps<'a> {
+    ShownOps { ops, protocol: key.get_u64(Field::IpProto) as u8 }
+}
+
 fn check(ours: &Ours, random: &mut Random, key: Key, others: &[Key], compared: &mut usize) -> Vec<Key> {
     let translation = ours.switch.translate(&key, false, 0);
     let shown = format!("{:?}", translation.ops);
@@ -72,9 +76,9 @@ fn check(ours: &Ours, random: &mut Random, key: Key, others: &[Key], compared: &
             format!("{:?}", again.ops) == shown && again.mask == translation.mask,
             "{key}\nby {}\nagrees with\n{alike}\nbut they come out as\n{} ({})\n{} ({})",
             Shown { key: &key, mask: &translation.mask },
-            ShownOps(&translation.ops),
+            shown_ops(&key, &translation.ops),
             Shown { key: &key, mask: &translation.mask },
-            ShownOps(&again.ops),
+            shown_ops(&alike, &again.ops),
             Shown { key: &alike, mask: &again.mask },
         );
     }

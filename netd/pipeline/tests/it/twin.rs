@@ -162,7 +162,7 @@ impl Twin {
             let tell = || {
                 format!(
                     "step {at} of {key}\nours: {}\n\n{text}\nours mask: {}",
-                    hive_program::ShownOps(&ours.ops),
+                    hive_program::ShownOps { ops: &ours.ops, protocol: key.get_u64(Field::IpProto) as u8 },
                     Shown { key: &key, mask: &ours.mask }
                 )
             };
