@@ -256,7 +256,10 @@ fn differences(version: Version) -> String {
             continue;
         }
         let [theirs, ours] = sessions.each_mut().map(|session| session.ask(&message, 0));
-        if theirs != ours {
+        // The daemon quotes a monitor that it refuses from memory that it has given back, sometimes others' by then (seen with 3.1.0).
+        let is_refused_monitor = matches!(&message, Message::Request { request: Request::FlowMonitor(_), .. })
+            && [&theirs, &ours].iter().all(|answers| matches!(answers.as_slice(), [(_, Message::Error(_))]));
+        if theirs != ours && !is_refused_monitor {
             let _ = writeln!(text, "{version:?} {message:?}\n  daemon: {theirs:?}\n  here:   {ours:?}");
         }
     }
