@@ -233,6 +233,24 @@ impl Netd {
         self.ask(format!("delete segment {segment_id}"), &request).await.map(drop)
     }
 
+    pub async fn put_hosts(&self, hosts: netd::Hosts) -> Result<(), BackendError> {
+        let what = format!("put hosts of {}", hosts.names);
+        self.ask(what, &netd::Request::PutHosts(hosts)).await.map(drop)
+    }
+
+    /// How many there are, by names.
+    pub async fn hosts(&self) -> Result<BTreeMap<String, usize>, BackendError> {
+        match self.ask("list hosts".into(), &netd::Request::ListHosts).await? {
+            netd::Reply::Hosts(hosts) => Ok(hosts),
+            _ => Err(BackendError::Unexpected { daemon: "netd", what: "hosts".into() }),
+        }
+    }
+
+    pub async fn delete_hosts(&self, names: &str) -> Result<(), BackendError> {
+        let request = netd::Request::DeleteHosts { names: names.to_owned() };
+        self.ask(format!("delete hosts of {names}"), &request).await.map(drop)
+    }
+
     pub async fn put_port(&self, port: netd::Port) -> Result<(), BackendError> {
         let what = format!("put port {}", port.port_id);
         self.ask(what, &netd::Request::PutPort(port)).await.map(drop)

@@ -3,7 +3,8 @@
 //!
 //! The control socket is a Unix stream socket. Each request is one JSON object on one line, at most [`MAX_LINE_BYTES`] long, and
 //! is answered by one JSON line, in order: `echo '{"method":"list-ports"}' | socat - UNIX:control.sock`.
-//! Every `put` is idempotent and replaces what was there; what was put survives a restart of the daemon.
+//! Every `put` is idempotent and replaces what was there; what was put survives a restart of the daemon, but for hosts elsewhere, whose
+//! names are known again when they are put again.
 
 #![forbid(unsafe_code)]
 
@@ -17,6 +18,9 @@ pub const MAX_LINE_BYTES: usize = 1 << 20;
 pub const MAX_SEGMENTS: usize = 1024;
 /// Most ports of one daemon.
 pub const MAX_PORTS: usize = 1024;
+/// Most hosts of one [`Hosts`], so that it fits a line, and of all: each takes some 300 bytes.
+pub const MAX_HOSTS: usize = 16 << 10;
+pub const MAX_HOSTS_IN_ALL: usize = 128 << 10;
 /// Most servers of a kind that DHCP names (the limit of EC2's DHCP option sets).
 pub const MAX_DHCP_SERVERS: usize = 4;
 /// Seconds that an address is leased for unless the segment says otherwise (EC2's).
@@ -67,6 +71,13 @@ pub enum Request {
     DescribePort {
         port_id: String,
     },
+    PutHosts(Hosts),
+    /// Deleting what is not there succeeds.
+    DeleteHosts {
+        names: String,
+    },
+    /// In short.
+    ListHosts,
     Metrics,
 }
 
@@ -77,8 +88,13 @@ pub enum Reply {
     Segments(Vec<Segment>),
     Ports(Vec<PortStatus>),
     Port(Port),
+    /// How many are known, by [`Hosts::names`].
+    Hosts(BTreeMap<String, usize>),
     Metrics(Metrics),
-    Error { kind: ErrorKind, message: String },
+    Error {
+        kind: ErrorKind,
+        message: String,
+    },
 }
 
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
@@ -151,6 +167,18 @@ pub struct Port {
     /// What the switch knows the port by: `tun_id` of what comes to, and from, its interfaces of type `services`. Not 0, and no other
     /// port's.
     pub number: u64,
+}
+
+/// Who is elsewhere: hosts that segments of these names know in DNS, though they are no ports here.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct Hosts {
+    /// [`Segment::names`]; in the form of `segment_id`.
+    pub names: String,
+    /// As [`Segment::domain_name`].
+    pub domain_name: String,
+    /// Host names by address, at most [`MAX_HOSTS`]. A port that has one of the addresses or names goes before.
+    pub hosts: BTreeMap<Ipv4Addr, String>,
 }
 
 /// What 169.254.169.254 answers on a port.

@@ -2,7 +2,7 @@
 
 use super::device::ServicesDevice;
 use super::interface::{Directory, Interface};
-use super::model::{Port, Segment};
+use super::model::{Elsewhere, Port, Segment};
 use super::state::{State, Store};
 use super::{RunningServices, start};
 use crate::error::{DaemonError, RequestError, reply_of};
@@ -19,6 +19,8 @@ struct Inner {
     store: Store,
     segments: BTreeMap<String, Arc<Segment>>,
     interfaces: BTreeMap<String, Arc<Interface>>,
+    /// Not kept on disk.
+    elsewhere: BTreeMap<String, Arc<Elsewhere>>,
 }
 
 /// What a request did to what is known.
@@ -44,7 +46,8 @@ impl Endpoints {
         let store = Store::open(state_dir)?;
         let State { segments, ports } = store.load()?;
         let directory = Arc::new(Directory::default());
-        let mut inner = Inner { store, segments: BTreeMap::new(), interfaces: BTreeMap::new() };
+        let mut inner =
+            Inner { store, segments: BTreeMap::new(), interfaces: BTreeMap::new(), elsewhere: BTreeMap::new() };
         let unusable = |error: RequestError| DaemonError::State { path: state_dir.into(), why: error.to_string() };
         for spec in segments.into_values() {
             let segment = Segment::parse(spec).map_err(unusable)?;
@@ -55,7 +58,7 @@ impl Endpoints {
             let id = port.spec.port_id.clone();
             inner.interfaces.insert(id, Arc::new(Interface::new(port, &directory)));
         }
-        directory.set(inner.segments.values(), inner.interfaces.values());
+        directory.set(inner.segments.values(), inner.interfaces.values(), [].iter());
         let services = start(directory.clone(), upstream)?;
         Ok(Self { inner: Mutex::new(inner), directory, services })
     }
@@ -77,6 +80,14 @@ impl Endpoints {
             api::Request::DeleteSegment { segment_id } => self.delete_segment(&mut inner, &segment_id)?,
             api::Request::PutPort(spec) => self.put_port(&mut inner, spec)?,
             api::Request::DeletePort { port_id } => self.delete_port(&mut inner, &port_id)?,
+            api::Request::PutHosts(spec) => self.put_hosts(&mut inner, spec)?,
+            api::Request::DeleteHosts { names } => {
+                inner.elsewhere.remove(&names).map_or(Change::None, |_| Change::Some)
+            }
+            api::Request::ListHosts => {
+                let counts = inner.elsewhere.iter().map(|(names, hosts)| (names.clone(), hosts.hosts.len()));
+                return Ok(api::Reply::Hosts(counts.collect()));
+            }
             api::Request::ListSegments => {
                 return Ok(api::Reply::Segments(inner.segments.values().map(|segment| segment.spec.clone()).collect()));
             }
@@ -93,7 +104,7 @@ impl Endpoints {
             api::Request::Metrics => return Ok(api::Reply::Metrics(self.directory.total.metrics())),
         };
         if change != Change::None {
-            self.directory.set(inner.segments.values(), inner.interfaces.values());
+            self.directory.set(inner.segments.values(), inner.interfaces.values(), inner.elsewhere.values());
         }
         // After the directory: who is not there any more begins nothing that is to be forgotten.
         if let Change::Gone(number) = change {
@@ -121,6 +132,21 @@ impl Endpoints {
         for (interface, port) in on_it {
             interface.set_port(port);
         }
+        Ok(Change::Some)
+    }
+
+    fn put_hosts(&self, inner: &mut Inner, spec: api::Hosts) -> Result<Change, RequestError> {
+        if inner.elsewhere.get(&spec.names).is_some_and(|hosts| hosts.spec == spec) {
+            return Ok(Change::None);
+        }
+        let hosts = Elsewhere::parse(spec)?;
+        let others = inner.elsewhere.values().filter(|other| other.names != hosts.names);
+        if others.map(|other| other.hosts.len()).sum::<usize>() + hosts.hosts.len() > api::MAX_HOSTS_IN_ALL
+            || (!inner.elsewhere.contains_key(&hosts.names) && inner.elsewhere.len() >= api::MAX_SEGMENTS)
+        {
+            return Err(RequestError::TooMany { what: "hosts in all", limit: api::MAX_HOSTS_IN_ALL });
+        }
+        inner.elsewhere.insert(hosts.names.clone(), Arc::new(hosts));
         Ok(Change::Some)
     }
 

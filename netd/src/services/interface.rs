@@ -1,7 +1,7 @@
 //! A guest's interface as the services know it, and all of them.
 
 use super::device::Answers;
-use super::model::{Port, Segment};
+use super::model::{Elsewhere, Port, Segment};
 use super::names::Names;
 use super::traffic::{DropReason, Traffic};
 use arc_swap::ArcSwap;
@@ -105,9 +105,10 @@ impl Directory {
         &self,
         segments: impl Iterator<Item = &'a Arc<Segment>>,
         interfaces: impl Iterator<Item = &'a Arc<Interface>>,
+        elsewhere: impl Iterator<Item = &'a Arc<Elsewhere>>,
     ) {
         let interfaces: Vec<_> = interfaces.collect();
-        let names = Arc::new(Names::new(segments, interfaces.iter().map(|interface| interface.port())));
+        let names = Arc::new(Names::new(segments, interfaces.iter().map(|interface| interface.port()), elsewhere));
         let interfaces = interfaces.into_iter().map(|interface| (interface.number, interface.clone())).collect();
         self.known.store(Arc::new(Known { interfaces, names }));
     }

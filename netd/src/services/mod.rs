@@ -388,7 +388,7 @@ mod tests {
         };
         assert_eq!(ask(&gone), (Err(DropReason::UnknownNumber), false));
         // Another one has its number.
-        directory.set([segment.clone()].iter(), [there.clone()].iter());
+        directory.set([segment.clone()].iter(), [there.clone()].iter(), [].iter());
         assert_eq!(ask(&there), (Ok(()), true));
         assert_eq!(ask(&gone), (Err(DropReason::UnknownNumber), false));
         assert_eq!(ask(&there), (Ok(()), true));
@@ -402,7 +402,7 @@ mod tests {
             let directory = Arc::new(Directory::default());
             let interface = Interface::new(Port::parse(model::port(), segment.clone()).unwrap(), &directory);
             let (interface, answers) = (Arc::new(interface), Arc::new(Answers::new().unwrap()));
-            directory.set([segment].iter(), [interface.clone()].iter());
+            directory.set([segment].iter(), [interface.clone()].iter(), [].iter());
             let client = Client { interface: interface.clone(), answers: answers.clone() };
             let mut services = Services::new(directory, None).unwrap();
             for sent in all {

@@ -5,6 +5,7 @@ use base64::Engine;
 use base64::engine::general_purpose::STANDARD;
 use hive_netd_api as api;
 use hive_packet::MacAddr;
+use std::collections::HashMap;
 use std::net::Ipv4Addr;
 use std::sync::Arc;
 
@@ -36,6 +37,49 @@ pub struct Port {
 
 fn is_id(id: &str) -> bool {
     (1..=64).contains(&id.len()) && id.bytes().all(|c| c.is_ascii_lowercase() || c.is_ascii_digit() || c == b'-')
+}
+
+/// Hosts that are no ports here, by their names.
+#[derive(Debug)]
+pub struct Elsewhere {
+    pub names: String,
+    /// In lower case.
+    pub domain: String,
+    pub spec: api::Hosts,
+    /// Full names in lower case.
+    pub addresses: HashMap<String, Ipv4Addr>,
+    pub hosts: HashMap<Ipv4Addr, String>,
+}
+
+impl Elsewhere {
+    pub fn parse(spec: api::Hosts) -> Result<Self, RequestError> {
+        let refuse = |why: String| RequestError::Invalid { object: format!("hosts of {:?}", spec.names), why };
+        if !is_id(&spec.names) {
+            return Err(refuse("names must be 1 to 64 of [a-z0-9-]".into()));
+        }
+        if !api::is_domain_list(&spec.domain_name) {
+            return Err(refuse("domain_name is not a domain name, or several with single spaces between".into()));
+        }
+        if spec.hosts.len() > api::MAX_HOSTS {
+            return Err(RequestError::TooMany { what: "hosts", limit: api::MAX_HOSTS });
+        }
+        let bad = spec.hosts.iter().find(|(address, name)| !api::is_unicast(**address) || !api::is_host_name(name));
+        if let Some((address, name)) = bad {
+            return Err(refuse(format!("{address} {name:?} must be a unicast address and a host name")));
+        }
+        let domain = spec.domain_name.split(' ').next().unwrap_or_default().to_ascii_lowercase();
+        let full = |(address, name): (&Ipv4Addr, &String)| (*address, full_name(name, &domain));
+        let hosts: HashMap<Ipv4Addr, String> = spec.hosts.iter().map(full).collect();
+        let addresses = hosts.iter().map(|(address, name)| (name.clone(), *address)).collect();
+        Ok(Self { names: spec.names.clone(), domain, spec, addresses, hosts })
+    }
+}
+
+/// A host name with its domain, in lower case.
+fn full_name(name: &str, domain: &str) -> String {
+    let name = name.to_ascii_lowercase();
+    let has_domain = name.strip_suffix(domain).is_some_and(|label| label.ends_with('.'));
+    if has_domain { name } else { format!("{name}.{domain}") }
 }
 
 impl Segment {
@@ -169,9 +213,7 @@ impl Port {
 
     /// The host name with the segment's domain, in lower case.
     pub fn full_name(&self) -> String {
-        let (name, domain) = (self.spec.hostname.to_ascii_lowercase(), self.segment.domain());
-        let has_domain = name.strip_suffix(domain).is_some_and(|label| label.ends_with('.'));
-        if has_domain { name } else { format!("{name}.{domain}") }
+        full_name(&self.spec.hostname, self.segment.domain())
     }
 
     /// Whether a frame's source can be a guest here, which may have more addresses than the one that it is leased.

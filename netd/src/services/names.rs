@@ -1,6 +1,6 @@
 //! Who is called what: the names and addresses of ports, for segments that know each other's.
 
-use super::model::{Port, Segment};
+use super::model::{Elsewhere, Port, Segment};
 use std::collections::{HashMap, HashSet};
 use std::net::Ipv4Addr;
 use std::sync::Arc;
@@ -13,6 +13,8 @@ struct Space {
     /// Full names in lower case: a port's host name, and `ip-10-0-0-5` for its address, in its segment's domain.
     addresses: HashMap<String, Ipv4Addr>,
     hosts: HashMap<Ipv4Addr, String>,
+    /// Asked after those.
+    elsewhere: Option<Arc<Elsewhere>>,
 }
 
 /// What is known of a name or an address that no port has.
@@ -30,12 +32,23 @@ pub enum Unknown {
 pub struct Names(HashMap<String, Space>);
 
 impl Names {
-    pub fn new<'a>(segments: impl Iterator<Item = &'a Arc<Segment>>, ports: impl Iterator<Item = Arc<Port>>) -> Self {
+    pub fn new<'a>(
+        segments: impl Iterator<Item = &'a Arc<Segment>>,
+        ports: impl Iterator<Item = Arc<Port>>,
+        elsewhere: impl Iterator<Item = &'a Arc<Elsewhere>>,
+    ) -> Self {
         let mut spaces: HashMap<String, Space> = HashMap::new();
         for segment in segments {
             let space = spaces.entry(segment.names().to_owned()).or_default();
             space.domains.insert(segment.domain().to_owned());
             space.segments.push(segment.clone());
+        }
+        // Without a segment there is nobody to ask.
+        for hosts in elsewhere {
+            if let Some(space) = spaces.get_mut(&hosts.names) {
+                space.domains.insert(hosts.domain.clone());
+                space.elsewhere = Some(hosts.clone());
+            }
         }
         let ports: Vec<_> = ports.collect();
         for port in &ports {
@@ -57,7 +70,8 @@ impl Names {
     /// The address of a full name in lower case.
     pub fn address_of(&self, segment: &Segment, name: &str) -> Result<Ipv4Addr, Unknown> {
         let space = self.0.get(segment.names()).ok_or(Unknown::Foreign)?;
-        if let Some(address) = space.addresses.get(name) {
+        let elsewhere = || space.elsewhere.as_ref()?.addresses.get(name).filter(|at| !space.hosts.contains_key(at));
+        if let Some(address) = space.addresses.get(name).or_else(elsewhere) {
             return Ok(*address);
         }
         if space.domains.contains(name) {
@@ -71,7 +85,8 @@ impl Names {
     pub fn name_of(&self, segment: &Segment, address: Ipv4Addr) -> Result<&str, Unknown> {
         let space = self.0.get(segment.names()).ok_or(Unknown::Foreign)?;
         let ours = || space.segments.iter().any(|segment| segment.contains(address));
-        let name = space.hosts.get(&address).map(String::as_str);
+        let elsewhere = || space.elsewhere.as_ref()?.hosts.get(&address);
+        let name = space.hosts.get(&address).or_else(elsewhere).map(String::as_str);
         name.ok_or_else(|| if ours() { Unknown::Nobody } else { Unknown::Foreign })
     }
 }
@@ -107,7 +122,21 @@ mod tests {
             on(&segments[2], 5, "lonely.ec2.internal"),
             on(&segments[0], 7, "ip-10-0-0-5"),
         ];
-        (Names::new(segments.iter(), ports.into_iter()), segments)
+        let hosts = |names: &str, domain_name: &str, hosts: &[([u8; 4], &str)]| {
+            let hosts = hosts.iter().map(|(address, name)| (Ipv4Addr::from(*address), (*name).to_owned())).collect();
+            Arc::new(
+                Elsewhere::parse(api::Hosts { names: names.into(), domain_name: domain_name.into(), hosts }).unwrap(),
+            )
+        };
+        let elsewhere = [
+            hosts(
+                "vpc",
+                "ec2.internal",
+                &[([10, 0, 2, 9], "Far"), ([10, 0, 0, 5], "late"), ([10, 0, 2, 8], "ip-10-0-0-5")],
+            ),
+            hosts("other", "ec2.internal", &[([10, 0, 2, 9], "never")]),
+        ];
+        (Names::new(segments.iter(), ports.into_iter(), elsewhere.iter()), segments)
     }
 
     #[test]
@@ -130,6 +159,18 @@ mod tests {
         assert_eq!(names.address_of(&c, "lonely.ec2.internal"), is([10, 0, 0, 5]));
         assert_eq!(names.address_of(&c, "web.example.com"), Err(Unknown::Foreign));
         assert_eq!(names.name_of(&c, Ipv4Addr::new(10, 0, 1, 6)), Err(Unknown::Foreign));
+    }
+
+    #[test]
+    fn hosts_elsewhere_are_known_where_no_port_has_the_name_or_address() {
+        let (names, [a, _, c]) = names();
+        let far = Ipv4Addr::new(10, 0, 2, 9);
+        assert_eq!(names.address_of(&a, "far.ec2.internal"), Ok(far));
+        assert_eq!(names.name_of(&a, far), Ok("far.ec2.internal"));
+        assert_eq!(names.address_of(&a, "late.ec2.internal"), Err(Unknown::Nobody), "the address is a port's");
+        assert_eq!(names.address_of(&a, "ip-10-0-0-5.ec2.internal"), Ok(Ipv4Addr::new(10, 0, 0, 5)), "a port's name");
+        assert_eq!(names.address_of(&c, "far.ec2.internal"), Err(Unknown::Nobody));
+        assert_eq!(names.name_of(&c, far), Err(Unknown::Foreign));
     }
 
     #[test]

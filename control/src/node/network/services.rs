@@ -25,8 +25,13 @@ pub struct Described {
     metadata: netd::MetadataService,
 }
 
-/// By interface.
-pub type Wanted = BTreeMap<String, Described>;
+#[derive(Clone, Debug, Default, PartialEq)]
+pub struct Wanted {
+    /// By interface.
+    described: BTreeMap<String, Described>,
+    /// By VPC: interfaces that are elsewhere, or nowhere now, have names too.
+    hosts: BTreeMap<String, BTreeMap<Ipv4Addr, String>>,
+}
 
 pub fn wanted(
     node: &Node,
@@ -48,7 +53,19 @@ pub fn wanted(
         };
         Some((interface.interface_id.to_string(), described))
     });
-    described.collect()
+    let described: BTreeMap<String, Described> = described.collect();
+    let mut hosts: BTreeMap<String, BTreeMap<Ipv4Addr, String>> =
+        described.values().map(|described| (described.names.clone(), BTreeMap::new())).collect();
+    for interface in view.networks.values().flat_map(|records| records.interfaces.values()) {
+        let is_elsewhere = interface.attachment.is_some() && !described.contains_key(interface.interface_id.as_str());
+        let hosts =
+            hosts.get_mut(interface.vpc_id.as_str()).filter(|hosts| is_elsewhere && hosts.len() < netd::MAX_HOSTS);
+        if let Some(hosts) = hosts {
+            hosts.insert(interface.private_ip, metadata::hostname(interface.private_ip));
+        }
+    }
+    hosts.retain(|_, hosts| !hosts.is_empty());
+    Wanted { described, hosts }
 }
 
 /// What netd was told and took, so that it is told again of what changes.
@@ -56,6 +73,7 @@ pub fn wanted(
 pub struct Told {
     segments: BTreeMap<String, netd::Segment>,
     ports: BTreeMap<String, netd::Port>,
+    hosts: BTreeMap<String, netd::Hosts>,
     /// What it would not take is one tenant's loss, not everybody's. It is tried again, and said once.
     refused: BTreeSet<String>,
 }
@@ -74,15 +92,26 @@ impl Told {
     ) -> Result<(), BackendError> {
         let (mut segments, mut ports) = (BTreeMap::new(), BTreeMap::new());
         for (number, services) in compiled {
-            let Some(described) = wanted.get(&services.interface.0) else { continue };
+            let Some(described) = wanted.described.get(&services.interface.0) else { continue };
             segments.insert(described.segment_id.clone(), segment(described, services));
             ports.insert(services.interface.0.clone(), port(*number, described, services));
         }
+        // In the domain of the VPC, which all of its segments have.
+        let of_vpc = |segment: &netd::Segment| {
+            let (names, domain_name) = (segment.names.clone(), segment.domain_name.clone());
+            let hosts = wanted.hosts.get(&names)?.clone();
+            Some((names.clone(), netd::Hosts { names, domain_name, hosts }))
+        };
+        let hosts: BTreeMap<String, netd::Hosts> = segments.values().filter_map(of_vpc).collect();
         let (mut left_ports, mut left_segments) = (BTreeSet::new(), BTreeSet::new());
+        let mut left_hosts: BTreeSet<String> = self.hosts.keys().cloned().collect();
         if all {
             let (has_ports, has_segments) = (netd.ports().await?, netd.segments().await?);
             self.ports.retain(|id, port| has_ports.get(id) == Some(&port.number));
             self.segments.retain(|_, segment| has_segments.contains(segment));
+            // Of which only the numbers are told.
+            self.hosts.clear();
+            left_hosts.extend(netd.hosts().await?.into_keys());
             left_ports.extend(has_ports.into_keys());
             left_segments.extend(has_segments.into_iter().map(|segment| segment.segment_id));
         }
@@ -112,6 +141,18 @@ impl Told {
                     self.ports.insert(id.clone(), port.clone());
                 }
             }
+        }
+        for (names, hosts) in &hosts {
+            if self.hosts.get(names) != Some(hosts) {
+                self.hosts.remove(names);
+                if self.is_taken(netd.put_hosts(hosts.clone()).await, names, &mut refused)? {
+                    self.hosts.insert(names.clone(), hosts.clone());
+                }
+            }
+        }
+        for names in left_hosts.into_iter().filter(|names| !hosts.contains_key(names)) {
+            netd.delete_hosts(&names).await?;
+            self.hosts.remove(&names);
         }
         for id in left_segments.into_iter().filter(|id| !segments.contains_key(id)) {
             if self.is_taken(netd.delete_segment(&id).await, &id, &mut refused)? {

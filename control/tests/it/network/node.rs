@@ -94,6 +94,24 @@ async fn a_machine_starts_in_its_subnet_and_learns_what_changes() {
     let offset = |port: u16| format!("tp_dst={port}");
     region.wait_switch("tables", |switch| switch.flows().contains("10.0.1.9").then_some(())).await;
 
+    // An instance that is stopped, or elsewhere, has its name still.
+    let run =
+        json!({"ImageId": image, "InstanceType": "t3.nano", "MinCount": 1, "MaxCount": 1, "SubnetId": subnets[0]});
+    let other = text(&region.ok("RunInstances", run).await["Instances"][0]["InstanceId"]);
+    let others = json!({"InstanceIds": [other]});
+    region.wait("DescribeInstances", others.clone(), state, "running").await;
+    region.ok("StopInstances", others.clone()).await;
+    let knows = |count: Option<u64>| {
+        let vpc = text(&vpc);
+        move |switch: &Switch| {
+            let hosts = switch.ask(&json!({"method": "list-hosts"}));
+            (hosts["hosts"][&vpc].as_u64() == count).then_some(())
+        }
+    };
+    region.wait_switch("its name", knows(Some(1))).await;
+    region.ok("TerminateInstances", others).await;
+    region.wait_switch("no name", knows(None)).await;
+
     // What changes while the machine runs reaches its metadata and its tables.
     let id = ids[0].clone();
     let more = json!({"VpcId": vpc, "GroupName": "more", "Description": "d"});

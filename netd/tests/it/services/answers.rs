@@ -3,7 +3,7 @@
 use super::{GATEWAY, GATEWAY_MAC, METADATA, Node, RESOLVER, SERVICES, ask, is_at_the_gateway, one, port, segment};
 use crate::guest::{Guest, PATIENCE, eventually};
 use crate::ovs::lab::Lab;
-use hive_netd_api::{Port, Segment};
+use hive_netd_api::{Hosts, MAX_HOSTS, Port, Reply, Request, Segment};
 use hive_packet::arp::{Arp, Operation};
 use hive_packet::{MacAddr, build, put};
 use std::net::{Ipv4Addr, UdpSocket};
@@ -96,6 +96,29 @@ fn dns_answers_for_the_segment_and_fails_for_others_without_upstream() {
     assert_eq!((code, tail), (0, b"nal\0".to_vec()));
     assert_eq!(resolve(&mut guest, "ip-10-0-0-99.ec2.internal", 1).0, 3);
     assert_eq!(resolve(&mut guest, "example.com", 1).0, 2);
+}
+
+#[test]
+fn dns_knows_hosts_that_are_elsewhere() {
+    let (node, mut guest) = one(port("s", 5));
+    let hosts = |names: &str, address: [u8; 4]| Hosts {
+        names: names.into(),
+        domain_name: "ec2.internal".into(),
+        hosts: [(Ipv4Addr::from(address), "far".to_owned())].into(),
+    };
+    assert_eq!(node.request(&Request::PutHosts(hosts("s", [10, 0, 0, 77]))), Reply::Done);
+    assert_eq!(node.request(&Request::PutHosts(hosts("others", [10, 0, 0, 78]))), Reply::Done);
+    assert_eq!(resolve(&mut guest, "far.ec2.internal", 1), (0, vec![10, 0, 0, 77]));
+    assert_eq!(resolve(&mut guest, "77.0.0.10.in-addr.arpa", 12), (0, b"nal\0".to_vec()));
+    assert_eq!(resolve(&mut guest, "78.0.0.10.in-addr.arpa", 12).0, 3, "others' names");
+    let listed = Reply::Hosts([("s".to_owned(), 1), ("others".to_owned(), 1)].into());
+    assert_eq!(node.request(&Request::ListHosts), listed);
+    let refused = |hosts| matches!(node.request(&Request::PutHosts(hosts)), Reply::Error { .. });
+    assert!(refused(hosts("s", [224, 0, 0, 1])) && refused(hosts("S", [10, 0, 0, 77])));
+    let many = (0..=MAX_HOSTS as u32).map(|n| (Ipv4Addr::from(0x0a01_0000 + n), "a".to_owned())).collect();
+    assert!(refused(Hosts { hosts: many, ..hosts("s", [10, 0, 0, 77]) }));
+    assert_eq!(node.request(&Request::DeleteHosts { names: "s".into() }), Reply::Done);
+    assert_eq!(resolve(&mut guest, "far.ec2.internal", 1).0, 3);
 }
 
 #[test]
