@@ -5,9 +5,9 @@
 //! every change takes it back first, so that neither side needs a lock.
 
 use super::log::{DirtyLog, RingLog};
-use super::log_call;
 use super::memory::{GuestMemory, MAX_REGIONS, RegionLayout};
 use super::queue::{Accepts, Queue, RxQueue, TxQueue};
+use super::requests::{self, Request};
 use super::ring::{Direction, MAX_RING_SIZE, RingLayout, SplitRing, used_ring_bytes};
 use crate::error::{DaemonError, PortError};
 use crate::mailbox::lock;
@@ -215,7 +215,6 @@ impl Device {
         }
     }
 
-    /// SET_LOG_FD, which the library does not know.
     fn set_log_call(&mut self, call: File) -> VhostResult<()> {
         self.log_call = Some(Arc::new(nonblocking(call)?));
         self.log_all_anew();
@@ -667,12 +666,14 @@ fn serve(socket: &Socket, listener: Option<&UnixListener>, owner: &Arc<dyn RingO
         let device = Arc::new(Mutex::new(Device::new(owner.clone())));
         let mut handler = BackendReqHandler::from_stream(stream, device.clone());
         let ended = loop {
-            let handled = match log_call::take(&side) {
+            let handled = match requests::take(&side) {
                 Ok(None) => handler.handle_request(),
-                Ok(Some(request)) => {
+                Ok(Some(taken)) => {
                     let mut device = lock(&device);
-                    let result = device.set_log_call(request.call);
-                    log_call::acknowledge(&side, request.wants_reply && device.replies, result)
+                    taken.serve(&side, device.replies, |request| match request {
+                        Request::SetLogFd(call) => device.set_log_call(call),
+                        Request::SetVringEnable { index, enable } => device.set_vring_enable(index, enable),
+                    })
                 }
                 Err(error) => Err(error),
             };

@@ -1,11 +1,13 @@
 //! The log of written pages, by which a guest is migrated while it runs.
 
 use crate::dataplane::{Bench, exchange};
-use crate::guest::{GUEST_BASE, Guest, Options, USED, eventually, feature};
+use crate::guest::{GUEST_BASE, Guest, Options, PATIENCE, USED, eventually, feature};
 use rustix::fs::{MemfdFlags, SealFlags, fcntl_add_seals, memfd_create};
 use std::collections::BTreeSet;
 use std::fs::File;
+use std::io::{Read, Write};
 use std::os::unix::fs::FileExt;
+use std::os::unix::net::UnixStream;
 use vmm_sys_util::eventfd::EventFd;
 
 const PAGE: u64 = 4096;
@@ -306,4 +308,22 @@ fn writes_to_the_log_are_signalled() {
     let _ = call.read();
     exchange(&mut a, &mut b);
     assert!(call.read().is_err(), "nothing is logged any more");
+}
+
+/// As QEMU does with a card's rings; the frontend of these tests does not.
+#[test]
+fn rings_are_enabled_before_features_are_set() {
+    let bench = Bench::new(1);
+    let (_, guest) = bench.guest(5, Options::default());
+    drop(guest);
+    let mut stream = UnixStream::connect(bench.socket(5)).unwrap();
+    stream.set_read_timeout(Some(PATIENCE)).unwrap();
+    // SET_VRING_ENABLE, version 1, of ring 1; then GET_FEATURES, which is answered while the connection holds.
+    let words: [u32; 8] = [18, 1, 8, 1, 1, 1, 1, 0];
+    stream.write_all(&words.map(u32::to_ne_bytes).concat()).unwrap();
+    let mut reply = [0; 20];
+    stream.read_exact(&mut reply).unwrap();
+    assert_eq!(reply[..12], [1u32, 5, 8].map(u32::to_ne_bytes).concat());
+    let features = u64::from_ne_bytes(reply[12..].try_into().unwrap());
+    assert_eq!(features & feature::LOG_ALL, feature::LOG_ALL);
 }
