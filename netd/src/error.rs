@@ -61,6 +61,8 @@ pub fn reply_of(result: Result<Reply, RequestError>) -> Reply {
 pub enum PortError {
     #[error("cannot use the memory region at guest address {guest_addr:#x}: {why}")]
     Memory { guest_addr: u64, why: String },
+    #[error("cannot use the log of written pages: {why}")]
+    Log { why: String },
     #[error("cannot start queue {index}: {why}")]
     Queue { index: usize, why: String },
 }

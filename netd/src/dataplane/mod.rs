@@ -9,6 +9,7 @@ pub use port::{Policing, PortSettings, PortStatus, QUEUE_PAIRS_MAX};
 
 use crate::error::DaemonError;
 use crate::mailbox::{Mailbox, lock};
+use crate::port::log::RingLog;
 use crate::port::queue::Queue;
 use crate::port::vhost_user::{RingOwner, Server, Socket};
 use arc_swap::ArcSwap;
@@ -530,10 +531,30 @@ impl RingOwner for GuestRings {
     fn stop_queue(&self, index: usize) -> Option<u16> {
         let pair = index / 2;
         if index.is_multiple_of(2) {
-            return self.port.take_rx(pair).map(|queue| queue.ring.base());
+            let mut queue = self.port.take_rx(pair)?;
+            // A worker in the midst of a burst has delivered, and would find no ring to publish it in.
+            if queue.dirty {
+                queue.flush();
+            }
+            return Some(queue.ring.base());
         }
         let (reply, base) = sync_channel(1);
         self.workers[self.home(pair)].mailbox.send(Command::StopQueue { port: self.port.id, pair, reply });
         base.recv().ok().flatten()
+    }
+
+    fn set_log(&self, index: usize, log: Option<Box<RingLog>>) {
+        let pair = index / 2;
+        if index.is_multiple_of(2) {
+            let Some(place) = self.port.rx(pair) else { return };
+            if let Some(queue) = lock(place).as_mut() {
+                queue.ring.set_log(log);
+            }
+            return;
+        }
+        let (reply, done) = sync_channel(1);
+        self.workers[self.home(pair)].mailbox.send(Command::SetLog { port: self.port.id, pair, log, reply });
+        // A worker that has ended writes nothing.
+        let _ = done.recv();
     }
 }

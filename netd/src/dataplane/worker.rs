@@ -4,6 +4,7 @@ use super::Execution;
 use super::output::{GuestTail, Outlet, Scratch};
 use super::port::{PortMap, PortShared};
 use crate::mailbox::{Mailbox, lock};
+use crate::port::log::RingLog;
 use crate::port::memory::GuestSlice;
 use crate::port::queue::{Chain, TxQueue};
 use crate::sys::{Epoll, Events};
@@ -41,6 +42,13 @@ pub(super) enum Command {
         port: PortId,
         pair: usize,
         reply: SyncSender<Option<u16>>,
+    },
+    /// What a ring writes is told to another log from here on.
+    SetLog {
+        port: PortId,
+        pair: usize,
+        log: Option<Box<RingLog>>,
+        reply: SyncSender<()>,
     },
     StartDevice {
         port: Arc<PortShared>,
@@ -197,6 +205,12 @@ impl<P: Pipeline> Worker<P> {
                     // The asker may be gone with its connection.
                     let _ = reply.send(base);
                 }
+                Command::SetLog { port, pair, log, reply } => {
+                    if let Some(slot) = self.position(port, pair).and_then(|at| self.queues[at].as_mut()) {
+                        slot.queue.ring.set_log(log);
+                    }
+                    let _ = reply.send(());
+                }
                 Command::StartDevice { port } => self.start_device(port),
                 Command::StopPorts { ports, reply } => {
                     self.stop_ports(&ports);
@@ -247,9 +261,13 @@ impl<P: Pipeline> Worker<P> {
         self.wake(at);
     }
 
-    fn stop_queue(&mut self, port: PortId, pair: usize) -> Option<u16> {
+    fn position(&self, port: PortId, pair: usize) -> Option<usize> {
         let is_it = |slot: &Option<TxSlot>| slot.as_ref().is_some_and(|slot| (slot.port.id, slot.pair) == (port, pair));
-        let at = self.queues.iter().position(is_it)?;
+        self.queues.iter().position(is_it)
+    }
+
+    fn stop_queue(&mut self, port: PortId, pair: usize) -> Option<u16> {
+        let at = self.position(port, pair)?;
         self.take_queue(at).map(|slot| slot.queue.ring.base())
     }
 

@@ -4,11 +4,10 @@
 //! Rust slice, and whatever is decided on is copied out first.
 #![allow(unsafe_code)]
 
+use super::mapping::Mapping;
 use crate::error::PortError;
 use std::fs::File;
 use std::marker::PhantomData;
-use std::os::fd::AsRawFd;
-use std::os::unix::fs::MetadataExt;
 use std::ptr::NonNull;
 use std::sync::Arc;
 
@@ -26,66 +25,34 @@ pub struct RegionLayout {
     pub offset_bytes: u64,
 }
 
-/// A shared mapping of one region, unmapped with its last owner.
+/// One region, mapped as long as anyone has it.
 #[derive(Debug)]
 struct Region {
     layout: RegionLayout,
-    host: NonNull<u8>,
-    mapping: NonNull<u8>,
-    mapping_bytes: usize,
+    mapping: Mapping,
 }
-
-// SAFETY: the mapping is plain memory owned by this value for its whole life; it is only accessed through raw copies.
-unsafe impl Send for Region {}
-// SAFETY: as above; concurrent raw copies race no more than the guest itself does.
-unsafe impl Sync for Region {}
 
 impl Region {
     fn map(layout: RegionLayout, file: &File) -> Result<Self, PortError> {
-        let invalid = |why: &'static str| PortError::Memory { guest_addr: layout.guest_addr, why: why.to_owned() };
-        let metadata = file
-            .metadata()
-            .map_err(|error| PortError::Memory { guest_addr: layout.guest_addr, why: error.to_string() })?;
-        let end = layout.offset_bytes.checked_add(layout.size_bytes).ok_or_else(|| invalid("file offset overflows"))?;
-        if layout.size_bytes == 0 || end > metadata.len() {
-            return Err(invalid("region is empty or reaches past the end of its file"));
-        }
+        let failed = |why: String| PortError::Memory { guest_addr: layout.guest_addr, why };
+        let mapping = Mapping::new(file, layout.offset_bytes, layout.size_bytes);
+        let mapping = mapping.map_err(|error| failed(error.to_string()))?;
         if layout.guest_addr.checked_add(layout.size_bytes).is_none()
             || layout.user_addr.checked_add(layout.size_bytes).is_none()
         {
-            return Err(invalid("address range overflows"));
+            return Err(failed("address range overflows".to_owned()));
         }
-        // Huge page files map and unmap in whole huge pages, which is their block size.
-        let page = metadata.blksize().max(4096).next_power_of_two();
-        let start = layout.offset_bytes & !(page - 1);
-        let skipped = (layout.offset_bytes - start) as usize;
-        let mapping_bytes =
-            usize::try_from((end - start).next_multiple_of(page)).map_err(|_| invalid("region is too large"))?;
-        let start = libc::off_t::try_from(start).map_err(|_| invalid("file offset is too large"))?;
-        // SAFETY: a new shared mapping at an address of the kernel's choice; nothing of ours is replaced.
-        let address = unsafe {
-            libc::mmap(
-                std::ptr::null_mut(),
-                mapping_bytes,
-                libc::PROT_READ | libc::PROT_WRITE,
-                libc::MAP_SHARED | libc::MAP_NORESERVE,
-                file.as_raw_fd(),
-                start,
-            )
-        };
-        let mapping = NonNull::new(address.cast::<u8>()).filter(|_| address != libc::MAP_FAILED).ok_or_else(|| {
-            PortError::Memory { guest_addr: layout.guest_addr, why: std::io::Error::last_os_error().to_string() }
-        })?;
-        // SAFETY: `skipped` is less than one page and the mapping reaches to `end`, beyond it.
-        let host = unsafe { mapping.add(skipped) };
-        Ok(Self { layout, host, mapping, mapping_bytes })
+        Ok(Self { layout, mapping })
     }
-}
 
-impl Drop for Region {
-    fn drop(&mut self) {
-        // SAFETY: exactly the range that `map` mapped; slices borrow the memory that owns this region, so none is left.
-        unsafe { libc::munmap(self.mapping.as_ptr().cast(), self.mapping_bytes) };
+    /// The byte at an offset in this process.
+    ///
+    /// # Safety
+    /// The offset must lie inside the region.
+    #[inline]
+    unsafe fn at(&self, offset: u64) -> NonNull<u8> {
+        // SAFETY: the mapping is as long as the region, inside which the caller has the offset.
+        unsafe { self.mapping.start().add(offset as usize) }
     }
 }
 
@@ -137,8 +104,17 @@ impl GuestMemory {
             (offset < region.layout.size_bytes).then(|| {
                 let len = u64::from(len).min(region.layout.size_bytes - offset) as u32;
                 // SAFETY: `offset` lies inside the region, which is mapped for as long as `self` is borrowed.
-                GuestSlice { start: unsafe { region.host.add(offset as usize) }, len, memory: PhantomData }
+                GuestSlice { start: unsafe { region.at(offset) }, len, memory: PhantomData }
             })
+        })
+    }
+
+    /// Where the guest has a slice of this memory. Looked up, so that slices are small where nobody asks.
+    pub fn guest_addr(&self, slice: &GuestSlice<'_>) -> Option<u64> {
+        self.regions.iter().find_map(|region| {
+            let start = region.mapping.start().as_ptr() as u64;
+            let offset = (slice.start.as_ptr() as u64).wrapping_sub(start);
+            (offset < region.layout.size_bytes).then(|| region.layout.guest_addr + offset)
         })
     }
 
@@ -148,7 +124,7 @@ impl GuestMemory {
             let offset = user_addr.wrapping_sub(region.layout.user_addr);
             (offset < region.layout.size_bytes && u64::from(len) <= region.layout.size_bytes - offset).then(|| {
                 // SAFETY: as in `slice`.
-                GuestSlice { start: unsafe { region.host.add(offset as usize) }, len, memory: PhantomData }
+                GuestSlice { start: unsafe { region.at(offset) }, len, memory: PhantomData }
             })
         })
     }
@@ -296,6 +272,12 @@ mod tests {
         let mut byte = [0];
         assert_eq!(memory.slice(0x27ff, 1).unwrap().read(&mut byte), 1);
         assert_eq!(&byte, b"x");
+        let two = memory.with(layout(0x8000, 0x1000, 0), &file).unwrap();
+        for guest_addr in [0x1000, 0x27ff, 0x8000, 0x8ffe] {
+            let slice = two.slice(guest_addr, 9).unwrap();
+            assert_eq!(two.guest_addr(&slice), Some(guest_addr));
+            assert_eq!(memory.guest_addr(&slice).is_some(), guest_addr < 0x8000, "of its own regions only");
+        }
     }
 
     #[test]

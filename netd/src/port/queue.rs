@@ -256,6 +256,7 @@ impl RxQueue {
             if frame.rest_bytes > 0 {
                 frame.rest.copy_to(frame.rest_from, to.skip(head.len() as u32).first(frame.rest_bytes as u32));
             }
+            self.ring.log_written(buffer.first(needed as u32))?;
             self.ring.advance();
             self.ring.give_back(id, needed as u32);
             self.dirty = true;
@@ -282,11 +283,18 @@ impl RxQueue {
             chains.push((id, room.min(needed - capacity)));
             capacity += room;
         }
+        let whole = if self.ring.is_logged() { buffers.clone() } else { Vec::new() };
         let header = frame.header.to_bytes(chains.len() as u16);
         let mut to = Cursor { buffers: &mut buffers };
         to.write(&header);
         to.write(frame.head);
         to.copy(&frame.rest, frame.rest_from, frame.rest_bytes);
+        let mut left = needed as u32;
+        for buffer in whole {
+            let written = buffer.first(left);
+            self.ring.log_written(written)?;
+            left -= written.len();
+        }
         for (id, written) in chains {
             self.ring.give_back(id, written as u32);
         }

@@ -4,6 +4,7 @@
 //! contradiction is a [`RingFault`], after which the owner stops the port.
 #![allow(unsafe_code)]
 
+use super::log::RingLog;
 use super::memory::{GuestMemory, GuestSlice, prefetch, prefetch_to_write};
 use std::fmt;
 use std::ptr::NonNull;
@@ -41,6 +42,8 @@ pub enum RingFault {
     Direction,
     /// An indirect table is nested, empty, too long or combined with a next flag.
     IndirectTable,
+    /// What is written lies outside the log of written pages: the frontend would miss it when it migrates the guest.
+    Log,
 }
 
 impl fmt::Display for RingFault {
@@ -53,6 +56,7 @@ impl fmt::Display for RingFault {
             Self::BufferAddress => "buffer is outside guest memory",
             Self::Direction => "buffer has the wrong direction",
             Self::IndirectTable => "indirect table is nested, empty or too long",
+            Self::Log => "written page is outside the log of written pages",
         })
     }
 }
@@ -64,6 +68,11 @@ pub enum Direction {
     FromGuest,
     /// The guest receives: buffers are written.
     ToGuest,
+}
+
+/// Of a used ring with its flags, index and event field (2.7.8).
+pub fn used_ring_bytes(size: u16) -> u32 {
+    6 + 8 * u32::from(size)
 }
 
 /// Where a ring lies and where it starts, as the frontend said.
@@ -96,6 +105,8 @@ pub struct SplitRing {
     next_used: u16,
     /// Used index as the guest last saw it.
     published_used: u16,
+    /// What is written is told here, while the guest is migrated.
+    log: Option<Box<RingLog>>,
 }
 
 // SAFETY: the pointers lead into mappings kept alive by `memory`, which may be used from any thread.
@@ -137,9 +148,9 @@ impl SplitRing {
                 .ok_or(RingFault::Placement)
         };
         let desc = area(layout.desc, size * DESCRIPTOR_BYTES, 16)?;
-        // Each with its flags, index and event field: 2.7.6 and 2.7.8.
+        // With its flags, index and event field: 2.7.6.
         let avail = area(layout.avail, 6 + 2 * size, 2)?;
-        let used = area(layout.used, 6 + 8 * size, 4)?;
+        let used = area(layout.used, used_ring_bytes(layout.size), 4)?;
         let mut ring = Self {
             memory,
             layout,
@@ -150,6 +161,7 @@ impl SplitRing {
             seen_avail: layout.base,
             next_used: 0,
             published_used: 0,
+            log: None,
         };
         ring.next_used = ring.used_field(2).load(Ordering::Relaxed);
         ring.published_used = ring.next_used;
@@ -159,6 +171,40 @@ impl SplitRing {
     /// The memory the ring's buffers lie in. A burst keeps a clone of it, so that its slices outlive calls on the ring.
     pub fn memory(&self) -> &Arc<GuestMemory> {
         &self.memory
+    }
+
+    /// Tells what is written from here on to another log, or to none.
+    pub fn set_log(&mut self, log: Option<Box<RingLog>>) {
+        self.log = log;
+    }
+
+    #[inline]
+    pub fn is_logged(&self) -> bool {
+        self.log.is_some()
+    }
+
+    /// To be called when a part of a buffer was written, before its chain is given back. Without a log it is one branch.
+    #[inline]
+    pub fn log_written(&self, part: GuestSlice<'_>) -> Result<(), RingFault> {
+        self.log.as_ref().map_or(Ok(()), |log| self.log_buffer(log, part))
+    }
+
+    #[cold]
+    fn log_buffer(&self, log: &RingLog, part: GuestSlice<'_>) -> Result<(), RingFault> {
+        if part.len() == 0 {
+            return Ok(());
+        }
+        log.buffer(self.memory.guest_addr(&part).ok_or(RingFault::BufferAddress)?, part.len())
+    }
+
+    /// What was given back since the used index was `old`, and the index itself.
+    #[cold]
+    fn log_given_back(&self, log: &RingLog, old: u16) {
+        let size = usize::from(self.layout.size);
+        let count = usize::from(self.next_used.wrapping_sub(old)).min(size);
+        let first = self.slot(old);
+        let to_end = count.min(size - first);
+        log.used(&[(4 + 8 * first, 8 * to_end), (4, 8 * (count - to_end)), (2, 2)]);
     }
 
     /// Next entry of the available ring that would be taken: what GET_VRING_BASE answers.
@@ -372,6 +418,9 @@ impl SplitRing {
         }
         self.used_field(2).store(self.next_used.to_le(), Ordering::Release);
         self.published_used = self.next_used;
+        if let Some(log) = &self.log {
+            self.log_given_back(log, old);
+        }
         // The guest sets its wish before it re-reads the used index; we do it the other way round (2.7.7.1).
         fence(Ordering::SeqCst);
         if self.layout.event_idx {
@@ -384,22 +433,23 @@ impl SplitRing {
 
     /// Asks the guest for a kick at its next buffer. What it made available meanwhile is seen by the next [`Self::available`].
     pub fn arm(&mut self) {
-        if self.layout.event_idx {
-            self.used_field(4 + 8 * usize::from(self.layout.size)).store(self.next_avail.to_le(), Ordering::Relaxed);
-        } else {
-            self.used_field(0).store(0, Ordering::Relaxed);
-        }
+        self.ask(self.next_avail, 0);
         fence(Ordering::SeqCst);
     }
 
     /// Asks the guest not to kick while it is polled.
     pub fn disarm(&mut self) {
-        if self.layout.event_idx {
-            // The farthest entry behind us: reached only after the index wrapped once.
-            let behind = self.next_avail.wrapping_sub(1);
-            self.used_field(4 + 8 * usize::from(self.layout.size)).store(behind.to_le(), Ordering::Relaxed);
-        } else {
-            self.used_field(0).store(USED_F_NO_NOTIFY.to_le(), Ordering::Relaxed);
+        // The farthest entry behind us: reached only after the index wrapped once.
+        self.ask(self.next_avail.wrapping_sub(1), USED_F_NO_NOTIFY);
+    }
+
+    /// Says when kicks are wanted: by the event index, or by the flags without one.
+    fn ask(&self, event: u16, flags: u16) {
+        let (offset, value) =
+            if self.layout.event_idx { (4 + 8 * usize::from(self.layout.size), event) } else { (0, flags) };
+        self.used_field(offset).store(value.to_le(), Ordering::Relaxed);
+        if let Some(log) = &self.log {
+            log.used(&[(offset, 2)]);
         }
     }
 }
@@ -461,5 +511,64 @@ mod tests {
         // What is behind the chain's end in a larger table counts for nothing.
         assert_eq!(take(&indirect(SIZE), &chain(CHAIN_MAX)), Ok(CHAIN_MAX.into()));
         assert_eq!(take(&indirect(SIZE), &chain(CHAIN_MAX + 1)), Err(RingFault::ChainLength));
+    }
+
+    /// Wherever the used ring is, and wherever in it the ring stands.
+    #[test]
+    fn every_write_to_the_used_ring_is_logged() {
+        use super::super::log::{DirtyLog, tests as log_tests};
+        let file = tempfile::tempfile().unwrap();
+        file.set_len(0x4_0000).unwrap();
+        let region = RegionLayout { guest_addr: 0, size_bytes: 0x4_0000, user_addr: 0, offset_bytes: 0 };
+        let memory = Arc::new(GuestMemory::default().with(region, &file).unwrap());
+        let log_file = log_tests::memfd(0x1000, rustix::fs::SealFlags::SHRINK);
+        let log = Arc::new(DirtyLog::map(&log_file, 0, 0x1000).unwrap());
+        // The log is told other addresses than the ring's own, so that the two are not mistaken for one another.
+        const USED: u64 = 0xb_0ffc;
+        let logged = || {
+            let pages = log_tests::marked(&log_file, 0, 0x1000);
+            std::os::unix::fs::FileExt::write_all_at(&log_file, &[0; 0x1000], 0).unwrap();
+            pages
+        };
+        for event_idx in [false, true] {
+            let layout = RingLayout {
+                size: SIZE,
+                desc: 0,
+                avail: 0x8000,
+                used: 0xa000,
+                base: 0,
+                event_idx,
+                direction: Direction::ToGuest,
+            };
+            memory.slice(0xa000, 8).unwrap().write(&[0; 8]);
+            let mut ring = SplitRing::new(memory.clone(), layout).unwrap();
+            ring.give_back(0, 1);
+            ring.publish();
+            assert_eq!(logged(), [0u64; 0], "no log");
+            let used = Some((USED, used_ring_bytes(SIZE)));
+            ring.set_log(Some(Box::new(RingLog::new(log.clone(), used, None).unwrap())));
+            // The event field is in the fourth page, the flags and the index in the first.
+            ring.arm();
+            let asked = if event_idx { vec![0xb3] } else { vec![0xb0] };
+            assert_eq!(logged(), asked);
+            ring.disarm();
+            assert_eq!(logged(), asked);
+            ring.publish();
+            assert_eq!(logged(), [0u64; 0], "nothing was given back");
+            let mut give_back = |count| {
+                (0..count).for_each(|_| ring.give_back(0, 1));
+                ring.publish();
+                logged()
+            };
+            // 512 entries are in the second page, 512 in the third. The next is the second one.
+            assert_eq!(give_back(1), [0xb0, 0xb1]);
+            assert_eq!(give_back(509), [0xb0, 0xb1]);
+            assert_eq!(give_back(2), [0xb0, 0xb1, 0xb2], "over a page's border");
+            assert_eq!(give_back(1), [0xb0, 0xb2]);
+            assert_eq!(give_back(509), [0xb0, 0xb2]);
+            assert_eq!(give_back(2), [0xb0, 0xb1, 0xb2], "over the ring's end");
+            assert_eq!(give_back(1), [0xb0, 0xb1]);
+            assert_eq!(give_back(SIZE + 1), [0xb0, 0xb1, 0xb2]);
+        }
     }
 }

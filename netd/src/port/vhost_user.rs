@@ -4,9 +4,11 @@
 //! This thread never touches packets. A ring belongs either to it (as its settings) or to a worker (as a [`SplitRing`]);
 //! every change takes it back first, so that neither side needs a lock.
 
+use super::log::{DirtyLog, RingLog};
 use super::memory::{GuestMemory, MAX_REGIONS, RegionLayout};
 use super::queue::{Accepts, Queue, RxQueue, TxQueue};
-use super::ring::{Direction, MAX_RING_SIZE, RingLayout, SplitRing};
+use super::requests::{self, Request};
+use super::ring::{Direction, MAX_RING_SIZE, RingLayout, SplitRing, used_ring_bytes};
 use crate::error::{DaemonError, PortError};
 use crate::mailbox::lock;
 use std::fs::File;
@@ -38,6 +40,8 @@ pub mod feature {
     pub const MRG_RXBUF: u64 = 1 << 15;
     pub const STATUS: u64 = 1 << 16;
     pub const MQ: u64 = 1 << 22;
+    /// Of vhost, not of virtio: the frontend sets and clears it while rings run.
+    pub const LOG_ALL: u64 = 1 << 26;
     pub const INDIRECT_DESC: u64 = 1 << 28;
     pub const EVENT_IDX: u64 = 1 << 29;
     pub const PROTOCOL_FEATURES: u64 = 1 << 30;
@@ -56,6 +60,7 @@ pub const FEATURES: u64 = feature::CSUM
     | feature::MRG_RXBUF
     | feature::STATUS
     | feature::MQ
+    | feature::LOG_ALL
     | feature::INDIRECT_DESC
     | feature::EVENT_IDX
     | feature::PROTOCOL_FEATURES
@@ -83,6 +88,10 @@ pub trait RingOwner: Send + Sync + std::fmt::Debug {
 
     /// Gives a ring back: its place in the available ring, none if it is not there or broke.
     fn stop_queue(&self, index: usize) -> Option<u16>;
+
+    /// Tells what a ring that was taken over writes to another log, or to none. It goes on meanwhile. When this returns, nothing more
+    /// is told to the log before.
+    fn set_log(&self, index: usize, log: Option<Box<RingLog>>);
 }
 
 /// Stack of a protocol thread: it only handles small messages.
@@ -93,6 +102,8 @@ const THREAD_STACK_BYTES: usize = 256 << 10;
 struct RingState {
     size: u16,
     addresses: Option<(u64, u64, u64)>,
+    /// Guest address of the used ring, when writes to it are to be logged (VHOST_VRING_F_LOG).
+    log_used: Option<u64>,
     base: u16,
     /// The frontend passed a kick descriptor: the ring is started (vhost-user, "Ring states").
     kick: Option<File>,
@@ -109,6 +120,11 @@ struct Device {
     features: u64,
     memory: Arc<GuestMemory>,
     rings: Vec<RingState>,
+    /// Written to while LOG_ALL is acknowledged. A frontend may do that before it shares a log: then nothing is told.
+    log: Option<Arc<DirtyLog>>,
+    log_call: Option<Arc<File>>,
+    /// VHOST_USER_PROTOCOL_F_REPLY_ACK was acknowledged.
+    replies: bool,
 }
 
 impl Device {
@@ -119,6 +135,9 @@ impl Device {
             features: 0,
             memory: Arc::default(),
             rings: std::iter::repeat_with(RingState::default).take(rings).collect(),
+            log: None,
+            log_call: None,
+            replies: false,
         }
     }
 
@@ -157,9 +176,49 @@ impl Device {
     /// Hands a complete ring to the worker. One that cannot run faults the port; the frontend's connection goes on.
     fn start(&mut self, index: usize) {
         if let Err(error) = self.try_start(index) {
-            tracing::warn!(port = %self.owner.name(), %error, "queue not started");
-            self.owner.set_fault(Some(error.to_string()));
+            self.report(&error);
         }
+    }
+
+    fn report(&self, error: &PortError) {
+        tracing::warn!(port = %self.owner.name(), %error, "queue not started");
+        self.owner.set_fault(Some(error.to_string()));
+    }
+
+    /// What a ring's writes are to be told to.
+    fn log_of(&self, index: usize) -> Result<Option<Box<RingLog>>, PortError> {
+        let ring = &self.rings[index];
+        let Some(log) = self.log.as_ref().filter(|_| self.features & feature::LOG_ALL != 0) else { return Ok(None) };
+        let used = ring.log_used.map(|guest_addr| (guest_addr, used_ring_bytes(ring.size)));
+        let log = RingLog::new(log.clone(), used, self.log_call.clone());
+        log.map(|log| Some(Box::new(log))).map_err(|fault| PortError::Queue { index, why: fault.to_string() })
+    }
+
+    /// Brings what a running ring is logged to up to date, without stopping it: frames would be lost. One whose used ring the log
+    /// does not hold cannot go on.
+    fn log_anew(&mut self, index: usize) {
+        if !self.rings[index].running {
+            return;
+        }
+        match self.log_of(index) {
+            Ok(log) => self.owner.set_log(index, log),
+            Err(error) => {
+                self.stop(index);
+                self.report(&error);
+            }
+        }
+    }
+
+    fn log_all_anew(&mut self) {
+        for index in 0..self.rings.len() {
+            self.log_anew(index);
+        }
+    }
+
+    fn set_log_call(&mut self, call: File) -> VhostResult<()> {
+        self.log_call = Some(Arc::new(nonblocking(call)?));
+        self.log_all_anew();
+        Ok(())
     }
 
     fn start_all(&mut self) {
@@ -172,6 +231,7 @@ impl Device {
         let failed = |why: &dyn std::fmt::Display| PortError::Queue { index, why: why.to_string() };
         let features = self.features;
         let has = |bit: u64| features & bit != 0;
+        let log = self.log_of(index);
         let ring = &mut self.rings[index];
         let (Some((desc, avail, used)), Some(kick), true) = (ring.addresses, &ring.kick, ring.enabled) else {
             return Ok(());
@@ -182,7 +242,8 @@ impl Device {
         let direction = if index.is_multiple_of(2) { Direction::ToGuest } else { Direction::FromGuest };
         let event_idx = has(feature::EVENT_IDX);
         let layout = RingLayout { size: ring.size, desc, avail, used, base: ring.base, event_idx, direction };
-        let split = SplitRing::new(self.memory.clone(), layout).map_err(|fault| failed(&fault))?;
+        let mut split = SplitRing::new(self.memory.clone(), layout).map_err(|fault| failed(&fault))?;
+        split.set_log(log?);
         let clone = |file: &File| file.try_clone().map_err(|error| failed(&error));
         let call = ring.call.as_ref().map(clone).transpose()?;
         let queue = match direction {
@@ -283,6 +344,14 @@ impl VhostUserBackendReqHandlerMut for Device {
         if features & !FEATURES != 0 {
             return Err(VhostError::InvalidParam);
         }
+        let changed = self.features ^ features;
+        if changed & !feature::LOG_ALL == 0 && self.rings.iter().any(|ring| ring.running) {
+            // No driver starts (rings are stopped before that): the frontend begins or ends a migration, and says so once for each
+            // of its pairs.
+            self.features = features;
+            self.log_all_anew();
+            return Ok(());
+        }
         self.stop_all();
         self.features = features;
         // Drivers negotiate when they start, after a reset of the guest or on a frontend's new connection.
@@ -321,13 +390,23 @@ impl VhostUserBackendReqHandlerMut for Device {
     fn set_vring_addr(
         &mut self,
         index: u32,
-        _flags: VhostUserVringAddrFlags,
+        flags: VhostUserVringAddrFlags,
         descriptor: u64,
         used: u64,
         available: u64,
-        _log: u64,
+        log: u64,
     ) -> VhostResult<()> {
-        self.change(index as usize, |ring| ring.addresses = Some((descriptor, available, used)))
+        let index = index as usize;
+        let addresses = Some((descriptor, available, used));
+        let log_used = flags.contains(VhostUserVringAddrFlags::VHOST_VRING_F_LOG).then_some(log);
+        let ring = self.ring(index)?;
+        if ring.running && ring.addresses == addresses {
+            // Only the logging of the used ring changes.
+            ring.log_used = log_used;
+            self.log_anew(index);
+            return Ok(());
+        }
+        self.change(index, |ring| (ring.addresses, ring.log_used) = (addresses, log_used))
     }
 
     fn set_vring_base(&mut self, index: u32, base: u32) -> VhostResult<()> {
@@ -359,13 +438,15 @@ impl VhostUserBackendReqHandlerMut for Device {
 
     fn get_protocol_features(&mut self) -> VhostResult<VhostUserProtocolFeatures> {
         Ok(VhostUserProtocolFeatures::MQ
+            | VhostUserProtocolFeatures::LOG_SHMFD
             | VhostUserProtocolFeatures::REPLY_ACK
             | VhostUserProtocolFeatures::CONFIG
             | VhostUserProtocolFeatures::RESET_DEVICE
             | VhostUserProtocolFeatures::CONFIGURE_MEM_SLOTS)
     }
 
-    fn set_protocol_features(&mut self, _features: u64) -> VhostResult<()> {
+    fn set_protocol_features(&mut self, features: u64) -> VhostResult<()> {
+        self.replies = features & VhostUserProtocolFeatures::REPLY_ACK.bits() != 0;
         Ok(())
     }
 
@@ -449,8 +530,12 @@ impl VhostUserBackendReqHandlerMut for Device {
         not_offered()
     }
 
-    fn set_log_base(&mut self, _log: &VhostUserLog, _file: File) -> VhostResult<()> {
-        not_offered()
+    fn set_log_base(&mut self, log: &VhostUserLog, file: File) -> VhostResult<()> {
+        let log = DirtyLog::map(&file, log.mmap_offset, log.mmap_size)
+            .map_err(|error| VhostError::ReqHandlerError(std::io::Error::other(error)))?;
+        self.log = Some(Arc::new(log));
+        self.log_all_anew();
+        Ok(())
     }
 }
 
@@ -563,6 +648,13 @@ fn serve(socket: &Socket, listener: Option<&UnixListener>, owner: &Arc<dyn RingO
                 continue;
             }
         };
+        let side = match stream.try_clone() {
+            Ok(side) => side,
+            Err(error) => {
+                tracing::warn!(socket = %socket.path().display(), %error, "cannot serve a frontend");
+                continue;
+            }
+        };
         *lock(&stop.connection) = stream.try_clone().ok();
         // Checked again: a stop between the two lines above would have found no connection to end.
         if stopping() {
@@ -574,7 +666,18 @@ fn serve(socket: &Socket, listener: Option<&UnixListener>, owner: &Arc<dyn RingO
         let device = Arc::new(Mutex::new(Device::new(owner.clone())));
         let mut handler = BackendReqHandler::from_stream(stream, device.clone());
         let ended = loop {
-            if let Err(error) = handler.handle_request() {
+            let handled = match requests::take(&side) {
+                Ok(None) => handler.handle_request(),
+                Ok(Some(taken)) => {
+                    let mut device = lock(&device);
+                    taken.serve(&side, device.replies, |request| match request {
+                        Request::SetLogFd(call) => device.set_log_call(call),
+                        Request::SetVringEnable { index, enable } => device.set_vring_enable(index, enable),
+                    })
+                }
+                Err(error) => Err(error),
+            };
+            if let Err(error) = handled {
                 break error;
             }
         };

@@ -10,7 +10,7 @@ use std::sync::atomic::{Ordering, fence};
 use std::time::{Duration, Instant};
 use vhost::vhost_user::message::VhostUserProtocolFeatures;
 use vhost::vhost_user::{Frontend, VhostUserFrontend};
-use vhost::{VhostBackend, VhostUserMemoryRegionInfo, VringConfigData};
+use vhost::{VhostBackend, VhostUserDirtyLogRegion, VhostUserMemoryRegionInfo, VringConfigData};
 use vmm_sys_util::eventfd::EventFd;
 
 /// Feature bits of virtio-net and its rings (virtio 1.2, 5.1.3 and 6).
@@ -20,6 +20,7 @@ pub mod feature {
     pub const GUEST_TSO4: u64 = 1 << 7;
     pub const HOST_TSO4: u64 = 1 << 11;
     pub const MRG_RXBUF: u64 = 1 << 15;
+    pub const LOG_ALL: u64 = 1 << 26;
     pub const INDIRECT_DESC: u64 = 1 << 28;
     pub const EVENT_IDX: u64 = 1 << 29;
     pub const PROTOCOL_FEATURES: u64 = 1 << 30;
@@ -51,11 +52,11 @@ pub fn ip(number: u8) -> Ipv4Addr {
 }
 
 pub const RING_SIZE: u16 = 256;
-const GUEST_BASE: u64 = 0x10_0000;
+pub const GUEST_BASE: u64 = 0x10_0000;
 const USER_BASE: u64 = 0x7000_0000_0000;
 const RING_BYTES: u64 = 0x1_0000;
 const AVAIL: u64 = 0x2000;
-const USED: u64 = 0x4000;
+pub const USED: u64 = 0x4000;
 const INDIRECT: u64 = 0x8000;
 const BUFFERS: u64 = 0x40_0000;
 /// Room for one frame of any size.
@@ -121,7 +122,8 @@ impl Guest {
         let offered = frontend.get_features().unwrap();
         assert_eq!(offered & options.features, options.features);
         let protocol = frontend.get_protocol_features().unwrap();
-        let wanted = VhostUserProtocolFeatures::MQ | VhostUserProtocolFeatures::REPLY_ACK;
+        let wanted =
+            VhostUserProtocolFeatures::MQ | VhostUserProtocolFeatures::REPLY_ACK | VhostUserProtocolFeatures::LOG_SHMFD;
         frontend.set_protocol_features(protocol & wanted).unwrap();
         frontend.set_hdr_flags(vhost::vhost_user::message::VhostUserHeaderFlag::NEED_REPLY);
         frontend.set_features(options.features).unwrap();
@@ -162,24 +164,33 @@ impl Guest {
         }
     }
 
-    fn ring_at(index: usize) -> u64 {
+    /// Shares a log of written pages.
+    pub fn share_log(&mut self, file: &impl AsRawFd, mmap_offset: u64, mmap_size: u64) -> Result<(), vhost::Error> {
+        let region = VhostUserDirtyLogRegion { mmap_size, mmap_offset, mmap_handle: file.as_raw_fd() };
+        self.frontend.set_log_base(0, Some(region))
+    }
+
+    pub fn share_log_call(&mut self, call: &EventFd) -> Result<(), vhost::Error> {
+        self.frontend.set_log_fd(call.as_raw_fd())
+    }
+
+    /// Turns the logging of buffers on and off, and that of used rings, by their guest address and an offset.
+    pub fn log_writes(&mut self, buffers: bool, used: Option<u64>) {
+        let log_all = if buffers { feature::LOG_ALL } else { 0 };
+        self.frontend.set_features(self.options.features | log_all).unwrap();
+        for index in 0..self.rings.len() {
+            self.set_addresses(index, used);
+        }
+    }
+
+    pub fn ring_at(index: usize) -> u64 {
         index as u64 * RING_BYTES
     }
 
     fn start_ring(&mut self, index: usize) {
-        let at = Self::ring_at(index);
         self.frontend.set_vring_num(index, RING_SIZE).unwrap();
         self.frontend.set_vring_base(index, 0).unwrap();
-        let config = VringConfigData {
-            queue_max_size: RING_SIZE,
-            queue_size: RING_SIZE,
-            flags: 0,
-            desc_table_addr: USER_BASE + at,
-            used_ring_addr: USER_BASE + at + USED,
-            avail_ring_addr: USER_BASE + at + AVAIL,
-            log_addr: None,
-        };
-        self.frontend.set_vring_addr(index, &config).unwrap();
+        self.set_addresses(index, None);
         self.frontend.set_vring_kick(index, &self.rings[index].kick).unwrap();
         self.frontend.set_vring_call(index, &self.rings[index].call).unwrap();
         self.frontend.set_vring_enable(index, true).unwrap();
@@ -191,7 +202,22 @@ impl Guest {
         }
     }
 
-    fn buffer(&self, ring: usize, slot: u16) -> u64 {
+    /// The used ring is logged at its guest address and an offset.
+    fn set_addresses(&mut self, index: usize, log_used: Option<u64>) {
+        let at = Self::ring_at(index);
+        let config = VringConfigData {
+            queue_max_size: RING_SIZE,
+            queue_size: RING_SIZE,
+            flags: log_used.is_some().into(),
+            desc_table_addr: USER_BASE + at,
+            used_ring_addr: USER_BASE + at + USED,
+            avail_ring_addr: USER_BASE + at + AVAIL,
+            log_addr: log_used.map(|offset| (GUEST_BASE + at + USED).wrapping_add(offset)),
+        };
+        self.frontend.set_vring_addr(index, &config).unwrap();
+    }
+
+    pub fn buffer(&self, ring: usize, slot: u16) -> u64 {
         BUFFERS + (ring as u64 * u64::from(RING_SIZE) + u64::from(slot)) * BUFFER_BYTES
     }
 
@@ -312,6 +338,11 @@ impl Guest {
 
     pub fn receive(&mut self) -> Vec<u8> {
         self.receive_on(0).frame
+    }
+
+    /// Receive buffers of a pair that were filled, counted without taking them.
+    pub fn delivered(&self, pair: usize) -> u16 {
+        self.read_u16(Self::ring_at(pair * 2) + USED + 2)
     }
 
     /// Completed sends of a pair.

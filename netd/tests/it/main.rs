@@ -6,6 +6,7 @@
 
 mod dataplane;
 mod guest;
+mod migration;
 mod ovn;
 mod ovs;
 mod rings;
