@@ -521,6 +521,9 @@ pub fn needed_segments(checkpoint: &Checkpoint) -> Vec<SavedSegment> {
     checkpoint.segments.iter().filter(|s| s.live > 0 || homes.contains(&s.id.seq)).copied().collect()
 }
 
+/// Of a log, read at a time: guests' writes wait behind what the disk is at already.
+const READ_BYTES: usize = 256 << 10;
+
 /// The used part of a complete segment in a local log.
 pub fn read_slot(log: &Path, slot: u32, end: u16) -> io::Result<AlignedBuffer> {
     read_slot_part(log, slot, 0, end)
@@ -534,8 +537,11 @@ pub fn read_slot_part(log: &Path, slot: u32, block: u16, blocks: u16) -> io::Res
     let direct = options.clone().custom_flags(OFlags::DIRECT.bits() as i32).open(log);
     let file = direct.or_else(|_| options.open(log))?;
     let mut buffer = AlignedBuffer::new(usize::from(blocks) * BLOCK_BYTES);
-    let offset = u64::from(slot) * SEGMENT_BYTES + u64::from(block) * BLOCK_BYTES as u64;
-    file.read_exact_at(buffer.as_mut_slice(), offset)?;
+    let mut offset = u64::from(slot) * SEGMENT_BYTES + u64::from(block) * BLOCK_BYTES as u64;
+    for piece in buffer.as_mut_slice().chunks_mut(READ_BYTES) {
+        file.read_exact_at(piece, offset)?;
+        offset += piece.len() as u64;
+    }
     Ok(buffer)
 }
 

@@ -6,12 +6,14 @@ use crate::{
     random::Random,
 };
 use bytes::Bytes;
+use rustix::fs::OFlags;
 use sha2::{Digest, Sha256};
 use std::{
     collections::HashSet,
     fs::{self, DirBuilder, File, TryLockError},
     io::{self, Read},
-    os::unix::fs::{DirBuilderExt, FileExt},
+    ops::Range,
+    os::unix::fs::{DirBuilderExt, FileExt, OpenOptionsExt},
     path::{Path, PathBuf},
     sync::{Arc, Mutex, PoisonError},
 };
@@ -20,6 +22,10 @@ use std::{
 pub(super) const STRIPES: usize = 64;
 /// The smallest hole that file systems make.
 const PAGE_BYTES: usize = 4096;
+/// Written at a time past the page cache: less than a millisecond of a disk.
+const DIRECT_BYTES: usize = 256 << 10;
+/// An object in more pieces is written through the cache, which has the disk take many small ones at once.
+const DIRECT_RUNS_MAX: usize = 64;
 /// Directories remembered as durable. Beyond it they are forgotten, and synced once more when next used.
 const MAX_KNOWN_DIRECTORIES: usize = 65_536;
 /// Segments hold tenants' data: nobody but the daemon looks into the directories.
@@ -83,19 +89,51 @@ fn ensure_directory(path: &Path) -> io::Result<()> {
 }
 
 /// What is missing while an object is written is no answer about the object.
-/// Write `data` to the empty `file`, but for whole pages of zeros: what reads as zeros needs no room.
-fn write_sparsely(file: &File, data: &[u8]) -> io::Result<()> {
-    let is_zero = |page: &&[u8]| page.iter().all(|byte| *byte == 0);
-    let mut pages = data.chunks(PAGE_BYTES).peekable();
-    let mut at = 0;
-    while pages.peek().is_some() {
-        let skipped: usize = std::iter::from_fn(|| pages.next_if(is_zero)).map(<[u8]>::len).sum();
-        at += skipped;
-        let len: usize = std::iter::from_fn(|| pages.next_if(|page| !is_zero(page))).map(<[u8]>::len).sum();
-        file.write_all_at(&data[at..at + len], at as u64)?;
-        at += len;
+/// What is not whole pages of zeros, which read as zeros and need no room.
+fn runs(data: &[u8]) -> Vec<Range<usize>> {
+    let mut runs: Vec<Range<usize>> = Vec::new();
+    for (page, bytes) in data.chunks(PAGE_BYTES).enumerate() {
+        let start = page * PAGE_BYTES;
+        if bytes.iter().any(|byte| *byte != 0) {
+            match runs.last_mut().filter(|run| run.end == start) {
+                Some(run) => run.end += bytes.len(),
+                None => runs.push(start..start + bytes.len()),
+            }
+        }
+    }
+    runs
+}
+
+/// Write `data` to the empty `file`, but for zeros.
+fn write_sparsely(path: &Path, file: &File, data: &[u8]) -> io::Result<()> {
+    let runs = runs(data);
+    if !write_directly(path, data, &runs)? {
+        for run in runs {
+            file.write_all_at(&data[run.clone()], run.start as u64)?;
+        }
     }
     file.set_len(data.len() as u64)
+}
+
+/// Write large pieces past the page cache, one after another: all of an object at once, as a sync makes of cached pages, holds up
+/// whoever else uses the disk for as long as it takes. False if that cannot be had for this data or on this file system.
+fn write_directly(path: &Path, data: &[u8], runs: &[Range<usize>]) -> io::Result<bool> {
+    let is_aligned = |at: usize| at.is_multiple_of(PAGE_BYTES);
+    if runs.len() > DIRECT_RUNS_MAX || !is_aligned(data.as_ptr().addr()) || !runs.iter().all(|run| is_aligned(run.end))
+    {
+        return Ok(false);
+    }
+    let direct = File::options().write(true).custom_flags(OFlags::DIRECT.bits().cast_signed()).open(path);
+    let Ok(file) = direct else { return Ok(false) };
+    for run in runs {
+        for (number, piece) in data[run.clone()].chunks(DIRECT_BYTES).enumerate() {
+            match file.write_all_at(piece, (run.start + number * DIRECT_BYTES) as u64) {
+                Err(error) if error.kind() == io::ErrorKind::InvalidInput => return Ok(false),
+                written => written?,
+            }
+        }
+    }
+    Ok(true)
 }
 
 fn unavailable_if_missing(attempt: &Attempt, error: io::Error) -> StoreError {
@@ -207,7 +245,7 @@ impl Disk {
             let file = File::create_new(&path)?;
             let staged =
                 Staged { path: path.clone(), version: wants_version.then(|| version_of(data)), published: false };
-            write_sparsely(&file, data)?;
+            write_sparsely(&path, &file, data)?;
             file.sync_all()?;
             Ok(staged)
         };
@@ -340,5 +378,58 @@ impl Disk {
             }
         }
         Ok(())
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use proptest::prelude::*;
+
+    /// Pages that begin on a page, `skip` bytes aside, some of them zeros, and a part of one behind them.
+    fn buffer(pages: &[bool], tail: usize, skip: usize) -> (Vec<u8>, usize) {
+        let mut bytes = vec![0; (pages.len() + 2) * PAGE_BYTES + skip + tail];
+        let start = bytes.as_ptr().align_offset(PAGE_BYTES) + skip;
+        for page in (0..pages.len()).filter(|page| pages[*page]) {
+            bytes[start + page * PAGE_BYTES..][..PAGE_BYTES].fill(page as u8 | 1);
+        }
+        bytes[start + pages.len() * PAGE_BYTES..][..tail].fill(7);
+        (bytes, start)
+    }
+
+    proptest! {
+        #![proptest_config(ProptestConfig::with_cases(64))]
+        #[test]
+        fn what_is_written_is_read_however_it_is_written(
+            pages in prop::collection::vec(any::<bool>(), 0..600), tail in 0usize..2, skip in prop::sample::select(vec![0usize, 0, 8]),
+        ) {
+            let dir = tempfile::tempdir_in("/var/tmp").unwrap();
+            let (bytes, start) = buffer(&pages, tail, skip);
+            let data = &bytes[start..start + pages.len() * PAGE_BYTES + tail];
+            let path = dir.path().join("object");
+            let file = File::create_new(&path).unwrap();
+            write_sparsely(&path, &file, data).unwrap();
+            prop_assert_eq!(&fs::read(&path).unwrap(), data);
+        }
+    }
+
+    #[test]
+    fn large_pieces_go_past_the_cache_where_that_is_possible() {
+        let dir = tempfile::tempdir_in("/var/tmp").unwrap();
+        let path = dir.path().join("object");
+        let directly = |pages: &[bool], tail, skip| {
+            let (bytes, start) = buffer(pages, tail, skip);
+            let data = &bytes[start..start + pages.len() * PAGE_BYTES + tail];
+            let _ = fs::remove_file(&path);
+            File::create_new(&path).unwrap();
+            let is_written = write_directly(&path, data, &runs(data)).unwrap();
+            assert!(!is_written || fs::read(&path).unwrap() == data);
+            is_written
+        };
+        assert!(directly(&[true; 700], 0, 0));
+        assert!(!directly(&[true; 3], 1, 0), "a part of a page");
+        assert!(!directly(&[true; 3], 0, 8), "not where pages begin");
+        let holes: Vec<bool> = (0..200).map(|page| page % 2 == 0).collect();
+        assert!(!directly(&holes, 0, 0), "in many pieces");
     }
 }
