@@ -13,33 +13,6 @@ const VOLUME_BYTES: u64 = 320 << 20;
 /// For the boot, and for the end; the guest runs on an emulated processor.
 const GUEST_PATIENCE: Duration = Duration::from_secs(120);
 
-/// Fetches a kernel package once, and packs its modules, busybox and [`INIT`] into an initramfs.
-const PACK: &str = r#"
-cd "$1"
-exec 9>lock; flock 9
-if [ ! -e vmlinuz ]; then
-  # A machine that lacked no package has no lists either.
-  kernel() { { apt-cache depends --no-recommends linux-image-cloud-amd64 || true; } | sed -n 's/.*Depends: \(linux-image-[0-9].*\)/\1/p'; }
-  package=$(kernel)
-  if [ -z "$package" ]; then
-    apt-get update -q
-    package=$(kernel)
-  fi
-  apt-get download -q "$package"
-  rm -rf kernel; dpkg-deb -x linux-image-*.deb kernel; rm linux-image-*.deb
-  mv kernel/boot/vmlinuz-* vmlinuz
-fi
-version=$(ls kernel/lib/modules)
-depmod -b "$PWD/kernel" "$version"
-rm -rf root; mkdir -p root/bin root/modules root/proc root/sys root/dev root/tmp root/mnt/ext4 root/mnt/xfs
-cp "$(command -v busybox)" root/bin/busybox
-for module in virtio_pci virtio_blk crc32c_generic ext4 xfs; do
-  modprobe -d "$PWD/kernel" -S "$version" --show-depends "$module" | sed -n 's/^insmod \([^ ]*\).*/\1/p'
-done | awk '!seen[$0]++' | while read -r file; do cp "$file" root/modules/; basename "$file" >>root/modules/order; done
-cp init root/init; chmod 755 root/init
-(cd root && find . -print0 | cpio --quiet -0 -o -H newc) >initrd.cpio
-"#;
-
 /// Files are written anew, synced, and renamed; what they must hold is kept in memory. Everything is read back from the disk at the
 /// end.
 const INIT: &str = r#"#!/bin/busybox sh
@@ -48,6 +21,7 @@ export PATH=/bin
 mount -t proc proc /proc; mount -t sysfs sys /sys; mount -t devtmpfs dev /dev; mount -t tmpfs tmp /tmp
 while read -r module; do insmod /modules/$module; done </modules/order
 until [ -e /dev/vdb ]; do sleep 0.1; done
+mkdir -p /mnt/ext4 /mnt/xfs
 mount -t ext4 /dev/vda /mnt/ext4 && mount -t xfs /dev/vdb /mnt/xfs || { echo "GUEST cannot mount"; poweroff -f; }
 mkdir /tmp/ext4 /tmp/xfs
 work() {
@@ -95,7 +69,8 @@ fn pack() -> (PathBuf, PathBuf) {
     let dir = Path::new(env!("CARGO_TARGET_TMPDIR")).join("blockd-guest");
     std::fs::create_dir_all(&dir).unwrap();
     std::fs::write(dir.join("init"), INIT).unwrap();
-    run(Command::new("bash").args(["-euo", "pipefail", "-c", PACK, "pack"]).arg(&dir));
+    let pack = concat!(env!("CARGO_MANIFEST_DIR"), "/../tests/guest/pack");
+    run(Command::new(pack).arg(&dir).args(["virtio_pci", "virtio_blk", "crc32c_generic", "ext4", "xfs"]));
     (dir.join("vmlinuz"), dir.join("initrd.cpio"))
 }
 

@@ -10,7 +10,7 @@ use super::queue::{Accepts, Queue, RxQueue, TxQueue};
 use super::requests::{self, Request};
 use super::ring::{Direction, MAX_RING_SIZE, RingLayout, SplitRing, used_ring_bytes};
 use crate::error::{DaemonError, PortError};
-use crate::mailbox::lock;
+use crate::mailbox::{lock, signal};
 use std::fs::File;
 use std::os::unix::net::{UnixListener, UnixStream};
 use std::path::{Path, PathBuf};
@@ -262,6 +262,10 @@ impl Device {
             }
         };
         ring.running = true;
+        // What was told last may be lost, as to a guest that has just moved here: a driver that still waits for it would wait for ever.
+        if let Some(call) = &ring.call {
+            signal(call);
+        }
         self.owner.start_queue(index, queue);
         Ok(())
     }

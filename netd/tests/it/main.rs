@@ -9,5 +9,6 @@ mod guest;
 mod migration;
 mod ovn;
 mod ovs;
+mod qemu;
 mod rings;
 mod services;
