@@ -32,7 +32,7 @@ fuzz_target!(|asked: Vec<(u8, u8, u32, u32, &[u8])>| {
     let segment = Arc::new(segment());
     let directory = Arc::new(Directory::default());
     let interface = Arc::new(Interface::new(port(segment.clone()), &directory));
-    directory.set([segment.clone()].iter(), [interface.clone()].iter());
+    directory.set([segment.clone()].iter(), [interface.clone()].iter(), [].iter());
     let (port, answers) = (interface.port(), Arc::new(Answers::new().expect("an eventfd")));
     let client = Client { interface, answers: answers.clone() };
     let mut services = Services::new(directory, None).expect("no upstream");
