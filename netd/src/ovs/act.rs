@@ -18,7 +18,8 @@ use std::sync::{Mutex, PoisonError};
 /// Tags that are told apart, as in the data path.
 pub(super) const VLAN_LIMIT: usize = 2;
 
-/// Bytes of packets, and of what is to be done with them, that may wait for the loop: a second of what a controller sends at most. Beyond, they are dropped, as packets are.
+/// Bytes of packets, and of what is to be done with them, that may wait for the loop: a second of what a controller sends at most.
+/// Beyond, they are dropped, as packets are.
 const WAITING_BYTES_MAX: usize = 16 << 20;
 /// Beside its bytes, what a packet that waits takes.
 const PACKET_OVERHEAD_BYTES: usize = 1024;

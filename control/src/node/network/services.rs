@@ -103,26 +103,26 @@ impl Told {
             Some((names.clone(), netd::Hosts { names, domain_name, hosts }))
         };
         let hosts: BTreeMap<String, netd::Hosts> = segments.values().filter_map(of_vpc).collect();
-        let (mut left_ports, mut left_segments) = (BTreeSet::new(), BTreeSet::new());
+        // What it has, as far as is known.
+        let mut has_ports: BTreeMap<String, u64> =
+            self.ports.iter().map(|(id, port)| (id.clone(), port.number)).collect();
+        let mut left_segments: BTreeSet<String> = self.segments.keys().cloned().collect();
         let mut left_hosts: BTreeSet<String> = self.hosts.keys().cloned().collect();
         if all {
-            let (has_ports, has_segments) = (netd.ports().await?, netd.segments().await?);
+            has_ports = netd.ports().await?;
+            let has_segments = netd.segments().await?;
             self.ports.retain(|id, port| has_ports.get(id) == Some(&port.number));
             self.segments.retain(|_, segment| has_segments.contains(segment));
+            left_segments.extend(has_segments.into_iter().map(|segment| segment.segment_id));
             // Of which only the numbers are told.
             self.hosts.clear();
             left_hosts.extend(netd.hosts().await?.into_keys());
-            left_ports.extend(has_ports.into_keys());
-            left_segments.extend(has_segments.into_iter().map(|segment| segment.segment_id));
         }
-        left_ports.extend(self.ports.keys().cloned());
-        left_segments.extend(self.segments.keys().cloned());
-        // First, for their numbers may be others' now.
-        let renumbered =
-            |id: &String| ports.get(id).map(|port| port.number) != self.ports.get(id).map(|port| port.number);
-        for id in left_ports.into_iter().filter(renumbered).collect::<Vec<_>>() {
-            netd.delete_port(&id).await?;
-            self.ports.remove(&id);
+        // First, for their numbers may be others' now. One that keeps its number keeps its connections and tokens.
+        for (id, _) in has_ports.iter().filter(|(id, number)| ports.get(*id).map(|port| port.number) != Some(**number))
+        {
+            netd.delete_port(id).await?;
+            self.ports.remove(id);
         }
         let mut refused = BTreeSet::new();
         for (id, segment) in &segments {
