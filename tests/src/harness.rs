@@ -8,6 +8,9 @@ use std::time::Instant;
 /// How much of each daemon's log a failure shows.
 const FAILURE_LOG_LINES: usize = 30;
 
+/// Last lines of a failure's text that the summary repeats.
+const REASON_LINES: usize = 10;
+
 /// Nodes that may hang in one run. A second one is not bad luck but something of ours that hangs nodes.
 const MAX_LOST_NODES: usize = 1;
 
@@ -53,7 +56,7 @@ pub fn run_all(mut cloud: Cloud, scenarios: &[Scenario], another: impl Fn() -> R
             Err(error) => {
                 println!("--- {} FAILED after {elapsed_s:.1} s: {error:#}", scenario.name);
                 println!("{}", node_story(&cloud.node));
-                failed.push(scenario.name);
+                failed.push((scenario.name, elapsed_s, format!("{error:#}")));
             }
         }
         index += 1;
@@ -62,10 +65,22 @@ pub fn run_all(mut cloud: Cloud, scenarios: &[Scenario], another: impl Fn() -> R
     if lost_nodes > 0 {
         println!("  {lost_nodes} node hung and was replaced");
     }
-    for name in &failed {
-        println!("  FAILED {name}");
+    for (name, elapsed_s, reason) in &failed {
+        println!("  FAILED {name} after {elapsed_s:.1} s: {}", abridged(reason));
     }
     Ok(failed.is_empty())
+}
+
+/// The first and the last lines of a text, for those who see only the end of a run: in between is a guest's console.
+fn abridged(reason: &str) -> String {
+    let lines: Vec<&str> = reason.lines().collect();
+    match lines.as_slice() {
+        [first, rest @ ..] if rest.len() > REASON_LINES => {
+            let last = &rest[rest.len() - REASON_LINES..];
+            format!("{first}\n    ...\n    {}", last.join("\n    "))
+        }
+        _ => lines.join("\n    "),
+    }
 }
 
 /// State and newest log lines of the node's daemons, and its console.
@@ -79,4 +94,16 @@ pub fn node_story(node: &SimNode) -> String {
         Err(error) => format!("no logs: {error:#}"),
     };
     format!("=== daemons of the node\n{logs}=== console of the node\n{}", node.machine().console_tail())
+}
+
+#[cfg(test)]
+mod tests {
+    use super::abridged;
+
+    #[test]
+    fn a_long_reason_keeps_its_ends() {
+        assert_eq!(abridged("no answer"), "no answer");
+        let long = abridged(&(0..100).map(|line| format!("line {line}\n")).collect::<String>());
+        assert!(long.starts_with("line 0\n    ...\n    line 90\n") && long.ends_with("line 99"), "{long}");
+    }
 }
