@@ -90,20 +90,15 @@ fn hindrance(bench: &str, program: &Path) -> Option<String> {
     if bench != "boot" {
         return None;
     }
-    let check = rival::own_binary("hive", None).and_then(|hive| {
-        Command::new(&hive).args(["node", "check"]).output().with_context(|| format!("cannot run {}", hive.display()))
-    });
-    match check {
-        Ok(output) if output.status.success() => None,
-        Ok(output) => Some(format!(
-            "cannot run on this machine: {}\nIn a simulated node:\n  hive-simnode up --no-cloud --with-qemu --copy {} --image \
+    match rival::check_kvm() {
+        Ok(Err(why)) => Some(format!(
+            "cannot run on this machine: {why}\nIn a simulated node:\n  hive-simnode up --no-cloud --with-qemu --copy {} --image \
              .hive/cache/images/hive-minimal\n  hive-simnode ssh /payload/bin/hive-perf boot --image /payload/images/hive-minimal\n  \
              hive-simnode down",
-            String::from_utf8_lossy(&output.stdout).trim(),
             program.display()
         )),
-        // Not known to be able: the bench itself will say.
-        Err(_) => None,
+        // If not known to be able, the bench itself will say.
+        Ok(Ok(())) | Err(_) => None,
     }
 }
 

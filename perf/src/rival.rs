@@ -6,7 +6,7 @@ use rustix::process::{Pid, Signal, kill_process};
 use std::io::{BufRead, BufReader, Write};
 use std::os::unix::net::UnixStream;
 use std::path::{Path, PathBuf};
-use std::process::{Child, Command, Stdio};
+use std::process::{Child, ChildStdin, ChildStdout, Command, Stdio};
 use std::time::{Duration, Instant};
 
 /// How long a process may take to open its socket.
@@ -21,6 +21,11 @@ impl Process {
     pub fn spawn(command: &mut Command) -> anyhow::Result<Self> {
         let child = command.spawn().with_context(|| format!("cannot start {}", command.get_program().display()))?;
         Ok(Self(child))
+    }
+
+    /// Its standard input and output, once, where they are pipes.
+    pub fn take_pipes(&mut self) -> Option<(ChildStdin, ChildStdout)> {
+        Some((self.0.stdin.take()?, self.0.stdout.take()?))
     }
 
     pub fn id(&self) -> u32 {
@@ -172,4 +177,16 @@ pub fn attach_volume(
         Reply::Attached { socket } => Ok(socket),
         reply => bail!("blockd does not attach its volume: {reply:?}"),
     }
+}
+
+/// Whether `hive node check` says that this machine's KVM runs guests, not a `/dev/kvm` that emulates.
+///
+/// # Errors
+/// There is no `hive`. Within: why not.
+pub fn check_kvm() -> anyhow::Result<Result<(), String>> {
+    let hive = own_binary("hive", None)?;
+    let output = Command::new(&hive).args(["node", "check"]).output();
+    let output = output.with_context(|| format!("cannot run {}", hive.display()))?;
+    let said = String::from_utf8_lossy(&output.stdout).trim().to_owned();
+    Ok(if output.status.success() { Ok(()) } else { Err(said) })
 }

@@ -482,9 +482,10 @@ struct GuestRings {
 }
 
 impl GuestRings {
-    fn home(&self, pair: usize) -> usize {
+    fn home(&self, pair: usize) -> &Mailbox<Command> {
         let mut homes = lock(&self.homes);
-        *homes.entry(pair).or_insert_with(|| self.turns.next())
+        let number = *homes.entry(pair).or_insert_with(|| self.turns.next());
+        &self.workers[number].mailbox
     }
 }
 
@@ -516,22 +517,21 @@ impl RingOwner for GuestRings {
     fn start_queue(&self, index: usize, queue: Queue) {
         let pair = index / 2;
         match queue {
-            Queue::Rx(mut queue) => {
-                // Receive buffers are looked at when there is a frame; kicks for them would only cost the guest.
-                queue.ring.disarm();
+            Queue::Rx { queue, kick } => {
                 self.port.put_rx(pair, queue);
+                self.home(pair).send(Command::WatchBuffers { port: Arc::clone(&self.port), pair, kick });
             }
-            Queue::Tx(queue) => {
-                let port = Arc::clone(&self.port);
-                self.workers[self.home(pair)].mailbox.send(Command::StartQueue { port, pair, queue });
-            }
+            Queue::Tx(queue) => self.home(pair).send(Command::StartQueue { port: Arc::clone(&self.port), pair, queue }),
         }
     }
 
     fn stop_queue(&self, index: usize) -> Option<u16> {
         let pair = index / 2;
         if index.is_multiple_of(2) {
+            self.home(pair).send(Command::UnwatchBuffers { port: self.port.id, pair });
             let mut queue = self.port.take_rx(pair)?;
+            let lost = queue.waiting() as u64 + queue.take_lost();
+            self.port.counters.tx_dropped.fetch_add(lost, Ordering::Relaxed);
             // A worker in the midst of a burst has delivered, and would find no ring to publish it in.
             if queue.dirty {
                 queue.flush();
@@ -539,7 +539,7 @@ impl RingOwner for GuestRings {
             return Some(queue.ring.base());
         }
         let (reply, base) = sync_channel(1);
-        self.workers[self.home(pair)].mailbox.send(Command::StopQueue { port: self.port.id, pair, reply });
+        self.home(pair).send(Command::StopQueue { port: self.port.id, pair, reply });
         base.recv().ok().flatten()
     }
 
@@ -553,7 +553,7 @@ impl RingOwner for GuestRings {
             return;
         }
         let (reply, done) = sync_channel(1);
-        self.workers[self.home(pair)].mailbox.send(Command::SetLog { port: self.port.id, pair, log, reply });
+        self.home(pair).send(Command::SetLog { port: self.port.id, pair, log, reply });
         // A worker that has ended writes nothing.
         let _ = done.recv();
     }

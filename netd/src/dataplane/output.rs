@@ -24,23 +24,8 @@ const LINK_BYTES: usize = 14 + 8;
 pub(super) struct GuestTail<'b, 'm>(pub &'b [GuestSlice<'m>]);
 
 impl Tail for GuestTail<'_, '_> {
-    fn read(&self, from: usize, mut out: &mut [u8]) -> usize {
-        let (mut skip, mut copied) = (from, 0);
-        for slice in self.0 {
-            let length = slice.len() as usize;
-            if skip >= length {
-                skip -= length;
-                continue;
-            }
-            let count = slice.skip(skip as u32).read(out);
-            skip = 0;
-            copied += count;
-            out = &mut out[count..];
-            if out.is_empty() {
-                break;
-            }
-        }
-        copied
+    fn read(&self, from: usize, out: &mut [u8]) -> usize {
+        self.0.copy_out(from, out)
     }
 
     fn sum(&self, from: usize, bytes: usize) -> u64 {
@@ -72,6 +57,10 @@ impl Source for GuestTail<'_, '_> {
     fn copy_to(&self, from: usize, to: GuestSlice<'_>) -> usize {
         self.0.copy_to(from, to)
     }
+
+    fn copy_out(&self, from: usize, out: &mut [u8]) -> usize {
+        self.0.copy_out(from, out)
+    }
 }
 
 /// What is borrowed by reference.
@@ -81,6 +70,10 @@ impl<S: Source> Source for By<'_, S> {
     #[inline]
     fn copy_to(&self, from: usize, to: GuestSlice<'_>) -> usize {
         self.0.copy_to(from, to)
+    }
+
+    fn copy_out(&self, from: usize, out: &mut [u8]) -> usize {
+        self.0.copy_out(from, out)
     }
 }
 
@@ -143,6 +136,11 @@ impl<'p> Outlet<'p> {
     }
 
     fn count(&mut self) {
+        if let Open::Rx { queue, .. } = &mut self.open
+            && let Some(queue) = queue.as_mut()
+        {
+            self.dropped += queue.take_lost();
+        }
         let port = match &self.open {
             Open::None => return,
             Open::Rx { port, .. } | Open::Device { port, .. } => port,
@@ -254,7 +252,7 @@ impl<'p> Outlet<'p> {
                 self.packets += 1;
                 self.bytes += bytes as u64;
             }
-            Delivery::NoBuffers => self.dropped += 1,
+            Delivery::Dropped => self.dropped += 1,
             Delivery::NeedsSoftware => {}
         }
         Some(delivery)

@@ -14,6 +14,7 @@ use hive_flow::Key;
 use hive_packet::VnetHeader;
 use hive_program::{Op, Pipeline, PortId};
 use std::collections::HashSet;
+use std::fs::File;
 use std::os::fd::{AsRawFd, RawFd};
 use std::sync::Arc;
 use std::sync::atomic::Ordering;
@@ -23,6 +24,8 @@ use std::time::Instant;
 const TOKEN_MAILBOX: u64 = u64::MAX;
 /// Of tokens: a device, not a queue.
 const TOKEN_DEVICE: u64 = 1 << 62;
+/// Of tokens: a guest has more buffers to receive in.
+const TOKEN_BUFFERS: u64 = 1 << 61;
 /// Rounds of busy polling between two looks at what epoll reports: commands and kicks then wait some tens of microseconds at most.
 const ROUNDS_PER_WAIT: u32 = 64;
 /// How often an idle worker with flows looks after them.
@@ -42,6 +45,16 @@ pub(super) enum Command {
         port: PortId,
         pair: usize,
         reply: SyncSender<Option<u16>>,
+    },
+    /// Delivers what waits for a guest's buffers when it kicks for new ones.
+    WatchBuffers {
+        port: Arc<PortShared>,
+        pair: usize,
+        kick: File,
+    },
+    UnwatchBuffers {
+        port: PortId,
+        pair: usize,
     },
     /// What a ring writes is told to another log from here on.
     SetLog {
@@ -94,6 +107,13 @@ struct TxSlot {
     last_work_us: u64,
 }
 
+/// A receive queue, by which its guest says that it has more buffers.
+struct BufferSlot {
+    port: Arc<PortShared>,
+    pair: usize,
+    kick: File,
+}
+
 struct DeviceSlot {
     port: Arc<PortShared>,
     fd: Option<RawFd>,
@@ -112,6 +132,7 @@ pub(super) struct Worker<P: Pipeline> {
     pub batch: u16,
     queues: Vec<Option<TxSlot>>,
     polled: Vec<usize>,
+    buffers: Vec<Option<BufferSlot>>,
     devices: Vec<DeviceSlot>,
     stored: Stored,
     storage: Storage,
@@ -139,6 +160,7 @@ impl<P: Pipeline> Worker<P> {
             batch: batch.clamp(1, CHAINS_MAX),
             queues: Vec::new(),
             polled: Vec::new(),
+            buffers: Vec::new(),
             devices: Vec::new(),
             stored: Stored::default(),
             storage: Storage::default(),
@@ -188,6 +210,8 @@ impl<P: Pipeline> Worker<P> {
                         .iter_mut()
                         .filter(|device| device.port.id == id)
                         .for_each(|device| device.ready = true);
+                } else if token & TOKEN_BUFFERS != 0 {
+                    self.deliver_waiting((token & !TOKEN_BUFFERS) as usize);
                 } else {
                     self.wake(token as usize);
                 }
@@ -204,6 +228,10 @@ impl<P: Pipeline> Worker<P> {
                     let base = self.stop_queue(port, pair);
                     // The asker may be gone with its connection.
                     let _ = reply.send(base);
+                }
+                Command::WatchBuffers { port, pair, kick } => self.watch_buffers(BufferSlot { port, pair, kick }),
+                Command::UnwatchBuffers { port, pair } => {
+                    self.unwatch_buffers(|slot| (slot.port.id, slot.pair) == (port, pair));
                 }
                 Command::SetLog { port, pair, log, reply } => {
                     if let Some(slot) = self.position(port, pair).and_then(|at| self.queues[at].as_mut()) {
@@ -247,14 +275,7 @@ impl<P: Pipeline> Worker<P> {
         }
         let kick = queue.kick.as_raw_fd();
         let slot = TxSlot { port, pair, queue, last_work_us: self.now_us };
-        let at = match self.queues.iter().position(Option::is_none) {
-            Some(at) => at,
-            None => {
-                self.queues.push(None);
-                self.queues.len() - 1
-            }
-        };
-        self.queues[at] = Some(slot);
+        let at = place(&mut self.queues, slot);
         if let Err(error) = self.epoll.add_edge(kick, at as u64) {
             tracing::warn!(%error, pair, "cannot watch a queue's kicks");
         }
@@ -278,6 +299,40 @@ impl<P: Pipeline> Worker<P> {
         Some(slot)
     }
 
+    fn watch_buffers(&mut self, slot: BufferSlot) {
+        let kick = slot.kick.as_raw_fd();
+        let at = place(&mut self.buffers, slot);
+        if let Err(error) = self.epoll.add_edge(kick, TOKEN_BUFFERS | at as u64) {
+            tracing::warn!(%error, "cannot watch for a guest's buffers");
+        }
+        // What waits already may have been kicked for.
+        self.deliver_waiting(at);
+    }
+
+    fn unwatch_buffers(&mut self, is_it: impl Fn(&BufferSlot) -> bool) {
+        for place in &mut self.buffers {
+            if let Some(slot) = place.take_if(|slot| is_it(slot)) {
+                self.epoll.remove(slot.kick.as_raw_fd());
+            }
+        }
+    }
+
+    /// A guest has more buffers.
+    fn deliver_waiting(&mut self, at: usize) {
+        let Some(BufferSlot { port, pair, .. }) = self.buffers.get(at).and_then(Option::as_ref) else { return };
+        let Some(mut held) = port.rx(*pair).map(lock) else { return };
+        let Some(queue) = held.as_mut() else { return };
+        let drained = queue.drain();
+        if queue.dirty {
+            queue.flush();
+        }
+        port.counters.tx_dropped.fetch_add(queue.take_lost(), Ordering::Relaxed);
+        drop(held);
+        if let Err(fault) = drained {
+            port.fail(2 * pair, fault);
+        }
+    }
+
     fn start_device(&mut self, port: Arc<PortShared>) {
         let fd = port.device.as_ref().and_then(|device| lock(device).wake_fd().map(|fd| fd.as_raw_fd()));
         if let Some(fd) = fd
@@ -295,6 +350,7 @@ impl<P: Pipeline> Worker<P> {
                 self.take_queue(at);
             }
         }
+        self.unwatch_buffers(|slot| gone.contains(&slot.port.id));
         for device in self.devices.extract_if(.., |device| gone.contains(&device.port.id)) {
             if let Some(fd) = device.fd {
                 self.epoll.remove(fd);
@@ -511,6 +567,16 @@ fn recycle<A, B>(mut list: Vec<A>) -> Vec<B> {
     const { assert!(size_of::<A>() == size_of::<B>() && align_of::<A>() == align_of::<B>()) };
     list.clear();
     list.into_iter().map(|_| unreachable!("it was cleared")).collect()
+}
+
+/// Puts it in the first empty place, and says where that is.
+fn place<T>(places: &mut Vec<Option<T>>, slot: T) -> usize {
+    let at = places.iter().position(Option::is_none).unwrap_or(places.len());
+    if at == places.len() {
+        places.push(None);
+    }
+    places[at] = Some(slot);
+    at
 }
 
 /// Asks the guest for a kick; false when frames came meanwhile.

@@ -1,5 +1,6 @@
 //! The rings of guests: what moves bytes between the switch and a guest's memory.
 
+mod backlog;
 pub mod log;
 mod mapping;
 pub mod memory;

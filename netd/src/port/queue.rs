@@ -1,5 +1,6 @@
 //! The two queues of a pair: frames out of a guest in bursts, frames into a guest one by one, both published once a burst.
 
+use super::backlog::{Backlog, Waiting};
 use super::memory::GuestSlice;
 use super::ring::{RingFault, SplitRing};
 use crate::mailbox::signal;
@@ -45,6 +46,9 @@ impl Accepts {
 pub trait Source {
     /// Copies from an offset on, as much as there is and fits.
     fn copy_to(&self, from: usize, to: GuestSlice<'_>) -> usize;
+
+    /// The same, into memory of this process.
+    fn copy_out(&self, from: usize, out: &mut [u8]) -> usize;
 }
 
 impl Source for &[GuestSlice<'_>] {
@@ -68,12 +72,38 @@ impl Source for &[GuestSlice<'_>] {
         }
         copied
     }
+
+    fn copy_out(&self, from: usize, mut out: &mut [u8]) -> usize {
+        let (mut skip, mut copied) = (from, 0);
+        for slice in *self {
+            let length = slice.len() as usize;
+            if skip >= length {
+                skip -= length;
+                continue;
+            }
+            let count = slice.skip(skip as u32).read(out);
+            skip = 0;
+            copied += count;
+            out = &mut out[count..];
+            if out.is_empty() {
+                break;
+            }
+        }
+        copied
+    }
 }
 
 impl Source for &[u8] {
     #[inline]
     fn copy_to(&self, from: usize, to: GuestSlice<'_>) -> usize {
         to.write(self.get(from..).unwrap_or(&[]))
+    }
+
+    fn copy_out(&self, from: usize, out: &mut [u8]) -> usize {
+        let there = self.get(from..).unwrap_or(&[]);
+        let count = there.len().min(out.len());
+        out[..count].copy_from_slice(&there[..count]);
+        count
     }
 }
 
@@ -191,26 +221,52 @@ pub struct RxQueue {
     pub accepts: Accepts,
     /// Something was delivered since the last [`Self::flush`].
     pub dirty: bool,
+    /// What the guest had no buffers for. While there is something it is asked to kick.
+    backlog: Backlog,
+    /// Frames of the backlog that no number of the guest's buffers would hold.
+    lost: u64,
 }
 
 /// One queue of a pair.
 #[derive(Debug)]
 pub enum Queue {
-    Rx(RxQueue),
+    Rx {
+        queue: RxQueue,
+        /// By which the guest says that it has more buffers, when it is asked to.
+        kick: File,
+    },
     Tx(TxQueue),
 }
 
 /// What became of a frame for a receiver.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Delivery {
+    /// It is there, or waits for buffers behind others.
     Done,
-    /// No buffers, or too small ones.
-    NoBuffers,
+    /// There is no place for it, or none is large enough.
+    Dropped,
     /// The receiver needs the frame segmented or its checksum completed first.
     NeedsSoftware,
 }
 
+/// What became of a frame at a ring.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+enum Placed {
+    Done,
+    /// More buffers of the guest's may hold it.
+    NoBuffers,
+    /// However many there are.
+    TooLong,
+}
+
 impl RxQueue {
+    pub fn new(ring: SplitRing, call: Option<File>, accepts: Accepts) -> Self {
+        let mut queue = Self { ring, call, accepts, dirty: false, backlog: Backlog::default(), lost: 0 };
+        // Receive buffers are looked at when there is a frame; kicks for them would only cost the guest.
+        queue.ring.disarm();
+        queue
+    }
+
     /// Fetches what the first frames of a burst need.
     pub fn prepare(&self) {
         for ahead in 0..DESCRIPTORS_AHEAD {
@@ -219,15 +275,73 @@ impl RxQueue {
         self.ring.prefetch_used(2 * DESCRIPTORS_AHEAD);
     }
 
-    /// Copies a frame into this guest's buffers.
+    /// Delivers a frame, or has it wait.
     #[inline]
     pub fn put<S: Source>(&mut self, frame: &Outbound<'_, S>) -> Result<Delivery, RingFault> {
-        let Outbound { header, head, .. } = frame;
-        if !self.accepts.frame(header) {
+        if !self.accepts.frame(&frame.header) {
             return Ok(Delivery::NeedsSoftware);
         }
+        if self.backlog.is_empty() {
+            match self.place(frame)? {
+                Placed::Done => return Ok(Delivery::Done),
+                Placed::NoBuffers => {}
+                Placed::TooLong => return Ok(Delivery::Dropped),
+            }
+        }
+        self.wait(frame)
+    }
+
+    #[cold]
+    fn wait<S: Source>(&mut self, frame: &Outbound<'_, S>) -> Result<Delivery, RingFault> {
+        let delivery = if self.backlog.push(frame) { Delivery::Done } else { Delivery::Dropped };
+        self.drain()?;
+        Ok(delivery)
+    }
+
+    /// Delivers what waits, as far as the guest has buffers by now, and has it kick when it has more if that is not all.
+    pub fn drain(&mut self) -> Result<(), RingFault> {
+        loop {
+            while let Some(waiting) = self.backlog.pop() {
+                let Waiting { header, frame } = &waiting;
+                let none: &[u8] = &[];
+                let outbound = Outbound { header: *header, head: frame, rest: none, rest_from: 0, rest_bytes: 0 };
+                match self.place(&outbound)? {
+                    Placed::Done => {}
+                    Placed::NoBuffers => {
+                        self.backlog.unpop(waiting);
+                        break;
+                    }
+                    Placed::TooLong => self.lost += 1,
+                }
+            }
+            if self.backlog.is_empty() {
+                self.ring.disarm();
+                return Ok(());
+            }
+            let seen = self.ring.refresh()?;
+            self.ring.arm_for_more();
+            if self.ring.refresh()? == seen {
+                return Ok(());
+            }
+        }
+    }
+
+    /// Frames that wait.
+    pub fn waiting(&self) -> usize {
+        self.backlog.len()
+    }
+
+    /// Frames that were counted as delivered and have been dropped, since this was last asked.
+    pub fn take_lost(&mut self) -> u64 {
+        std::mem::take(&mut self.lost)
+    }
+
+    /// Copies a frame into this guest's buffers.
+    #[inline]
+    fn place<S: Source>(&mut self, frame: &Outbound<'_, S>) -> Result<Placed, RingFault> {
+        let Outbound { header, head, .. } = frame;
         if self.ring.available()? == 0 {
-            return Ok(Delivery::NoBuffers);
+            return Ok(Placed::NoBuffers);
         }
         let needed = VNET_HEADER_BYTES + head.len() + frame.rest_bytes;
         self.ring.prefetch_descriptor(DESCRIPTORS_AHEAD);
@@ -260,22 +374,29 @@ impl RxQueue {
             self.ring.advance();
             self.ring.give_back(id, needed as u32);
             self.dirty = true;
-            return Ok(Delivery::Done);
+            return Ok(Placed::Done);
         }
-        self.put_scattered(frame, needed)
+        self.place_scattered(frame, needed)
     }
 
     /// The general form: several descriptors a chain and, when negotiated, several chains a frame.
-    fn put_scattered<S: Source>(&mut self, frame: &Outbound<'_, S>, needed: usize) -> Result<Delivery, RingFault> {
+    fn place_scattered<S: Source>(&mut self, frame: &Outbound<'_, S>, needed: usize) -> Result<Placed, RingFault> {
         let memory = self.ring.memory().clone();
-        let most = if self.accepts.mergeable { self.ring.available()?.min(MAX_MERGED) } else { 1 };
+        let most = if self.accepts.mergeable { MAX_MERGED.min(self.ring.size()) } else { 1 };
         let mut buffers = Vec::new();
         let mut chains = Vec::new();
         let mut capacity = 0usize;
         while capacity < needed {
-            if chains.len() == usize::from(most) || buffers.len() >= MAX_BUFFERS {
+            let placed = if chains.len() == usize::from(most) || buffers.len() >= MAX_BUFFERS {
+                Some(Placed::TooLong)
+            } else if self.ring.available()? == 0 {
+                Some(Placed::NoBuffers)
+            } else {
+                None
+            };
+            if let Some(placed) = placed {
                 self.ring.untake(chains.len() as u16);
-                return Ok(Delivery::NoBuffers);
+                return Ok(placed);
             }
             let from = buffers.len();
             let id = self.ring.take(&memory, &mut buffers)?;
@@ -299,7 +420,7 @@ impl RxQueue {
             self.ring.give_back(id, written as u32);
         }
         self.dirty = true;
-        Ok(Delivery::Done)
+        Ok(Placed::Done)
     }
 
     /// Makes what was delivered visible, with one interrupt at most.

@@ -238,8 +238,23 @@ impl SplitRing {
         if self.next_avail == self.seen_avail {
             self.seen_avail = u16::from_le(self.avail_field(2).load(Ordering::Acquire));
         }
+        self.untaken()
+    }
+
+    /// As [`Self::available`], with what came since the guest was last asked.
+    pub fn refresh(&mut self) -> Result<u16, RingFault> {
+        self.seen_avail = u16::from_le(self.avail_field(2).load(Ordering::Acquire));
+        self.untaken()
+    }
+
+    #[inline]
+    fn untaken(&self) -> Result<u16, RingFault> {
         let count = self.seen_avail.wrapping_sub(self.next_avail);
         if count > self.layout.size { Err(RingFault::AvailableIndex) } else { Ok(count) }
+    }
+
+    pub fn size(&self) -> u16 {
+        self.layout.size
     }
 
     /// Takes the next chain: appends its buffers to `buffers` and returns its head. Call only while [`Self::available`] is not zero.
@@ -434,6 +449,13 @@ impl SplitRing {
     /// Asks the guest for a kick at its next buffer. What it made available meanwhile is seen by the next [`Self::available`].
     pub fn arm(&mut self) {
         self.ask(self.next_avail, 0);
+        fence(Ordering::SeqCst);
+    }
+
+    /// Asks the guest for a kick at the next buffer behind those that it is known to have made available. What came meanwhile is seen
+    /// by the next [`Self::refresh`].
+    pub fn arm_for_more(&mut self) {
+        self.ask(self.seen_avail, 0);
         fence(Ordering::SeqCst);
     }
 

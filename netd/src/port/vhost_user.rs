@@ -258,7 +258,7 @@ impl Device {
                     tso4: has(feature::GUEST_TSO4),
                     tso6: has(feature::GUEST_TSO6),
                 };
-                Queue::Rx(RxQueue { ring: split, call, accepts, dirty: false })
+                Queue::Rx { queue: RxQueue::new(split, call, accepts), kick: clone(kick)? }
             }
         };
         ring.running = true;

@@ -30,13 +30,73 @@ fn a_guest_without_buffers_costs_drops_not_others() {
     let (_, mut a) = bench.guest(5, Options::default());
     let (full, mut b) = bench.guest(6, Options { rx_buffers: 0, ..Options::default() });
     let (_, mut c) = bench.guest(7, Options::default());
-    for _ in 0..40 {
-        let lost = a.udp_to(&b, b"lost");
-        a.send(&lost);
-    }
+    send_all(&mut a, &b, (0..BACKLOG_FRAMES + 40).map(|_| 4));
     exchange(&mut a, &mut c);
-    assert_eq!(bench.dataplane.port_status(full).unwrap().counters.tx_dropped, 40);
+    let dropped = || bench.dataplane.port_status(full).unwrap().counters.tx_dropped;
+    assert_eq!(dropped(), 40);
     assert!(b.try_receive(0).is_none());
+    // What waited goes with who it waited for.
+    drop(b);
+    eventually("the end of the backlog", || (dropped() == BACKLOG_FRAMES as u64 + 40).then_some(()));
+}
+
+/// Frames that wait for one receiver at most.
+const BACKLOG_FRAMES: usize = 1000;
+
+/// Sends frames that carry their number and are so long, as the switch takes them.
+fn send_all(a: &mut Guest, b: &Guest, lengths: impl Iterator<Item = usize>) -> Vec<Vec<u8>> {
+    let mut frames = Vec::new();
+    for (number, length) in lengths.enumerate() {
+        let mut payload = vec![number as u8; length];
+        payload[..4].copy_from_slice(&(number as u32).to_be_bytes());
+        let frame = a.udp_to(b, &payload);
+        a.send(&frame);
+        frames.push(frame);
+        let sent = frames.len() as u16;
+        if sent % 32 == 0 {
+            eventually("room in the ring", || (a.sent(0) == sent).then_some(()));
+        }
+    }
+    eventually("the last frame", || (a.sent(0) == frames.len() as u16).then_some(()));
+    frames
+}
+
+#[test]
+fn frames_wait_for_buffers_in_their_order() {
+    for events in [0, feature::EVENT_IDX] {
+        let bench = Bench::new(1);
+        let (_, mut a) = bench.guest(5, Options::default());
+        let features = Options::default().features | events;
+        let few = Options { features, rx_buffers: 5, rx_buffer_bytes: 512, ..Options::default() };
+        let (port, mut b) = bench.guest(6, few);
+        for _ in 0..2 {
+            // Most need several buffers, and some more than are there at the moment.
+            let frames = send_all(&mut a, &b, (0..300).map(|number| 4 + number * 7 % 2000));
+            for frame in frames {
+                assert_eq!(b.receive(), frame);
+            }
+            assert!(b.try_receive(0).is_none());
+            b.restart_driver();
+            a.restart_driver();
+        }
+        assert_eq!(bench.dataplane.port_status(port).unwrap().counters.tx_dropped, 0);
+        // Nobody kicks for nothing: buffers come back unasked while nothing waits.
+        exchange(&mut a, &mut b);
+    }
+}
+
+#[test]
+fn a_frame_that_never_fits_holds_none_up() {
+    let bench = Bench::new(1);
+    let (_, mut a) = bench.guest(5, Options::default());
+    let features = Options::default().features & !feature::MRG_RXBUF;
+    let one = Options { features, rx_buffers: 1, rx_buffer_bytes: 512, ..Options::default() };
+    let (port, mut b) = bench.guest(6, one);
+    let frames = send_all(&mut a, &b, [10, 20, 1000, 30].into_iter());
+    for number in [0, 1, 3] {
+        assert_eq!(b.receive(), frames[number]);
+    }
+    assert_eq!(bench.dataplane.port_status(port).unwrap().counters.tx_dropped, 1);
 }
 
 #[test]

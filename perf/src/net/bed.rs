@@ -27,6 +27,11 @@ pub struct Bed {
 
 impl Bed {
     pub fn start(switch: &Switch) -> anyhow::Result<Self> {
+        Self::start_with(switch, Priority::RealTime)
+    }
+
+    /// The same, with a priority.
+    pub fn start_with(switch: &Switch, priority: Priority) -> anyhow::Result<Self> {
         let directory = tempfile::tempdir()?;
         let at = directory.path();
         let path = |name: &str| at.join(name).display().to_string();
@@ -35,7 +40,7 @@ impl Bed {
         let arguments = [path("conf.db"), remote, format!("--unixctl={}", path("db.ctl")), "-vconsole:off".to_owned()];
         // The tools wait for it.
         let program = Path::new("ovsdb-server");
-        let database = rival::start_in(program, &arguments, &at.join("db.sock"), &[], Priority::RealTime)?;
+        let database = rival::start_in(program, &arguments, &at.join("db.sock"), &[], priority)?;
         let db = format!("unix:{}", path("db.sock"));
         // Beside `GENERATOR_CPU`, where everything else is.
         let vsctl = |arguments: &[&str]| {
@@ -67,13 +72,8 @@ impl Bed {
         // Both make devices br0 of the host: each in a network of its own.
         let own_network = ["--net".to_owned(), "--".to_owned(), program.display().to_string()];
         let arguments: Vec<String> = own_network.into_iter().chain(arguments).chain([ctl, pidfile]).collect();
-        let switch = rival::start_in(
-            Path::new("unshare"),
-            &arguments,
-            &at.join("switch.ctl"),
-            &[("OVS_RUNDIR", at)],
-            Priority::RealTime,
-        )?;
+        let switch =
+            rival::start_in(Path::new("unshare"), &arguments, &at.join("switch.ctl"), &[("OVS_RUNDIR", at)], priority)?;
         let bed = Self { directory, switch, _database: database };
         bed.vsctl(&["add-br", "br0", "--", "set", "Bridge", "br0", "datapath_type=netdev"])?;
         for side in 0..2 {

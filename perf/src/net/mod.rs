@@ -6,6 +6,7 @@
 
 mod bed;
 mod cases;
+mod guests;
 mod pages;
 mod testpmd;
 
@@ -122,6 +123,12 @@ pub fn run(options: &Options) -> anyhow::Result<()> {
     ensure!(options.rounds > 0 && options.seconds > 0.0, "rounds and seconds must be positive");
     let netd = Switch::Netd(rival::own_binary("netd", options.netd.as_deref())?);
     ensure!(Path::new(OVS_DPDK).exists(), "OVS-DPDK is missing: install package openvswitch-switch-dpdk");
+    println!("load before: {}", report::load_average());
+    let mut lines = Vec::new();
+    // Guests and switch share the processors as they would anywhere.
+    if guests::NAME.contains(&options.only) {
+        lines.extend(guests::measure(options.rounds, options.seconds, &netd)?);
+    }
     let _pages = HugePages::reserve()?;
     // Children inherit it: all sides and the generator run alike.
     if !rival::use_real_time() {
@@ -130,8 +137,7 @@ pub fn run(options: &Options) -> anyhow::Result<()> {
     // The generator never sleeps: beside a worker that does, it would be moved to that one's processor and take turns with it there,
     // a tenth of a second each.
     rival::keep_to_processor(GENERATOR_CPU)?;
-    println!("load before: {}", report::load_average());
-    let lines = measure(options, &netd)?;
+    lines.extend(measure(options, &netd)?);
     report::print(&lines);
     println!("load after: {}", report::load_average());
     if let Some(path) = &options.json {
