@@ -2,6 +2,7 @@
 
 use crate::{Counters, Received};
 use hive_flow::Key;
+use hive_packet::coalesce::Coalescer;
 use hive_packet::offload::{GSO_ECN, GSO_UDP_L4, VNET_HEADER_BYTES};
 use hive_packet::segment::Segmenter;
 use hive_packet::{ETHERNET_HEADER_BYTES, VnetHeader};
@@ -27,6 +28,8 @@ pub(crate) struct Intake {
     waiting: VecDeque<Waiting>,
     scratch: Vec<u8>,
     pub counters: Counters,
+    /// Segments that may be followed by others, and what is known of them.
+    together: (Coalescer, Key),
 }
 
 pub(crate) fn read_header(bytes: &[u8; HOST_HEADER_BYTES]) -> VnetHeader {
@@ -69,6 +72,39 @@ impl Intake {
     pub fn refuse(&mut self, budget: &mut usize) {
         self.counters.rx_errors += 1;
         *budget = budget.saturating_sub(1);
+    }
+
+    /// Takes a frame in that came without a header: segments of a connection that follow each other become one frame. What may still be
+    /// followed by another is given by [`Self::settle`].
+    pub fn offer_segment(
+        &mut self,
+        frame: &mut [u8],
+        metadata: &Key,
+        budget: &mut usize,
+        take: &mut dyn FnMut(Received<'_>),
+    ) {
+        let (coalescer, of_held) = &mut self.together;
+        if *of_held == *metadata && coalescer.append(frame) {
+            return;
+        }
+        self.settle(budget, take);
+        let (coalescer, of_held) = &mut self.together;
+        if coalescer.begin(frame) {
+            *of_held = *metadata;
+        } else {
+            self.offer(VnetHeader::default(), frame, metadata, budget, take);
+        }
+    }
+
+    pub fn settle(&mut self, budget: &mut usize, take: &mut dyn FnMut(Received<'_>)) {
+        if self.together.0.is_empty() {
+            return;
+        }
+        let (mut coalescer, metadata) = std::mem::take(&mut self.together);
+        if let Some((header, frame)) = coalescer.take() {
+            self.offer(header, frame, &metadata, budget, take);
+        }
+        self.together.0 = coalescer;
     }
 
     /// Takes a frame in: it is given at once if `budget` allows, or waits. What contradicts itself is refused.

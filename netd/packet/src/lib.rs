@@ -8,6 +8,7 @@ pub mod arp;
 pub mod bfd;
 pub mod build;
 pub mod checksum;
+pub mod coalesce;
 pub mod frame;
 pub mod ipv4;
 pub mod mac;

@@ -14,7 +14,7 @@ const TCP_CHECK: u16 = 16;
 const UDP_CHECK: u16 = 6;
 /// Frames that one becomes at most: each costs what a frame costs, so that a sender who asks for tiny ones would have thousands of
 /// them for one. 64 KiB of segments of 64 bytes: a path of less than 576 bytes, which every host takes (RFC 791), is none in use.
-const SEGMENTS_MAX: usize = 1024;
+pub(crate) const SEGMENTS_MAX: usize = 1024;
 
 /// A large frame, and where its headers end.
 #[derive(Debug)]

@@ -3,6 +3,7 @@
 
 use hive_packet::MacAddr;
 use hive_packet::bfd::Packet;
+use hive_packet::coalesce::Coalescer;
 use hive_packet::frame::{Frame, Network};
 use hive_packet::ipv4;
 use hive_packet::offload::{self, VnetHeader};
@@ -13,6 +14,12 @@ fuzz_target!(|input: ([u8; offload::VNET_HEADER_BYTES], &[u8])| {
     let mut frame = frame.to_vec();
     if let Some(packet) = Packet::parse(&frame) {
         assert_eq!(Packet::parse(&packet.frame(MacAddr([0; 6]))), Some(packet));
+    }
+    let mut coalescer = Coalescer::default();
+    let (begun, other) = (coalescer.begin(&frame), coalescer.append(&frame));
+    assert!(begun || !other);
+    if let Some((header, frame)) = coalescer.take() {
+        header.check(frame, frame.len()).expect("what was put together is sound");
     }
     let parsed = Frame::parse(&frame, frame.len());
     let _ = offload::complete_checksum(&mut frame, &VnetHeader::from_bytes(&header));

@@ -7,7 +7,6 @@ use crate::control::{self, Writer};
 use crate::intake::Intake;
 use crate::mmsg::{HEADROOM_BYTES, with_receiver};
 use crate::{Device, Received, Sent, Status};
-use hive_packet::VnetHeader;
 use hive_packet::offload::complete_checksum;
 use hive_packet::segment::Segmenter;
 use hive_program::Tunnel;
@@ -102,13 +101,14 @@ impl TunnelPort {
                     datagrams += 1;
                     match endpoint.classify(&members, datagram, source.ip(), local) {
                         Ok((member, frame_at, key)) if Arc::ptr_eq(member, &self.member) => {
-                            self.intake.offer(VnetHeader::default(), &mut datagram[frame_at..], &key, budget, take);
+                            self.intake.offer_segment(&mut datagram[frame_at..], &key, budget, take);
                         }
                         Ok((member, frame_at, key)) => endpoint.pass_on(member, &datagram[frame_at..], key),
                         Err(reason) => endpoint.reject(reason),
                     }
                 }
             }
+            self.intake.settle(budget, take);
             self.datagrams_expected = datagrams.div_ceil(count.max(1)).max(1);
             Ok(datagrams.max(count))
         })

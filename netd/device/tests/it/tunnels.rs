@@ -2,7 +2,7 @@
 
 use crate::namespace::{Namespace, wait};
 use crate::receive;
-use crate::wire::{Wire, send};
+use crate::wire::{BURST, Wire, send};
 use hive_device::tunnel::{Endpoint, Key, Kind, MappedOption, OptionMap, Reject, TunnelConfig, TunnelPort, Tunnels};
 use hive_device::{Device, Tap};
 use hive_flow::Field;
@@ -142,6 +142,46 @@ fn a_batch_arrives_as_it_was_sent() {
         assert_eq!(receive::next(&mut other, |_| true).0, *frame);
     }
     assert_eq!(one.status().counters.tx_packets, frames.len() as u64);
+}
+
+/// A large segment is cut for the wire, and whole again behind it: its receiver has one frame, as if there were no wire.
+#[test]
+fn a_large_segment_arrives_in_one_piece() {
+    let [left, right] = nodes();
+    let mut one = left.enter(|| Tunnels::default().add(config(Kind::Geneve, "192.168.7.2", 7)).unwrap());
+    let mut other = right.enter(|| Tunnels::default().add(config(Kind::Geneve, "192.168.7.1", 7)).unwrap());
+    let payload: Vec<u8> = (0..40_000u32).map(|at| (at * 7 / 8) as u8).collect();
+    let packet = build::tcp([1, 1, 1, 1].into(), [2, 2, 2, 2].into(), 5, 6, 0x18, &payload);
+    let frame = build::ethernet(MacAddr([2, 9, 9, 9, 9, 9]), MacAddr([2, 8, 8, 8, 8, 8]), &packet);
+    let header = hive_packet::VnetHeader {
+        flags: hive_packet::offload::NEEDS_CSUM,
+        gso_type: hive_packet::offload::GSO_TCPV4,
+        header_bytes: 54,
+        gso_size: 1348,
+        csum_start: 34,
+        csum_offset: 16,
+    };
+    for _ in 0..3 {
+        assert!(one.send(hive_device::Sent { header, pieces: &[&frame], tunnel: Some(&to("192.168.7.2", 7)) }));
+        one.flush();
+        let mut got = None;
+        wait("the segment", || {
+            other
+                .receive(BURST, &mut |received| {
+                    assert!(got.is_none(), "one frame");
+                    got = Some((received.header, received.frame.to_vec()));
+                })
+                .unwrap();
+            got.is_some()
+        });
+        let (arrived, mut bytes) = got.unwrap();
+        assert_eq!(arrived, header);
+        // The checksum is the receiver's to complete, as it was the sender's to leave.
+        assert!(hive_packet::offload::complete_checksum(&mut bytes, &arrived));
+        assert_eq!(bytes, frame);
+    }
+    let counters = other.status().counters;
+    assert_eq!((counters.rx_packets, counters.rx_bytes), (3, 3 * frame.len() as u64));
 }
 
 #[test]
