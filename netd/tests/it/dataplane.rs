@@ -1,6 +1,7 @@
 //! The data path with real rings: guests are virtio-net drivers in this process, the pipeline a table of addresses.
 
 use crate::guest::{self, Guest, Options, PATIENCE, eventually, feature};
+use hive_datapath::Counter;
 use hive_device::{Counters, Device, Received, Sent, Status};
 use hive_flow::{Field, Key, Mask};
 use hive_netd::dataplane::{
@@ -17,6 +18,7 @@ use std::os::unix::net::{UnixDatagram, UnixListener};
 use std::path::PathBuf;
 use std::sync::atomic::{AtomicU64, Ordering};
 use std::sync::{Arc, Mutex};
+use std::time::Duration;
 
 /// Sends frames to the port of their destination address, others to all.
 #[derive(Debug, Default)]
@@ -126,6 +128,22 @@ fn guests_exchange_frames_of_all_sizes_over_two_workers() {
     a.send(&frame);
     exchange(&mut a, &mut b);
     assert_eq!(bench.dataplane.port_status(second).unwrap().counters.tx_dropped, 1);
+}
+
+#[test]
+fn without_traffic_nobody_polls() {
+    let bench = Bench::new(2);
+    let ((_, mut a), (_, mut b)) = (bench.guest(5, Options::default()), bench.guest(6, Options::default()));
+    let polls = || bench.dataplane.worker_counters().iter().map(|of_one| of_one.get(Counter::EmptyPolls)).sum::<u64>();
+    for _ in 0..3 {
+        exchange(&mut a, &mut b);
+        // Longer than a queue is polled without frames, however busy this machine is: then once more.
+        eventually("a rest", || {
+            let before = polls();
+            std::thread::sleep(Duration::from_millis(100));
+            (polls() == before).then_some(())
+        });
+    }
 }
 
 #[test]
