@@ -219,7 +219,7 @@ fn who_has_no_key_is_dropped_and_counted() {
     let mut forged = messages.clone();
     forged[0][8] = forged[0][8].wrapping_add(100);
     pair.give(&socket, &forged, PORT, Reject::Forged);
-    pair.give(&socket, &[vec![], vec![1; 148], vec![4, 0, 0, 0]], PORT, Reject::NotWireguard);
+    pair.give(&socket, &[vec![1; 148], vec![4, 0, 0, 0]], PORT, Reject::NotWireguard);
     // A peer's address alone is not enough, nor is another's.
     let mut unknown = messages[0].clone();
     unknown[4] ^= 0xff;
