@@ -89,6 +89,10 @@ pub struct NodeConfig {
     /// This machine's address for tunnels (Geneve, UDP port 6081) between nodes. None: it is the only one.
     #[serde(default)]
     pub tunnel_address: Option<Ipv4Addr>,
+    /// Between nodes everything is encrypted (WireGuard's protocol, UDP port 51820), for which each has a key in its `state_dir`; with a
+    /// node that has not said the same, nothing is exchanged. To be the same at all nodes of a region.
+    #[serde(default)]
+    pub tunnel_encryption: bool,
     /// Guest RAM that this node may give away.
     pub memory_mib: u64,
     /// How long a guest may take to power off before it is stopped.
@@ -213,6 +217,12 @@ impl Config {
         ] {
             require(path.is_absolute(), key, path.display().to_string(), "must be absolute")?;
         }
+        require(
+            !node.tunnel_encryption || node.tunnel_address.is_some(),
+            "node.tunnel_encryption",
+            "true".into(),
+            "needs a tunnel_address",
+        )?;
         if let Some(uplink) = &node.uplink {
             let name = uplink.interface();
             let fits = (1..=MAX_DEVICE_NAME_BYTES).contains(&name.len())

@@ -80,6 +80,8 @@ async fn node_list(stores: &Stores) -> Result<NodeList, Error> {
             heartbeat_at: node.heartbeat_at.to_string(),
             vcpus: node.vcpus,
             memory_mib: node.memory_mib,
+            tunnel_address: node.tunnel_address,
+            tunnel_key: node.tunnel_key,
         });
     }
     Ok(NodeList { nodes })

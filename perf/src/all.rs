@@ -5,7 +5,7 @@ use anyhow::Context;
 use std::path::{Path, PathBuf};
 use std::process::{Command, ExitCode, Stdio};
 
-const BENCHES: [&str; 4] = ["block", "net", "api", "boot"];
+const BENCHES: [&str; 5] = ["block", "net", "tunnel", "api", "boot"];
 /// The exit status when nothing failed but a bench could not run here.
 const NOT_ALL_RAN: u8 = 3;
 

@@ -10,5 +10,6 @@ pub mod boot;
 pub mod net;
 pub mod report;
 pub mod rival;
+pub mod tunnel;
 mod virtio_blk;
 mod virtio_net;

@@ -21,6 +21,8 @@ enum Bench {
     Boot(hive_perf::boot::Options),
     /// netd beside OVS-DPDK and testpmd's vhost limit
     Net(hive_perf::net::Options),
+    /// What encrypted tunnels between nodes cost beside clear ones
+    Tunnel(hive_perf::tunnel::Options),
 }
 
 fn main() -> anyhow::Result<ExitCode> {
@@ -30,6 +32,7 @@ fn main() -> anyhow::Result<ExitCode> {
         Bench::Block(options) => hive_perf::block::run(&options),
         Bench::Boot(options) => hive_perf::boot::run(&options),
         Bench::Net(options) => hive_perf::net::run(&options),
+        Bench::Tunnel(options) => hive_perf::tunnel::measure(&options),
     }?;
     Ok(ExitCode::SUCCESS)
 }

@@ -97,11 +97,24 @@ impl Cluster {
     /// hived does not answer.
     pub fn print_nodes(&self) -> Result<()> {
         let list: NodeList = self.ask(SUBJECT_NODE_LIST, &Empty {}, REQUEST_TIMEOUT)?;
-        say!("{:<16} {:<14} {:>5} {:>16} {:>9}  HEARTBEAT", "NODE", "ZONE", "VCPUS", "MEMORY FREE/MIB", "INSTANCES");
+        say!(
+            "{:<16} {:<14} {:>5} {:>16} {:>9}  {:<28} HEARTBEAT",
+            "NODE",
+            "ZONE",
+            "VCPUS",
+            "MEMORY FREE/MIB",
+            "INSTANCES",
+            "TUNNEL"
+        );
         for node in list.nodes {
             let free = format!("{}/{}", node.memory_mib.saturating_sub(node.memory_reserved_mib), node.memory_mib);
+            let tunnel = match &node.tunnel_address {
+                Some(address) if node.tunnel_key.is_some() => format!("{address} (encrypted)"),
+                Some(address) => address.to_string(),
+                None => "-".to_owned(),
+            };
             say!(
-                "{:<16} {:<14} {:>5} {free:>16} {:>9}  {}",
+                "{:<16} {:<14} {:>5} {free:>16} {:>9}  {tunnel:<28} {}",
                 node.node_id,
                 node.zone,
                 node.vcpus,

@@ -50,6 +50,9 @@ pub struct Profile {
     /// This machine's address for tunnels between nodes; none: it is the only node.
     #[serde(default)]
     pub tunnel_address: Option<Ipv4Addr>,
+    /// Whether what goes through tunnels is encrypted; the same at all nodes of a region.
+    #[serde(default)]
+    pub tunnel_encryption: bool,
     /// Resolver of names that are none of instances, as `"192.0.2.53:53"`; none: guests cannot resolve others.
     #[serde(default)]
     pub resolver: Option<SocketAddrV4>,

@@ -6,8 +6,9 @@ use crate::store::{InstanceRecord, Network, VolumeRecord};
 use hive_types::id::AccountId;
 use serde::{Deserialize, Serialize};
 use std::collections::BTreeMap;
-use std::fs::File;
+use std::fs::{File, OpenOptions};
 use std::io::{self, Write};
+use std::os::unix::fs::OpenOptionsExt;
 use std::path::{Path, PathBuf};
 
 #[derive(Clone, Debug, Default, PartialEq, Serialize, Deserialize)]
@@ -65,9 +66,21 @@ impl LocalCopy {
 
 /// Replaces a file so that a crash leaves the old or the new content, and a return means the new one stays.
 pub fn write_durably(path: &Path, bytes: &[u8]) -> io::Result<()> {
+    write_durably_with(path, bytes, None)
+}
+
+/// As [`write_durably`]; who may read it, if not anybody.
+pub fn write_durably_with(path: &Path, bytes: &[u8], mode: Option<u32>) -> io::Result<()> {
     let directory = path.parent().ok_or(io::ErrorKind::InvalidInput)?;
     let temporary = path.with_extension("new");
-    let mut file = File::create(&temporary)?;
+    let mut options = OpenOptions::new();
+    options.write(true).create(true).truncate(true);
+    if let Some(mode) = mode {
+        // One that was left behind may be open to others.
+        let _ = std::fs::remove_file(&temporary);
+        options.create_new(true).mode(mode);
+    }
+    let mut file = options.open(&temporary)?;
     file.write_all(bytes)?;
     file.sync_all()?;
     std::fs::rename(&temporary, path)?;

@@ -133,7 +133,9 @@ impl Node {
         let all: Vec<InstanceRecord> = instances.collect();
         let mut networks = self.stores.networks.load_all().await?;
         let has_uplink = self.config.uplink.is_some();
-        let mut region = Region::read(&self.stores, here, &self.place.zone, has_uplink, &networks, &all).await?;
+        let before = self.view();
+        let read = Region::read(&self.stores, here, &self.place.zone, has_uplink, &networks, &all);
+        let mut region = read.await?.with_silent(&before.region);
         let instances: Vec<InstanceRecord> = all.into_iter().filter(|instance| instance.node_id == *here).collect();
         let live = |instance: &InstanceRecord| instance.state != InstanceState::Terminated;
         networks.retain(|account, network| {
@@ -154,6 +156,7 @@ impl Node {
             memory_mib: self.config.memory_mib,
             heartbeat_at: Timestamp::now(),
             tunnel_address: self.config.tunnel_address,
+            tunnel_key: self.switch.public_key(),
         };
         if !self.stores.nodes.create(&record.node_id, &record).await? {
             let beat = |node: &mut NodeRecord| {
@@ -182,7 +185,7 @@ impl Agent {
         let node = Arc::new(Node {
             blockd: Blockd { socket: config.blockd_socket.clone() },
             netd: Netd { socket: config.netd_socket.clone() },
-            switch: Switch::new(&config, &place.public_address_pools),
+            switch: Switch::new(&config, &place.public_address_pools).context("cannot make the key for tunnels")?,
             network_changed: Notify::new(),
             written: Written::open(&config.state_dir).context("cannot make the directory of written blocks")?,
             view: Mutex::new(Arc::new(copy.view().clone())),

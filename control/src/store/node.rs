@@ -21,6 +21,9 @@ pub struct NodeRecord {
     /// Where other nodes' tunnels reach it.
     #[serde(default)]
     pub tunnel_address: Option<Ipv4Addr>,
+    /// The public key (X25519, Base64) of a node that encrypts what goes through tunnels.
+    #[serde(default)]
+    pub tunnel_key: Option<String>,
 }
 
 /// The number of a VPC in tunnels between nodes. Its key is the number, so no other VPC has it.

@@ -44,6 +44,7 @@ impl Cloud {
             memory_mib: NODE_MEMORY_MIB,
             heartbeat_at: Timestamp::now(),
             tunnel_address: None,
+            tunnel_key: None,
         };
         stores.nodes.create("node-1", &node).await.expect("a node");
         let place = Place {

@@ -6,6 +6,7 @@ use std::io::{BufRead, Write};
 use std::os::unix::fs::PermissionsExt;
 use std::path::{Path, PathBuf};
 use std::process::{Child, Command, Stdio};
+use std::sync::atomic::{AtomicU32, Ordering};
 use std::time::{Duration, Instant};
 
 const PATIENCE: Duration = Duration::from_secs(30);
@@ -43,9 +44,41 @@ pub fn install_vmm(path: &Path, story: &Path) {
     std::fs::set_permissions(path, std::fs::Permissions::from_mode(0o755)).expect("permissions");
 }
 
+/// A network namespace with a name.
+pub struct Namespace(String);
+
+impl Drop for Namespace {
+    fn drop(&mut self) {
+        let _ = Command::new("ip").args(["netns", "del", &self.0]).output();
+    }
+}
+
+impl Namespace {
+    pub fn new() -> Self {
+        static NEXT: AtomicU32 = AtomicU32::new(0);
+        let name = format!("hived{}-{}", std::process::id(), NEXT.fetch_add(1, Ordering::Relaxed));
+        run(Command::new("ip").args(["netns", "add", &name]));
+        Self(name)
+    }
+
+    /// Puts a cable between two, whose ends have these addresses.
+    pub fn connect(two: &[Self; 2], addresses: [&str; 2]) {
+        let ip = |words: &str| drop(run(Command::new("ip").args(words.split_whitespace())));
+        let [one, other] = two.each_ref().map(|namespace| &namespace.0);
+        ip(&format!("-n {one} link add eth0 type veth peer name eth0 netns {other}"));
+        for (name, address) in [one, other].into_iter().zip(addresses) {
+            ip(&format!("-n {name} address add {address} dev eth0"));
+            ip(&format!("-n {name} link set eth0 up"));
+            ip(&format!("-n {name} link set lo up"));
+        }
+    }
+}
+
 /// The stock database server and netd, as on a node, in a network namespace of their own.
 pub struct Switch {
     directory: PathBuf,
+    /// None: one without a name.
+    namespace: Option<String>,
     processes: Vec<Child>,
 }
 
@@ -61,7 +94,12 @@ impl Drop for Switch {
 impl Switch {
     /// `directory`: for its sockets and its database.
     pub fn start(directory: &Path) -> Self {
-        let mut switch = Self { directory: directory.to_owned(), processes: Vec::new() };
+        Self::start_in(directory, None)
+    }
+
+    pub fn start_in(directory: &Path, namespace: Option<&Namespace>) -> Self {
+        let namespace = namespace.map(|namespace| namespace.0.clone());
+        let mut switch = Self { directory: directory.to_owned(), namespace, processes: Vec::new() };
         std::fs::create_dir_all(switch.run_dir()).expect("a directory");
         let schema = "/usr/share/openvswitch/vswitch.ovsschema";
         run(Command::new("ovsdb-tool").arg("create").arg(switch.at("conf.db")).arg(schema));
@@ -78,8 +116,20 @@ impl Switch {
         let tests = std::env::current_exe().expect("a path");
         let netd = tests.parent().and_then(Path::parent).expect("a build's directory").join("netd");
         assert!(netd.exists(), "{} is missing: run make build", netd.display());
-        let mut command = Command::new("unshare");
-        command.args(["--net", "--"]).arg(netd);
+        // Neither forks, so that signals reach netd.
+        let mut command = match &self.namespace {
+            Some(name) => {
+                let mut command = Command::new("ip");
+                command.args(["netns", "exec", name]);
+                command
+            }
+            None => {
+                let mut command = Command::new("unshare");
+                command.args(["--net", "--"]);
+                command
+            }
+        };
+        command.arg(netd);
         command.arg("--db").arg(format!("unix:{}", self.database().display())).arg("--rundir").arg(self.run_dir());
         command.arg("--unixctl").arg(self.run_dir().join("netd.ctl")).arg("--state-dir").arg(self.at("netd"));
         command.arg("--control-socket").arg(self.control_socket()).env("RUST_LOG", "warn");

@@ -60,6 +60,7 @@ impl Region {
             switch_run_dir: switch.run_dir(),
             uplink: None,
             tunnel_address: None,
+            tunnel_encryption: false,
             memory_mib: 4096,
             stop_grace_ms: 1000,
             terminate_grace_ms: 1000,

@@ -72,6 +72,12 @@ pub struct NodeSummary {
     /// Promised to instances.
     pub memory_reserved_mib: u64,
     pub instances: u32,
+    /// Where other nodes' tunnels reach it.
+    #[serde(default)]
+    pub tunnel_address: Option<std::net::Ipv4Addr>,
+    /// The public key (X25519, Base64) of a node whose tunnels are encrypted.
+    #[serde(default)]
+    pub tunnel_key: Option<String>,
 }
 
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]

@@ -66,6 +66,8 @@ tables! {
     NatReturn = 18;
     /// To the port, if the address is the interface's (destination check).
     Deliver = 19;
+    /// Out by the tunnel, if it takes packets that long.
+    TunnelOut = 20;
 }
 
 impl Table {
@@ -87,7 +89,7 @@ pub mod register {
     pub const FROM_NAT: u32 = 1 << 1;
     /// It came in by the uplink.
     pub const FROM_INTERNET: u32 = 1 << 2;
-    /// Longer than the uplink takes.
+    /// Longer than the uplink, or the tunnel, takes.
     pub const TOO_LONG: u32 = 1 << 3;
     /// From a NAT gateway inwards: it may only reach an interface. With [`FROM_NAT`] this keeps packets from going in circles.
     pub const TO_INSIDE: u32 = 1 << 4;

@@ -16,7 +16,7 @@
 //!                                             v                                                            v
 //!  tunnel      0 ──> 1 VPC ──────────> 12 next hop <── 11 ACL, out <── 10 neighbour by address <── 9 route table
 //!  uplink      0 ──> 2 Elastic IP ──────────> │  │  │
-//!                                             │  │  └─> other node: out by the tunnel
+//!                                             │  │  └─> other node: 20 out by the tunnel
 //!                                             │  └─> 13 Elastic IP, NAT ──> 14 out by the uplink, or to 2
 //!                                             v
 //!                                      15 ACL, in ──> 16 track ──> 17 groups, in ──> 19 destination check, out by the port
@@ -39,7 +39,7 @@
 //! - **Internet gateways are everywhere**: an interface's Elastic IP is at its own node's uplink. Without state: addresses are replaced, and
 //!   the switch mends checksums. Errors' quotes are not: they are about the public address.
 //! - **A NAT gateway is at one node**, a zone of its own; others reach it as they reach an interface.
-//! - **A packet too long for the uplink** goes to the services port with its sender's number, to be answered as a router would.
+//! - **A packet too long for the uplink, or the tunnel,** goes to the services port with its sender's number, to be answered as a router would.
 //! - **Zones' timeouts** cannot be said in OpenFlow; [`Compiled::zones`] is for the database of the bridge.
 #![forbid(unsafe_code)]
 
@@ -56,6 +56,6 @@ pub use compile::{CompileError, Compiled, FLOWS_MAX, InterfaceServices, compile}
 pub use flow::{FlowBody, FlowKey, FlowSet, Table, register};
 pub use hive_openflow::PortNo;
 pub use model::{ConnectionTracking, Network};
-pub use node::{Attachment, LocalNumber, Node, Uplink};
+pub use node::{Attachment, LocalNumber, Node, Tunnel, Uplink};
 pub use program::{BUNDLE_CHANGES_MAX, Client, ClientError, Programmer, Report, apply, difference};
 pub use source::{Direction, Source, Sources, rule_mark};

@@ -30,6 +30,14 @@ pub struct Uplink {
     pub mtu_bytes: u16,
 }
 
+/// The port to the other nodes: Geneve, with `key=flow` and `remote_ip=flow`.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Tunnel {
+    pub port: PortNo,
+    /// Longest IP packet of an interface that fits through it.
+    pub mtu_bytes: u16,
+}
+
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
 pub struct Node {
     pub interfaces: BTreeMap<InterfaceId, Attachment>,
@@ -38,8 +46,7 @@ pub struct Node {
     /// The tunnel addresses of nodes that others are at.
     pub remote_interfaces: BTreeMap<InterfaceId, Ipv4Addr>,
     pub remote_nat_gateways: BTreeMap<NatGatewayId, Ipv4Addr>,
-    /// A Geneve port with `key=flow` and `remote_ip=flow`.
-    pub tunnel: Option<PortNo>,
+    pub tunnel: Option<Tunnel>,
     pub uplink: Option<Uplink>,
     /// Behind it DHCP, DNS, NTP and instance metadata are answered.
     pub services: Option<PortNo>,

@@ -215,8 +215,8 @@ impl Daemon {
         let Some(bridge) = state.bridges.values().find(|known| known.id == bridge) else { return };
         match (thing, wanted) {
             (_, Wanted::TunnelOptions(table)) => {
-                for options in bridge.members.values().filter_map(|member| member.options.as_ref()) {
-                    options.set(option_map(&table));
+                for tunnel in bridge.members.values().filter_map(|member| member.tunnel.as_ref()) {
+                    tunnel.options.set(option_map(&table));
                 }
             }
             (Thing::Port(_, number), Wanted::Port(config)) => {

@@ -1,7 +1,8 @@
 //! A bridge that is there, and its interfaces.
 
 use super::controller::Controllers;
-use hive_device::tunnel::OptionsHandle;
+use super::device::TunnelHandles;
+use hive_device::tunnel::SecurityHandle;
 use hive_device::{Link, Status};
 use hive_ofproto::{Bridge as Agent, Running};
 use hive_openflow::PortNo;
@@ -23,7 +24,7 @@ pub(super) struct Member {
     pub port: PortId,
     /// Packets come and go by the data path; otherwise it is a patch port.
     pub has_device: bool,
-    pub options: Option<OptionsHandle>,
+    pub tunnel: Option<TunnelHandles>,
     /// Of a device of the host.
     pub link_handle: Option<Arc<Link>>,
     /// What it was when it was last looked at.
@@ -31,6 +32,13 @@ pub(super) struct Member {
     /// Of one whose device has none.
     pub mac: [u8; 6],
     pub link_resets: u64,
+}
+
+impl Member {
+    /// Of an encrypted tunnel.
+    pub fn security(&self) -> Option<&SecurityHandle> {
+        self.tunnel.as_ref()?.security.as_ref()
+    }
 }
 
 /// A bridge.

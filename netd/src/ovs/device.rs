@@ -2,17 +2,28 @@
 
 use super::daemon::Daemon;
 use crate::dataplane::Backend;
-use hive_device::tunnel::{Endpoint, Key, Kind, OptionMap, OptionsHandle, TunnelConfig, Tunnels};
+use hive_device::tunnel::secure::Peers;
+use hive_device::tunnel::{
+    Endpoint, Key, Kind, OptionMap, OptionsHandle, PrivateKey, Security, SecurityHandle, TunnelConfig, Tunnels,
+};
 use hive_device::{Device, Link, PacketDevice, Tap};
-use hive_ovsdb::snapshot::{self, Interface, InterfaceKind, Tunnel};
+use hive_ovsdb::snapshot::{self, Interface, InterfaceKind, Tunnel, Wireguard};
 use std::io;
+use std::net::IpAddr;
 use std::sync::Arc;
+
+/// Of a tunnel, what is changed and looked at while a worker has it.
+#[derive(Debug)]
+pub(super) struct TunnelHandles {
+    pub options: OptionsHandle,
+    pub security: Option<SecurityHandle>,
+}
 
 /// An opened device, or that none is needed.
 pub(super) enum Opened {
     Backend {
         backend: Backend,
-        options: Option<OptionsHandle>,
+        tunnel: Option<TunnelHandles>,
         /// Of a device of the host.
         link: Option<Arc<Link>>,
     },
@@ -40,8 +51,8 @@ pub(super) fn open(
     let name = &interface.name;
     let failed = |error: io::Error| format!("could not open network device {name} ({})", reason(&error));
     let device =
-        |device: Box<dyn Device>, link| Ok(Opened::Backend { backend: Backend::Device(device), options: None, link });
-    let socket = |backend| Opened::Backend { backend, options: None, link: None };
+        |device: Box<dyn Device>, link| Ok(Opened::Backend { backend: Backend::Device(device), tunnel: None, link });
+    let socket = |backend| Opened::Backend { backend, tunnel: None, link: None };
     match &interface.kind {
         InterfaceKind::System => {
             let packet = PacketDevice::attach(name).map_err(failed)?;
@@ -89,6 +100,26 @@ fn endpoint(end: snapshot::Endpoint) -> Endpoint {
     }
 }
 
+/// Those whose keys are keys. Others are nobody's, and the rest can do without them.
+pub(super) fn peers(interface: &str, wireguard: &Wireguard) -> Peers {
+    let key = |(address, key): (&IpAddr, &String)| match key.parse() {
+        Ok(key) => Some((*address, key)),
+        Err(error) => {
+            tracing::warn!(interface, %address, %error, "a peer without a key has no packets");
+            None
+        }
+    };
+    wireguard.peers.iter().filter_map(key).collect()
+}
+
+fn security(name: &str, wireguard: &Wireguard) -> Result<Security, String> {
+    let path = wireguard.private_key_file.display();
+    let private_key = PrivateKey::read(&wireguard.private_key_file)
+        .map_err(|error| format!("{name}: wireguard_private_key_file {path}: {error}"))?;
+    let peers = peers(name, wireguard);
+    Ok(Security { private_key, local: wireguard.local, udp_port: wireguard.port, peers })
+}
+
 fn open_tunnel(
     name: &str,
     kind: Kind,
@@ -108,9 +139,10 @@ fn open_tunnel(
         checksum: tunnel.csum,
         mark: tunnel.egress_pkt_mark,
         options: options.clone(),
+        security: tunnel.wireguard.as_ref().map(|wireguard| security(name, wireguard)).transpose()?,
     };
     let port =
         tunnels.add(config).map_err(|error| format!("could not add network device {name} to ofproto ({error})"))?;
-    let options = Some(port.options());
-    Ok(Opened::Backend { backend: Backend::Device(Box::new(port)), options, link: None })
+    let handles = TunnelHandles { options: port.options(), security: port.security() };
+    Ok(Opened::Backend { backend: Backend::Device(Box::new(port)), tunnel: Some(handles), link: None })
 }

@@ -11,7 +11,7 @@ use tracing_subscriber::util::SubscriberInitExt;
 use tracing_subscriber::{Registry, reload};
 
 /// Names of modules for people, and where they log from.
-const MODULES: [(&str, &str); 8] = [
+const MODULES: [(&str, &str); 9] = [
     ("conntrack", "hive_conntrack"),
     ("datapath", "hive_datapath"),
     ("device", "hive_device"),
@@ -20,7 +20,11 @@ const MODULES: [(&str, &str); 8] = [
     ("ovsdb", "hive_ovsdb"),
     ("pipeline", "hive_pipeline"),
     ("unixctl", "hive_unixctl"),
+    (WIREGUARD, "boringtun"),
 ];
+
+/// It names no peer, and warns of each handshake that nobody answers; what there is to know is in the interface's status.
+const WIREGUARD: &str = "wireguard";
 
 #[derive(Debug)]
 struct Levels {
@@ -37,9 +41,10 @@ fn targets(levels: &BTreeMap<&'static str, LevelFilter>) -> Targets {
     Targets::new().with_default(LevelFilter::WARN).with_targets(named)
 }
 
-/// Starts to log to standard error; to be called once. Everything is logged at `info` until it is set otherwise.
+/// Starts to log to standard error; to be called once. All but the encryption's protocol is logged at `info` until it is set otherwise.
 pub fn start_logging() -> Logs {
-    let levels: BTreeMap<_, _> = MODULES.iter().map(|(name, _)| (*name, LevelFilter::INFO)).collect();
+    let level = |name: &str| if name == WIREGUARD { LevelFilter::OFF } else { LevelFilter::INFO };
+    let levels: BTreeMap<_, _> = MODULES.iter().map(|(name, _)| (*name, level(name))).collect();
     let (filter, handle) = reload::Layer::new(targets(&levels));
     let lines =
         tracing_subscriber::fmt::layer().with_writer(std::io::stderr).with_ansi(std::io::stderr().is_terminal());

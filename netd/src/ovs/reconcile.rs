@@ -49,11 +49,6 @@ fn random_mac() -> [u8; 6] {
     mac
 }
 
-/// Whether two configurations of an interface want the same device.
-fn same_device(one: &Interface, other: &Interface) -> bool {
-    one.kind == other.kind && one.options == other.options
-}
-
 /// Processors that a thread can be bound to (CPU_SETSIZE); those beyond are no kernel's.
 const CPUS_MAX: usize = libc::CPU_SETSIZE as usize;
 
@@ -212,7 +207,7 @@ impl Daemon {
             // A device that somebody took away may be back, as another one.
             member.link_handle.as_ref().is_none_or(|link| link.is_there())
                 && wanted.get(name).is_some_and(|config| {
-                    let row = (member.row, same_device(config, &member.config));
+                    let row = (member.row, config.same_device(&member.config));
                     let renumbered = config.ofport_request.is_some_and(|number| number != member.number.0);
                     row == (Some(config.id), true) && !(renumbered && member.number != PortNo::LOCAL)
                         || member.row.is_none() && config.id.0 == bridge.config.id.0
@@ -263,8 +258,8 @@ impl Daemon {
         let opened = device::open(config, mac, &self.tunnels, &tlvs.unwrap_or_default(), self)?;
         let number = if local { Some(PortNo::LOCAL) } else { bridge.choose_number(config.ofport_request, before) };
         let number = number.ok_or_else(|| format!("{}: no port number is left", config.name))?;
-        let (port, has_device, options, link_handle) = match opened {
-            Opened::Backend { backend, options, link } => (self.add_port(config, backend)?, true, options, link),
+        let (port, has_device, tunnel, link_handle) = match opened {
+            Opened::Backend { backend, tunnel, link } => (self.add_port(config, backend)?, true, tunnel, link),
             Opened::None => {
                 *patches += 1;
                 (PortId(FIRST_PATCH + *patches), false, None, None)
@@ -276,7 +271,7 @@ impl Daemon {
             number,
             port,
             has_device,
-            options,
+            tunnel,
             link_handle,
             status: hive_device::Status::default(),
             mac: random_mac(),
@@ -362,6 +357,11 @@ impl Daemon {
             && mac != status.mac
         {
             change("mac", &|link| link.set_mac(mac));
+        }
+        if let Some(security) = member.security()
+            && let Some(wireguard) = member.config.wireguard()
+        {
+            security.set_peers(device::peers(name, wireguard));
         }
         let policing = policing(&member.config);
         let mtu = mtu_request.and_then(|mtu| u16::try_from(mtu).ok()).unwrap_or(status.mtu);

@@ -3,6 +3,7 @@
 use super::bridge::{Bridge, Member};
 use super::daemon::{Daemon, State};
 use super::{DB_VERSION, OVS_VERSION, reconcile};
+use hive_device::tunnel::{Reject, SecurityHandle};
 use hive_device::{Counters, Status as Link};
 use hive_openflow::{PortCounters, PortFeatures};
 use hive_ovsdb::Status;
@@ -12,6 +13,7 @@ use hive_ovsdb::status::{
 };
 use hive_packet::MacAddr;
 use std::collections::BTreeMap;
+use std::time::SystemTime;
 
 /// Types of interfaces that can be made.
 const IFACE_TYPES: [&str; 8] =
@@ -242,6 +244,10 @@ fn report_member(member: &Member) -> InterfaceStatus {
     if matches!(member.config.kind, InterfaceKind::Internal | InterfaceKind::Tap) {
         status.insert("driver_name".to_owned(), "tun".to_owned());
     }
+    let mut statistics = statistics(&link.counters, own);
+    if let Some(security) = member.security() {
+        report_security(security, &mut status, &mut statistics);
+    }
     InterfaceStatus {
         error: None,
         ofport: Some(member.number.0),
@@ -256,7 +262,41 @@ fn report_member(member: &Member) -> InterfaceStatus {
         lacp_current: None,
         bfd_status: BTreeMap::new(),
         status,
-        statistics: statistics(&link.counters, own),
+        statistics,
+    }
+}
+
+/// What is dropped of encrypted messages, by its name among statistics.
+const SECURITY_FAULTS: [(&str, Reject); 8] = [
+    ("wireguard_rx_not_wireguard", Reject::NotWireguard),
+    ("wireguard_rx_no_peer", Reject::NoPeer),
+    ("wireguard_rx_wrong_key", Reject::WrongKey),
+    ("wireguard_rx_replayed", Reject::Replayed),
+    ("wireguard_rx_forged", Reject::Forged),
+    ("wireguard_rx_no_session", Reject::NoSession),
+    ("wireguard_rx_under_load", Reject::UnderLoad),
+    ("wireguard_rx_not_of_tunnel", Reject::Inner),
+];
+
+/// Peers each by its address. A handshake's time, not its age: the row changes when there was one.
+fn report_security(
+    security: &SecurityHandle,
+    status: &mut BTreeMap<String, String>,
+    statistics: &mut BTreeMap<String, u64>,
+) {
+    status.insert("wireguard_public_key".to_owned(), security.public_key().to_string());
+    let peers = security.status();
+    for peer in &peers {
+        let address = peer.address;
+        let since = peer.last_handshake.and_then(|at| at.duration_since(SystemTime::UNIX_EPOCH).ok());
+        let since = since.map_or(0, |since| since.as_secs());
+        status.insert(format!("wireguard_last_handshake:{address}"), since.to_string());
+        status.insert(format!("wireguard_established:{address}"), peer.established.to_string());
+    }
+    statistics.insert("wireguard_rx_bytes".to_owned(), peers.iter().map(|peer| peer.rx_bytes).sum());
+    statistics.insert("wireguard_tx_bytes".to_owned(), peers.iter().map(|peer| peer.tx_bytes).sum());
+    for (name, reason) in SECURITY_FAULTS {
+        statistics.insert(name.to_owned(), security.rejected(reason));
     }
 }
 

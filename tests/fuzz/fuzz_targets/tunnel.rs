@@ -1,7 +1,8 @@
-//! A tunnel's datagram, Geneve or VXLAN: any bytes have an answer, and what is read, written again, reads the same.
+//! A tunnel's datagram, Geneve or VXLAN, and the packet in an encrypted one's message: any bytes have an answer, and what is read,
+//! written again, reads the same.
 #![no_main]
 
-use hive_device::tunnel::{MappedOption, OptionMap, geneve, vxlan};
+use hive_device::tunnel::{MappedOption, OptionMap, PrivateKey, PublicKey, geneve, secure, vxlan};
 use hive_flow::Key;
 use libfuzzer_sys::fuzz_target;
 
@@ -19,4 +20,25 @@ fuzz_target!(|datagram: &[u8]| {
         vxlan::write(header.id, &mut again);
         assert_eq!(&again[..], &datagram[..header.frame_at]);
     }
+    // Between the addresses that it names itself, as an insider would have it.
+    if let (Some(source), Some(destination)) = (octets::<4>(datagram, 12), octets::<4>(datagram, 16))
+        && let Ok(range) = secure::parse_inner(datagram, source.into(), destination.into(), 6081)
+    {
+        assert!(range.start >= 28 && range.end <= datagram.len());
+    }
+    if let (Some(source), Some(destination)) = (octets::<16>(datagram, 8), octets::<16>(datagram, 24))
+        && let Ok(range) = secure::parse_inner(datagram, source.into(), destination.into(), 6081)
+    {
+        assert!(range.start >= 48 && range.end <= datagram.len());
+    }
+    if let Ok(text) = std::str::from_utf8(datagram) {
+        if let Ok(key) = text.parse::<PublicKey>() {
+            assert_eq!(key.to_string(), text);
+        }
+        let _ = text.parse::<PrivateKey>();
+    }
 });
+
+fn octets<const N: usize>(bytes: &[u8], at: usize) -> Option<[u8; N]> {
+    bytes.get(at..)?.first_chunk().copied()
+}

@@ -96,6 +96,7 @@ fn hived(root: &Root, profile: &Profile, programs: &Path, runs_node: bool) -> Ta
         }
         if let Some(address) = profile.tunnel_address {
             node.insert("tunnel_address".into(), text(&address));
+            node.insert("tunnel_encryption".into(), Value::Boolean(profile.tunnel_encryption));
         }
         config.insert("node".into(), Value::Table(node));
     }

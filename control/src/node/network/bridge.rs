@@ -2,13 +2,15 @@
 
 use super::NetworkError;
 use super::numbers::LARGEST;
+use super::tunnel::{Key, mtu_through, network_mtu};
 use crate::config::{NodeConfig, UplinkConfig};
 use hive_vpc::model::MacAddress;
-use hive_vpc::{ConnectionTracking, LocalNumber, PortNo, Uplink};
+use hive_vpc::{ConnectionTracking, LocalNumber, PortNo, Tunnel, Uplink};
 use ipnet::Ipv4Net;
 use serde::Deserialize;
 use sha2::{Digest, Sha256};
 use std::collections::{BTreeMap, BTreeSet};
+use std::io;
 use std::net::Ipv4Addr;
 use std::path::{Path, PathBuf};
 use tokio::process::Command;
@@ -37,12 +39,17 @@ pub fn is_own_name(name: &str) -> bool {
     [BRIDGE, SERVICES, TUNNEL].contains(&name) || name.starts_with(PORT_PREFIX)
 }
 
+/// The keys of other nodes, by their addresses for tunnels.
+pub type Peers = BTreeMap<Ipv4Addr, String>;
+
 #[derive(Debug)]
 pub struct Bridge {
     database: PathBuf,
     run_dir: PathBuf,
     uplink: Option<UplinkConfig>,
     tunnel_address: Option<Ipv4Addr>,
+    /// By which tunnels are encrypted; none: they are not.
+    key: Option<Key>,
     /// What the uplink has for addresses; they are routed to it where it is the host.
     pools: Vec<Ipv4Net>,
     /// What public addresses are at on the uplink: others of the same network have others.
@@ -62,17 +69,21 @@ struct Listed {
 }
 
 impl Bridge {
-    pub fn new(config: &NodeConfig, pools: &[Ipv4Net]) -> Self {
+    /// # Errors
+    /// Tunnels are to be encrypted, and there can be no key.
+    pub fn new(config: &NodeConfig, pools: &[Ipv4Net]) -> io::Result<Self> {
+        let key = config.tunnel_encryption.then(|| Key::open(&config.state_dir)).transpose()?;
         let digest = Sha256::digest(&config.node_id);
         let [a, b, c] = digest.first_chunk().copied().unwrap_or_default();
-        Self {
+        Ok(Self {
             database: config.ovsdb_socket.clone(),
             run_dir: config.switch_run_dir.clone(),
             uplink: config.uplink.clone(),
             tunnel_address: config.tunnel_address,
+            key,
             pools: pools.to_vec(),
             mac: MacAddress([0x06, 0x48, 0x56, a, b, c]),
-        }
+        })
     }
 
     /// Where its tables are programmed.
@@ -89,8 +100,14 @@ impl Bridge {
         PortNo(SERVICES_PORT)
     }
 
-    pub fn tunnel(&self) -> Option<PortNo> {
-        self.tunnel_address.map(|_| PortNo(TUNNEL_PORT))
+    pub fn public_key(&self) -> Option<&str> {
+        self.key.as_ref().map(|key| key.public.as_str())
+    }
+
+    /// As the network between nodes is now.
+    pub async fn tunnel(&self) -> Option<Tunnel> {
+        let network_bytes = network_mtu(self.tunnel_address?).await;
+        Some(Tunnel { port: PortNo(TUNNEL_PORT), mtu_bytes: mtu_through(network_bytes, self.key.is_some()) })
     }
 
     pub fn uplink(&self) -> Option<Uplink> {
@@ -109,7 +126,7 @@ impl Bridge {
     }
 
     /// All ports that the bridge is to have.
-    fn ports(&self, guests: &BTreeMap<String, LocalNumber>) -> BTreeMap<String, Port> {
+    fn ports(&self, guests: &BTreeMap<String, LocalNumber>, peers: &Peers) -> BTreeMap<String, Port> {
         let own = |number, settings| Port { number, settings };
         let guest = |(name, number): (&String, &LocalNumber)| {
             let mtu = super::MTU_BYTES;
@@ -126,18 +143,22 @@ impl Bridge {
             ports.insert(uplink.interface().to_owned(), own(UPLINK_PORT, settings));
         }
         if let Some(address) = self.tunnel_address {
-            let settings = format!("type=geneve options:key=flow options:remote_ip=flow options:local_ip={address}");
-            ports.insert(TUNNEL.to_owned(), own(TUNNEL_PORT, settings));
+            ports.insert(TUNNEL.to_owned(), own(TUNNEL_PORT, tunnel(address, self.key.as_ref(), peers)));
         }
         ports
     }
 
-    /// Makes the bridge and exactly these guests' ports beside its own, each with its number. Which of all cannot be had.
+    /// Makes the bridge and exactly these guests' ports beside its own, each with its number, and tells the tunnel of its peers. Which of
+    /// all cannot be had.
     ///
     /// # Errors
     /// The database or netd does not answer.
-    pub async fn ensure(&self, guests: &BTreeMap<String, LocalNumber>) -> Result<BTreeSet<String>, NetworkError> {
-        let ports = self.ports(guests);
+    pub async fn ensure(
+        &self,
+        guests: &BTreeMap<String, LocalNumber>,
+        peers: &Peers,
+    ) -> Result<BTreeSet<String>, NetworkError> {
+        let ports = self.ports(guests, peers);
         let setup = format!("--may-exist add-br {BRIDGE} -- set bridge {BRIDGE} datapath_type=netdev fail_mode=secure");
         self.vsctl(&words(&setup)).await?;
         let mut found = self.found().await?;
@@ -231,6 +252,23 @@ impl Bridge {
     }
 }
 
+/// All options at once: peers that are gone are to go.
+fn tunnel(address: Ipv4Addr, key: Option<&Key>, peers: &Peers) -> String {
+    let mut options = format!("key=flow,remote_ip=flow,local_ip={address}");
+    if let Some(key) = key {
+        options += &format!(",wireguard_private_key_file={}", quoted(&key.file.display().to_string()));
+        for (peer, key) in peers {
+            options += &format!(",{}={}", quoted(&format!("wireguard_peer:{peer}")), quoted(key));
+        }
+    }
+    format!("type=geneve options={{{options}}}")
+}
+
+/// A string as ovs-vsctl reads it in a map, without spaces.
+fn quoted(text: &str) -> String {
+    serde_json::Value::from(text).to_string().replace(' ', "\\u0020")
+}
+
 /// As it is given to `add-zone-tp`, and `list-zone-tp` prints it.
 fn policy(tracking: &ConnectionTracking) -> BTreeSet<String> {
     let ConnectionTracking { tcp_established_s, udp_stream_s, udp_s } = tracking;
@@ -255,7 +293,7 @@ fn words(text: &str) -> Vec<String> {
 }
 
 /// Runs a tool to its end; what it printed.
-async fn run(command: &mut Command) -> Result<Vec<u8>, NetworkError> {
+pub(super) async fn run(command: &mut Command) -> Result<Vec<u8>, NetworkError> {
     let tool = Path::new(command.as_std().get_program()).display().to_string();
     let output = command.kill_on_drop(true).stdin(std::process::Stdio::null()).output().await;
     let output = match output {

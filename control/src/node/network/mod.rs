@@ -10,14 +10,15 @@ mod numbers;
 mod region;
 mod services;
 mod translate;
+mod tunnel;
 
 use super::backend::BackendError;
 use super::local::View;
 use super::{Node, lock};
 use crate::config::NodeConfig;
 use crate::store::{InstanceRecord, InterfaceRecord, MetadataOptions};
-use bridge::Bridge;
 pub(crate) use bridge::is_own_name as is_own_port;
+use bridge::{Bridge, Peers};
 use hive_types::id::{AccountId, InstanceId, NatGatewayId};
 use hive_vpc::{Attachment, ClientError, CompileError, Compiled, ConnectionTracking, LocalNumber, PortNo, Programmer};
 use ipnet::Ipv4Net;
@@ -78,6 +79,8 @@ struct Wanted {
     networks: BTreeMap<AccountId, hive_vpc::Network>,
     node: hive_vpc::Node,
     services: services::Wanted,
+    /// Of an encrypted tunnel.
+    peers: Peers,
 }
 
 #[derive(Debug)]
@@ -104,8 +107,10 @@ pub struct Switch {
 }
 
 impl Switch {
-    pub fn new(config: &NodeConfig, pools: &[Ipv4Net]) -> Self {
-        let bridge = Bridge::new(config, pools);
+    /// # Errors
+    /// Tunnels are to be encrypted, and there can be no key.
+    pub fn new(config: &NodeConfig, pools: &[Ipv4Net]) -> std::io::Result<Self> {
+        let bridge = Bridge::new(config, pools)?;
         let programmer = Programmer::new(bridge.management_socket(), SWITCH_TIMEOUT);
         let state = State {
             numbers: Numbers::open(&config.state_dir),
@@ -116,7 +121,12 @@ impl Switch {
             missing: BTreeSet::new(),
             left_out: BTreeSet::new(),
         };
-        Self { bridge, state: tokio::sync::Mutex::new(state), programmer: Arc::new(Mutex::new(programmer)) }
+        Ok(Self { bridge, state: tokio::sync::Mutex::new(state), programmer: Arc::new(Mutex::new(programmer)) })
+    }
+
+    /// By which others know this node, if tunnels are encrypted.
+    pub fn public_key(&self) -> Option<String> {
+        self.bridge.public_key().map(str::to_owned)
     }
 
     /// Where the machine of an interface connects to.
@@ -184,7 +194,8 @@ impl Switch {
         let names = interfaces.iter().map(|(interface, _)| interface.interface_id.as_str());
         let names: BTreeSet<&str> = names.chain(gateways.map(|gateway| gateway.nat_gateway_id.as_str())).collect();
         state.numbers.keep(&names).map_err(NetworkError::Numbers)?;
-        let wanted = self.wanted(node, &view, &interfaces, &state.numbers);
+        let tunnel = self.bridge.tunnel().await;
+        let wanted = self.wanted(node, &view, &interfaces, &state.numbers, tunnel);
         if !all && state.applied.as_ref() == Some(&wanted) {
             state.seen = Some(view);
             return Ok(());
@@ -194,8 +205,9 @@ impl Switch {
         };
         state.seen = None;
         let before = state.applied.take();
-        if all || before.as_ref().map(ports) != Some(ports(&wanted)) {
-            state.missing = self.bridge.ensure(&ports(&wanted)).await?;
+        let same = |before: &Wanted| ports(before) == ports(&wanted) && before.peers == wanted.peers;
+        if all || !before.as_ref().is_some_and(same) {
+            state.missing = self.bridge.ensure(&ports(&wanted), &wanted.peers).await?;
         }
         let (networks, place) = (wanted.networks.clone(), wanted.node.clone());
         let compiled = off(move || fit::compile(&networks, |network| hive_vpc::compile(network, &place)));
@@ -231,7 +243,10 @@ impl Switch {
         view: &View,
         interfaces: &[(&InterfaceRecord, &InstanceRecord)],
         numbers: &Numbers,
+        tunnel: Option<hive_vpc::Tunnel>,
     ) -> Wanted {
+        let encrypts = self.bridge.public_key().is_some();
+        let tunnel_to = |node: &str| view.region.tunnel_to(node, encrypts);
         let options: HashMap<&InstanceId, &MetadataOptions> =
             interfaces.iter().map(|(_, instance)| (&instance.instance_id, &instance.metadata)).collect();
         let metadata = |interface: &InterfaceRecord| {
@@ -253,21 +268,22 @@ impl Switch {
         let records = || view.networks.values();
         let remote_interface = |interface: &InterfaceRecord| {
             let at = view.region.elsewhere.get(&interface.attachment.as_ref()?.instance_id)?;
-            Some((interface.interface_id.as_str().into(), view.region.tunnel_to(at)?))
+            Some((interface.interface_id.as_str().into(), tunnel_to(at)?))
         };
         let remote_gateway =
-            |id: &NatGatewayId| Some((id.as_str().into(), view.region.tunnel_to(view.region.nat_gateways.get(id)?)?));
+            |id: &NatGatewayId| Some((id.as_str().into(), tunnel_to(view.region.nat_gateways.get(id)?)?));
         let place = hive_vpc::Node {
             interfaces: attached.collect(),
             nat_gateways: gateways.collect(),
             remote_interfaces: records().flat_map(|n| n.interfaces.values()).filter_map(remote_interface).collect(),
             remote_nat_gateways: records().flat_map(|n| n.nat_gateways.keys()).filter_map(remote_gateway).collect(),
-            tunnel: self.bridge.tunnel(),
+            tunnel,
             uplink: self.bridge.uplink(),
             services: Some(self.bridge.services()),
         };
         let services = services::wanted(node, view, interfaces, &networks);
-        Wanted { networks, node: place, services }
+        let peers = if encrypts { view.region.peers() } else { Peers::new() };
+        Wanted { networks, node: place, services, peers }
     }
 }
 

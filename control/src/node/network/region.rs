@@ -1,6 +1,8 @@
 //! What all nodes agree on: the numbers of VPCs in tunnels, where each NAT gateway is, and where nodes are reached. Nodes claim what
 //! nobody has yet; the bucket sees to it that each thing has one owner.
 
+use super::bridge::Peers;
+use super::tunnel::is_key;
 use crate::error::Error;
 use crate::store::{InstanceRecord, InstanceState, NatPlaceRecord, Network, NodeRecord, Stores, Version, VniRecord};
 use hive_types::id::{AccountId, InstanceId, NatGatewayId, VpcId};
@@ -21,6 +23,9 @@ pub struct Region {
     pub nat_gateways: BTreeMap<NatGatewayId, String>,
     /// Of other nodes, by id.
     pub tunnel_addresses: BTreeMap<String, Ipv4Addr>,
+    /// The same nodes' public keys, of those that encrypt.
+    #[serde(default)]
+    pub tunnel_keys: BTreeMap<String, String>,
     /// Instances that may run at other nodes.
     pub elsewhere: BTreeMap<InstanceId, String>,
 }
@@ -39,18 +44,34 @@ impl Region {
         instances: &[InstanceRecord],
     ) -> Result<Self, Error> {
         let nodes: Vec<NodeRecord> = stores.nodes.range("").await?.into_iter().map(|record| record.value).collect();
-        let others = nodes.iter().filter(|node| node.node_id != here);
+        let others = || nodes.iter().filter(|node| node.node_id != here);
         let may_run = |instance: &&InstanceRecord| instance.node_id != here && has_machine(instance);
         Ok(Self {
             vnis: vnis(stores, networks.values().flat_map(|network| network.vpcs.keys())).await?,
             nat_gateways: nat_gateways(stores, here, has_uplink.then_some(zone), networks, &nodes).await?,
-            tunnel_addresses: others.filter_map(|node| Some((node.node_id.clone(), node.tunnel_address?))).collect(),
+            tunnel_addresses: others().filter_map(|node| Some((node.node_id.clone(), node.tunnel_address?))).collect(),
+            tunnel_keys: others().filter_map(|node| Some((node.node_id.clone(), node.tunnel_key.clone()?))).collect(),
             elsewhere: instances
                 .iter()
                 .filter(may_run)
                 .map(|instance| (instance.instance_id.clone(), instance.node_id.clone()))
                 .collect(),
         })
+    }
+
+    /// A node whose hived is silent may still have its machines, and its switch runs: it is reached as it was.
+    #[must_use]
+    pub fn with_silent(mut self, before: &Self) -> Self {
+        let used: BTreeSet<&String> = self.elsewhere.values().chain(self.nat_gateways.values()).collect();
+        let silent = before.tunnel_addresses.iter().filter(|(id, _)| used.contains(id));
+        let silent: Vec<_> = silent.filter(|(id, _)| !self.tunnel_addresses.contains_key(*id)).collect();
+        for (id, address) in silent {
+            self.tunnel_addresses.insert(id.clone(), *address);
+            if let Some(key) = before.tunnel_keys.get(id) {
+                self.tunnel_keys.insert(id.clone(), key.clone());
+            }
+        }
+        self
     }
 
     /// Only of what is in these networks.
@@ -64,9 +85,20 @@ impl Region {
         self.elsewhere.retain(|id, _| attached.contains(id));
     }
 
-    /// Where what is at a node is reached; None: here, or nowhere.
-    pub fn tunnel_to(&self, node: &str) -> Option<Ipv4Addr> {
-        self.tunnel_addresses.get(node).copied()
+    /// Where what is at a node is reached; None: here, or nowhere. `encrypts`: this node, which does so with all or not at all.
+    pub fn tunnel_to(&self, node: &str, encrypts: bool) -> Option<Ipv4Addr> {
+        let has_key = self.key_of(node).is_some();
+        self.tunnel_addresses.get(node).copied().filter(|_| has_key == encrypts)
+    }
+
+    fn key_of(&self, node: &str) -> Option<&String> {
+        self.tunnel_keys.get(node).filter(|key| is_key(key))
+    }
+
+    /// With whom tunnels are encrypted.
+    pub fn peers(&self) -> Peers {
+        let peers = self.tunnel_addresses.iter();
+        peers.filter_map(|(node, address)| Some((*address, self.key_of(node)?.clone()))).collect()
     }
 }
 
@@ -196,6 +228,8 @@ mod tests {
     use hive_types::id::NetworkInterfaceId;
     use std::sync::atomic::{AtomicU64, Ordering};
 
+    const KEY: &str = "hSDwCYkwp1R0i33ctD73Wg2/Og0mOBr066SpjqqbTmo=";
+
     fn networks(vpcs: usize) -> BTreeMap<AccountId, Network> {
         let account: AccountId = "123456789012".parse().expect("an account");
         let (mut network, next) = (Network::default(), AtomicU64::new(1));
@@ -243,6 +277,7 @@ mod tests {
             memory_mib: 1,
             heartbeat_at: Timestamp::now(),
             tunnel_address: None,
+            tunnel_key: None,
         };
         for name in ["a", "b"] {
             stores.nodes.create(name, &node(name)).await.expect("created");
@@ -269,6 +304,35 @@ mod tests {
         assert_eq!(nat_places(&stores).await.expect("read"), read_before, "made since");
         sweep_all(&stores, &networks, true).await;
         assert!(nat_places(&stores).await.expect("read").is_empty());
+    }
+
+    #[test]
+    fn a_silent_node_is_reached_as_it_was_while_something_is_there() {
+        let region = |node: Option<&str>, address: &str| Region {
+            elsewhere: [(InstanceId::from_random(7), "b".to_owned())].into(),
+            tunnel_addresses: node
+                .map(|id| (id.to_owned(), address.parse().expect("an address")))
+                .into_iter()
+                .collect(),
+            tunnel_keys: node.map(|id| (id.to_owned(), KEY.to_owned())).into_iter().collect(),
+            ..Region::default()
+        };
+        let before = region(Some("b"), "192.0.2.2");
+        assert_eq!(region(None, "").with_silent(&before), before);
+        // Encrypted with those that have a key, which all have or none.
+        let at = Some(Ipv4Addr::new(192, 0, 2, 2));
+        assert_eq!((before.tunnel_to("b", true), before.tunnel_to("b", false)), (at, None));
+        assert_eq!(before.peers(), [(Ipv4Addr::new(192, 0, 2, 2), KEY.to_owned())].into());
+        for key in [None, Some("none")] {
+            let keys = key.map(|key| ("b".to_owned(), key.to_owned())).into_iter().collect();
+            let other = Region { tunnel_keys: keys, ..before.clone() };
+            assert_eq!((other.tunnel_to("b", true), other.tunnel_to("b", false)), (None, at));
+            assert!(other.peers().is_empty());
+        }
+        let moved = region(Some("b"), "192.0.2.3");
+        assert_eq!(moved.clone().with_silent(&before), moved);
+        let nothing = Region::default();
+        assert_eq!(nothing.clone().with_silent(&before), nothing);
     }
 
     #[test]

@@ -4,6 +4,7 @@ mod access;
 mod addresses;
 mod interfaces;
 mod node;
+mod nodes;
 mod races;
 mod routing;
 mod vpcs;

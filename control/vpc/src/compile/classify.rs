@@ -50,7 +50,7 @@ impl Compiler<'_> {
         let peers: BTreeSet<_> =
             node.remote_interfaces.values().chain(node.remote_nat_gateways.values()).copied().collect();
         for peer in peers {
-            let pattern = untagged(tunnel).with(Field::TunSrc, peer.to_bits());
+            let pattern = untagged(tunnel.port).with(Field::TunSrc, peer.to_bits());
             self.add(Table::Classify, 100, pattern, Source::Peer(peer), vec![goto(Table::TunnelIn)]);
         }
         for (id, vpc) in self.index.vpcs.clone() {

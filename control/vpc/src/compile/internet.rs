@@ -33,22 +33,10 @@ impl Compiler<'_> {
     pub(super) fn internet(&mut self) {
         let Some(uplink) = self.index.node.uplink else { return };
         let of_table = |table| Source::Table(table);
-        // What is too long is answered in the place of a router; the services port does that.
-        let too_long = |pattern: Pattern| pattern.flags(TOO_LONG, TOO_LONG);
-        self.add(Table::Internet, 300, too_long(Pattern::new()), of_table(Table::Internet), Vec::new());
-        if let Some(services) = self.index.node.services {
-            let locals = self.index.locals.iter();
-            let locals = locals.map(|at| (at.number, at.place.subnet.router(), Source::Interface(at.id.clone())));
-            let nats = self.index.local_nats.iter();
-            let nats = nats.map(|nat| (nat.number, nat.gateway.private, Source::NatGateway(nat.id.clone())));
-            for (LocalNumber(number), router, source) in locals.chain(nats).collect::<Vec<_>>() {
-                let tun_id = u64::from(uplink.mtu_bytes) << 32 | u64::from(number);
-                let actions =
-                    vec![set(OxmField::TunId, tun_id), set(OxmField::TunSrc, router.to_bits()), output(services)];
-                let pattern = too_long(Pattern::new().ip(Family::V4).reg(SENDER, number.into()));
-                self.add(Table::Internet, 310, pattern, source, actions);
-            }
-        }
+        let nats = self.index.local_nats.iter();
+        let nats = nats.map(|nat| (nat.number, nat.gateway.private, Source::NatGateway(nat.id.clone())));
+        let nats = nats.collect();
+        self.too_long(Table::Internet, uplink.mtu_bytes, nats);
         // A NAT gateway whose ports are all in use leaves the packet as it was.
         let invalid = Pattern::new().ct_state(ct::TRACKED | ct::INVALID, ct::TRACKED | ct::INVALID);
         self.add(Table::Public, 300, invalid, of_table(Table::Public), Vec::new());
@@ -82,6 +70,22 @@ impl Compiler<'_> {
             if self.index.is_public(local.place) {
                 self.ipv6(uplink, local);
             }
+        }
+    }
+
+    /// What is too long is answered in the place of a router; the services port does that. `others`: senders beside interfaces, each
+    /// with the address that answers it.
+    pub(super) fn too_long(&mut self, table: Table, mtu_bytes: u16, others: Vec<(LocalNumber, Ipv4Addr, Source)>) {
+        let too_long = |pattern: Pattern| pattern.flags(TOO_LONG, TOO_LONG);
+        self.add(table, 300, too_long(Pattern::new()), Source::Table(table), Vec::new());
+        let Some(services) = self.index.node.services else { return };
+        let locals = self.index.locals.iter();
+        let locals = locals.map(|at| (at.number, at.place.subnet.router(), Source::Interface(at.id.clone())));
+        for (LocalNumber(number), router, source) in locals.chain(others).collect::<Vec<_>>() {
+            let tun_id = u64::from(mtu_bytes) << 32 | u64::from(number);
+            let actions = vec![set(OxmField::TunId, tun_id), set(OxmField::TunSrc, router.to_bits()), output(services)];
+            let pattern = too_long(Pattern::new().ip(Family::V4).reg(SENDER, number.into()));
+            self.add(table, 310, pattern, source, actions);
         }
     }
 

@@ -33,6 +33,7 @@ impl Compiler<'_> {
         }
         self.neighbours_by_address();
         self.next_hops();
+        self.tunnel_out();
     }
 
     /// Within a subnet frames go where their address says, and no route counts.
@@ -146,9 +147,7 @@ impl Compiler<'_> {
             self.add(Table::NextHop, 300, circle, of_table.clone(), Vec::new());
         }
         if let Some(uplink) = self.index.node.uplink {
-            let destination = Subfield { field: OxmField::Reg(FLAGS), offset: TOO_LONG_BIT, bits: 1 };
-            let length_bytes = uplink.mtu_bytes.saturating_add(ETHERNET_BYTES);
-            let actions = vec![Action::CheckPktLarger { length_bytes, destination }, goto(Table::Internet)];
+            let actions = vec![check_length(uplink.mtu_bytes), goto(Table::Internet)];
             self.add(Table::NextHop, 200, Pattern::new().reg(TARGET, TO_INTERNET), of_table, actions);
         }
         let at = |vni: u32, mac| Pattern::new().with(Field::Metadata, vni).eth_to(mac);
@@ -189,8 +188,27 @@ impl Compiler<'_> {
         if let (Some(vpc), Some(tunnel)) = (vpc, self.index.node.tunnel) {
             let vni = vpc.vni.bits();
             let pattern = Pattern::new().with(Field::Metadata, vni).eth_to(mac);
-            let actions = vec![set(OxmField::TunId, vni), set(OxmField::TunDst, peer.to_bits()), output(tunnel)];
+            let actions = vec![
+                set(OxmField::TunId, vni),
+                set(OxmField::TunDst, peer.to_bits()),
+                check_length(tunnel.mtu_bytes),
+                goto(Table::TunnelOut),
+            ];
             self.add(Table::NextHop, 100, pattern, source, actions);
         }
     }
+
+    fn tunnel_out(&mut self) {
+        if let Some(tunnel) = self.index.node.tunnel {
+            self.too_long(Table::TunnelOut, tunnel.mtu_bytes, Vec::new());
+            let of_table = Source::Table(Table::TunnelOut);
+            self.add(Table::TunnelOut, 100, Pattern::new(), of_table, vec![output(tunnel.port)]);
+        }
+    }
+}
+
+/// Says whether an IP packet is longer.
+fn check_length(mtu_bytes: u16) -> Action {
+    let destination = Subfield { field: OxmField::Reg(FLAGS), offset: TOO_LONG_BIT, bits: 1 };
+    Action::CheckPktLarger { length_bytes: mtu_bytes.saturating_add(ETHERNET_BYTES), destination }
 }

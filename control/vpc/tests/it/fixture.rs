@@ -8,7 +8,7 @@ use hive_vpc::model::{
     MetadataOptions, NatGateway, NetworkAcl, NetworkInterface, Peer, PortRange, Route, RouteTable, RouteTarget,
     SecurityGroup, SecurityGroupRule, Subnet, Traffic, Vni, Vpc,
 };
-use hive_vpc::{Attachment, LocalNumber, Network, Node, Uplink};
+use hive_vpc::{Attachment, LocalNumber, Network, Node, Tunnel, Uplink};
 use std::net::Ipv4Addr;
 
 pub const VNI: Vni = Vni(5001);
@@ -24,6 +24,8 @@ pub const NAT_MAC: MacAddress = mac(0xc8);
 /// Somebody on the internet.
 pub const WORLD: Ipv4Addr = Ipv4Addr::new(203, 0, 113, 7);
 pub const NAT_NUMBER: u16 = 200;
+/// Of the cable, 9200 bytes, what a tunnel leaves.
+pub const TUNNEL_MTU: u16 = 9001;
 
 pub const fn mac(last: u8) -> MacAddress {
     MacAddress([0x02, 0, 0, 0, 0, last])
@@ -194,7 +196,7 @@ pub fn region() -> (Network, Node) {
     ];
     network.groups.extend(groups.into_iter().map(|(id, group)| (id.into(), group)));
     let mut node = Node {
-        tunnel: Some(PortNo(TUNNEL)),
+        tunnel: Some(Tunnel { port: PortNo(TUNNEL), mtu_bytes: TUNNEL_MTU }),
         services: Some(PortNo(SERVICES)),
         uplink: Some(Uplink { port: PortNo(UPLINK), mac: UPLINK_MAC, gateway_mac: GATEWAY_MAC, mtu_bytes: 1500 }),
         ..Node::default()

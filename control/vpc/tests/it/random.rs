@@ -3,7 +3,7 @@
 use crate::switch::{SERVICES, TUNNEL, UPLINK};
 use hive_openflow::PortNo;
 use hive_vpc::model::*;
-use hive_vpc::{Attachment, LocalNumber, Network, Node, Uplink};
+use hive_vpc::{Attachment, LocalNumber, Network, Node, Tunnel, Uplink};
 use ipnet::IpNet;
 use std::collections::BTreeSet;
 use std::net::{IpAddr, Ipv4Addr, Ipv6Addr};
@@ -225,7 +225,9 @@ impl Random {
             node.remote_interfaces.insert(self.id("eni"), Ipv4Addr::new(100, 127, 77, self.byte()));
             node.remote_nat_gateways.insert(self.id("nat"), Ipv4Addr::new(100, 127, 77, self.byte()));
         }
-        node.tunnel = self.pick(&[None, Some(PortNo(TUNNEL)), Some(PortNo(TUNNEL))]);
+        let mtu_bytes = self.pick(&[0, 1450, u16::MAX]);
+        let tunnel = Some(Tunnel { port: PortNo(TUNNEL), mtu_bytes });
+        node.tunnel = self.pick(&[None, tunnel, tunnel]);
         node.services = self.pick(&[None, Some(PortNo(SERVICES)), Some(PortNo(SERVICES))]);
         if self.chance(80) {
             let mtu_bytes = self.pick(&[0, 1500, u16::MAX]);

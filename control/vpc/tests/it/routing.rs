@@ -4,8 +4,8 @@ use crate::bench::Bench;
 use crate::fixture::*;
 use crate::packet::{Ethernet, Ip, udp};
 use crate::switch::Way;
-use hive_vpc::Network;
 use hive_vpc::model::{RouteTarget, Traffic};
+use hive_vpc::{Network, Tunnel};
 use std::net::Ipv4Addr;
 
 fn routes<'a>(network: &'a mut Network, table: &str) -> &'a mut Vec<hive_vpc::model::Route> {
@@ -46,6 +46,30 @@ fn packets_go_straight_to_the_receiver_and_keep_their_ttl() {
     // What comes by the tunnel is never sent back into it.
     let lost = udp(Ethernet::new(ROUTER, FAR.mac), Ip::new(APP.address, FAR.address), 1, 2, b"x");
     bench.is_dropped(Way::Tunnel(PEER, VNI.0), &lost);
+}
+
+#[test]
+fn what_is_too_long_for_the_tunnel_is_told() {
+    let mut bench = Bench::with(|network, node| {
+        open_all(network);
+        node.tunnel = Some(Tunnel { mtu_bytes: 1390, ..node.tunnel.unwrap() });
+    });
+    let udp = |(ethernet, ip), bytes: usize| udp(ethernet, ip, 1, 9000, &vec![1; bytes - 28]);
+    for to_far in [WEB.via_router(FAR.address), APP.to(FAR)] {
+        let from = if to_far.1.source == WEB.address { WEB } else { APP };
+        let arrived = if from == WEB { (Ethernet::new(ROUTER, FAR.mac), to_far.1) } else { to_far };
+        bench.passes(from, &udp(to_far, 1390), FAR, udp(arrived, 1390));
+        // As it is when it would have left.
+        bench.passes(from, &udp(to_far, 1391), Way::Services(from.number().into()), udp(arrived, 1391));
+    }
+    // Within the node there is no such limit.
+    let (ethernet, ip) = WEB.to(WEB2);
+    let frame = udp((ethernet, ip), 8000);
+    bench.passes(WEB, &frame, WEB2, frame.clone());
+    // What comes by it has passed already.
+    let (ethernet, ip) = FAR.to(APP);
+    let frame = udp((ethernet, ip), 1500);
+    bench.passes(FAR, &frame, APP, frame.clone());
 }
 
 #[test]

@@ -1,4 +1,4 @@
-//! Tunnels over UDP: Geneve (RFC 8926) and VXLAN (RFC 7348).
+//! Tunnels over UDP: Geneve (RFC 8926) and VXLAN (RFC 7348), and both of them encrypted ([`secure`]).
 //!
 //! All ports of one kind and UDP port share an [`endpoint::Endpoint`], which has one socket a family; which port a packet is for, the
 //! [`table::Table`] says. One port, the endpoint's leader, reads the sockets: what is its own it hands on as it is, what is another's
@@ -8,15 +8,18 @@ mod endpoint;
 pub mod geneve;
 mod options;
 mod port;
+pub mod secure;
 mod send;
 mod table;
 pub mod vxlan;
 
 pub use options::{MappedOption, OptionMap};
 pub use port::{OptionsHandle, TunnelPort};
+pub use secure::{PeerStatus, PrivateKey, PublicKey, Security, SecurityHandle};
 pub use table::{Endpoint, Key};
 
 use endpoint::Endpoint as Shared;
+use secure::Registry;
 use std::collections::BTreeMap;
 use std::io;
 use std::sync::{Arc, Mutex, PoisonError, Weak};
@@ -26,6 +29,8 @@ use std::sync::{Arc, Mutex, PoisonError, Weak};
 pub enum Kind {
     Geneve,
     Vxlan,
+    /// The other two within: of endpoints, never of a port.
+    Wireguard,
 }
 
 impl Kind {
@@ -34,6 +39,7 @@ impl Kind {
         match self {
             Self::Geneve => 6081,
             Self::Vxlan => 4789,
+            Self::Wireguard => secure::DEFAULT_UDP_PORT,
         }
     }
 }
@@ -54,6 +60,8 @@ pub struct TunnelConfig {
     /// Mark (SO_MARK) of outer packets; 0: none.
     pub mark: u32,
     pub options: OptionMap,
+    /// None: not encrypted. Else `local` is the one there, and `key` counts for what is within.
+    pub security: Option<Security>,
 }
 
 /// Why a datagram was dropped before it had a port.
@@ -79,10 +87,28 @@ pub enum Reject {
     NoPort,
     /// The port that it is for is too slow.
     QueueFull,
+    /// Not encrypted, from an address with which packets are.
+    Clear,
+    /// To the port for encrypted messages, which it is not.
+    NotWireguard,
+    /// Nobody's whom the port speaks with.
+    NoPeer,
+    /// A handshake of, or for, somebody with another key.
+    WrongKey,
+    /// Heard before, or too old to tell.
+    Replayed,
+    /// Not what the peer has sent.
+    Forged,
+    /// Of no session: of one that has ended, or was another's.
+    NoSession,
+    /// More handshakes than are answered; its sender is asked to show that it is where it says.
+    UnderLoad,
+    /// Encrypted soundly, and no datagram of the tunnel.
+    Inner,
 }
 
 impl Reject {
-    pub const ALL: [Self; 10] = [
+    pub const ALL: [Self; 19] = [
         Self::Short,
         Self::Cut,
         Self::Version,
@@ -93,6 +119,15 @@ impl Reject {
         Self::Flags,
         Self::NoPort,
         Self::QueueFull,
+        Self::Clear,
+        Self::NotWireguard,
+        Self::NoPeer,
+        Self::WrongKey,
+        Self::Replayed,
+        Self::Forged,
+        Self::NoSession,
+        Self::UnderLoad,
+        Self::Inner,
     ];
 }
 
@@ -123,6 +158,7 @@ type Endpoints = BTreeMap<(Kind, u16), Weak<Shared>>;
 #[derive(Clone, Debug, Default)]
 pub struct Tunnels {
     endpoints: Arc<Mutex<Endpoints>>,
+    secured: Arc<Registry>,
 }
 
 impl Tunnels {
@@ -132,9 +168,12 @@ impl Tunnels {
     /// See [`TunnelError`].
     pub fn add(&self, config: TunnelConfig) -> Result<TunnelPort, TunnelError> {
         let mut endpoints = self.endpoints.lock().unwrap_or_else(PoisonError::into_inner);
-        let name = (config.kind, config.udp_port);
+        let name = match &config.security {
+            Some(security) => (Kind::Wireguard, security.udp_port),
+            None => (config.kind, config.udp_port),
+        };
         let endpoint = endpoints.get(&name).and_then(Weak::upgrade);
-        let endpoint = endpoint.unwrap_or_else(|| Arc::new(Shared::new(config.kind, config.udp_port)));
+        let endpoint = endpoint.unwrap_or_else(|| Arc::new(Shared::new(name.0, name.1, Arc::clone(&self.secured))));
         let port = TunnelPort::open(Arc::clone(&endpoint), config)?;
         endpoints.retain(|_, endpoint| endpoint.strong_count() > 0);
         endpoints.insert(name, Arc::downgrade(&endpoint));

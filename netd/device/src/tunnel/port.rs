@@ -1,8 +1,9 @@
 //! A tunnel port as a device.
 
-use super::endpoint::{Endpoint, Member, Senders};
-use super::send::{Batch, SenderKey, Way, flow_hash};
-use super::{Kind, OptionMap, Reject, TunnelConfig, TunnelError, geneve, vxlan};
+use super::endpoint::{Endpoint, Member, Members, Senders, metadata, parse, source};
+use super::secure::{Outgoing, Secure, SecurityHandle, push};
+use super::send::{Batch, Sender, SenderKey, Way, flow_hash};
+use super::{Key, Kind, OptionMap, Reject, TunnelConfig, TunnelError, geneve, vxlan};
 use crate::control::{self, Writer};
 use crate::intake::Intake;
 use crate::mmsg::{HEADROOM_BYTES, with_receiver};
@@ -11,6 +12,7 @@ use hive_packet::offload::complete_checksum;
 use hive_packet::segment::Segmenter;
 use hive_program::Tunnel;
 use std::io;
+use std::net::IpAddr;
 use std::os::fd::{AsFd, BorrowedFd};
 use std::sync::atomic::Ordering;
 use std::sync::{Arc, PoisonError};
@@ -32,8 +34,7 @@ pub struct TunnelPort {
     whole: Vec<u8>,
     /// Datagrams in a message, as of late: for how many messages to ask.
     datagrams_expected: usize,
-    /// Whose turn it is to be read first.
-    turn: usize,
+    secure: Option<Secure>,
 }
 
 impl Drop for TunnelPort {
@@ -56,7 +57,7 @@ impl TunnelPort {
     pub(super) fn open(endpoint: Arc<Endpoint>, config: TunnelConfig) -> Result<Self, TunnelError> {
         let senders = endpoint.senders()?;
         let member = endpoint.join(&config)?;
-        Ok(Self {
+        let mut port = Self {
             endpoint,
             member,
             config,
@@ -65,8 +66,22 @@ impl TunnelPort {
             senders,
             whole: Vec::new(),
             datagrams_expected: 1,
-            turn: 0,
-        })
+            secure: None,
+        };
+        if let Some(security) = &port.config.security {
+            let secure = Secure::new(security, &port.endpoint.secured).and_then(|secure| {
+                port.member.watch(&secure.timer)?;
+                Ok(secure)
+            });
+            let failed = |source| TunnelError::Socket { port: security.udp_port, source };
+            port.secure = Some(secure.map_err(failed)?);
+        }
+        Ok(port)
+    }
+
+    /// Of an encrypted port.
+    pub fn security(&self) -> Option<SecurityHandle> {
+        self.secure.as_ref().map(Secure::handle)
     }
 
     pub fn options(&self) -> OptionsHandle {
@@ -82,6 +97,7 @@ impl TunnelPort {
     ) -> io::Result<usize> {
         let endpoint = Arc::clone(&self.endpoint);
         let members = endpoint.members();
+        let secured = endpoint.secured.all();
         with_receiver(|receiver| {
             let count = receiver.receive(socket, (*budget / self.datagrams_expected).max(1), 0)?;
             let mut datagrams = 0usize;
@@ -99,7 +115,11 @@ impl TunnelPort {
                 let size = control.segment_bytes.unwrap_or(bytes.len()).max(1);
                 for datagram in bytes.chunks_mut(size) {
                     datagrams += 1;
-                    match endpoint.classify(&members, datagram, source.ip(), local) {
+                    if self.secure.is_some() {
+                        self.take_message(&members, datagram, source.ip(), local, budget, take);
+                        continue;
+                    }
+                    match endpoint.classify(&members, &secured, datagram, source.ip(), local) {
                         Ok((member, frame_at, key)) if Arc::ptr_eq(member, &self.member) => {
                             self.intake.offer_segment(&mut datagram[frame_at..], &key, budget, take);
                         }
@@ -114,6 +134,91 @@ impl TunnelPort {
         })
     }
 
+    /// Gives what is in an encrypted message, or hands it to the port that it is for.
+    fn take_message(
+        &mut self,
+        members: &Members,
+        datagram: &[u8],
+        remote: IpAddr,
+        local: IpAddr,
+        budget: &mut usize,
+        take: &mut dyn FnMut(Received<'_>),
+    ) {
+        match self.endpoint.addressee(members, remote, local) {
+            Ok((member, _)) if Arc::ptr_eq(member, &self.member) => self.open_message(datagram, remote, budget, take),
+            Ok((member, key)) => self.endpoint.pass_on(member, datagram, key),
+            Err(reason) => self.endpoint.reject(reason),
+        }
+    }
+
+    fn open_message(
+        &mut self,
+        datagram: &[u8],
+        remote: IpAddr,
+        budget: &mut usize,
+        take: &mut dyn FnMut(Received<'_>),
+    ) {
+        let Self { secure: Some(secure), config, member, endpoint, batch, intake, senders, .. } = self else { return };
+        let Some(sender) = own_sender(senders, remote) else { return };
+        let control = secure.control(config.mark);
+        let way = Way { sender, checksum: true, hash: 0, to: endpoint.destination(remote), control: &control };
+        let here = secure.local;
+        let opened = secure.open(remote, datagram, config.udp_port, batch, &way).and_then(|datagram| {
+            let Some(datagram) = datagram else { return Ok(()) };
+            let header = parse(config.kind, datagram)?;
+            if let Key::Id(id) = config.key
+                && id != header.id
+            {
+                return Err(Reject::NoPort);
+            }
+            let key = metadata(&header, &member.options, remote, here)?;
+            let frame_at = header.frame_at;
+            intake.offer_segment(datagram.get_mut(frame_at..).unwrap_or(&mut []), &key, budget, take);
+            Ok(())
+        });
+        if let Err(reason) = opened {
+            secure.reject(endpoint, reason);
+        }
+    }
+
+    /// What the protocol wants done, handshakes and keepalives.
+    fn tick(&mut self) {
+        let Self { secure: Some(secure), config, endpoint, batch, intake, senders, .. } = self else { return };
+        let control = secure.control(config.mark);
+        let dropped = secure.tick(&mut |address, message| {
+            if let Some(sender) = own_sender(senders, address) {
+                let to = endpoint.destination(address);
+                push(batch, message, &Way { sender, checksum: true, hash: 0, to, control: &control });
+            }
+        });
+        intake.counters.tx_dropped += dropped;
+    }
+
+    /// What other ports have read for this one.
+    fn open_queued(&mut self, budget: &mut usize, take: &mut dyn FnMut(Received<'_>)) {
+        let queue = match &self.secure {
+            Some(secure) if !secure.sealed.is_empty() => return self.open_sealed(budget, take),
+            _ if self.intake.is_empty() => self.member.take_queue(),
+            _ => return,
+        };
+        match &mut self.secure {
+            Some(secure) => {
+                secure.sealed = queue;
+                self.open_sealed(budget, take);
+            }
+            None => queue.into_iter().for_each(|frame| self.intake.wait(frame)),
+        }
+    }
+
+    fn open_sealed(&mut self, budget: &mut usize, take: &mut dyn FnMut(Received<'_>)) {
+        // Work for what is not given counts too.
+        for _ in 0..*budget {
+            let Some(message) = self.secure.as_mut().and_then(|secure| secure.sealed.pop_front()) else { break };
+            self.open_message(&message.frame, source(&message.metadata), budget, take);
+        }
+        self.intake.settle(budget, take);
+    }
+
     fn header(kind: Kind, tunnel: &Tunnel, out: &mut Vec<u8>) -> bool {
         let id = tunnel.id as u32 & 0xff_ffff;
         match kind {
@@ -122,6 +227,7 @@ impl TunnelPort {
                 vxlan::write(id, out);
                 true
             }
+            Kind::Wireguard => false,
         }
     }
 
@@ -136,7 +242,7 @@ impl TunnelPort {
             control.push(libc::IPPROTO_IP, libc::IP_TOS, &number(tunnel.tos));
             control.push(libc::IPPROTO_IP, libc::IP_TTL, &number(ttl));
         }
-        if let Some(local) = tunnel.local {
+        if let Some(local) = self.secure.as_ref().map(|secure| secure.local).or(tunnel.local) {
             control.local(local);
         }
         if self.config.mark != 0 {
@@ -153,14 +259,21 @@ impl TunnelPort {
         {
             return None;
         }
+        if self.secure.is_none() && self.endpoint.secured.all().contains(&tunnel.remote) {
+            return None;
+        }
         let v6 = tunnel.remote.is_ipv6();
         // The kernel takes segments only with checksums; a receiver has to take checksums anyway.
-        let checksum = v6 || self.config.checksum || frame.header.is_gso();
-        let sender = Arc::clone(self.senders.get(&SenderKey { v6, df: tunnel.df, checksum })?);
+        let answered = self.secure.is_some();
+        let checksum = v6 || self.config.checksum || frame.header.is_gso() || answered;
+        let sender = Arc::clone(self.senders.get(&SenderKey { v6, df: tunnel.df, checksum, answered })?);
         let control = self.control(tunnel);
         let hash = flow_hash(frame.pieces.first().copied().unwrap_or(&[]));
         let way =
             Way { sender: &sender, checksum, hash, to: self.endpoint.destination(tunnel.remote), control: &control };
+        if answered {
+            return self.encrypt(frame, tunnel, &way);
+        }
         if frame.header.is_gso() {
             self.whole.clear();
             frame.pieces.iter().for_each(|piece| self.whole.extend_from_slice(piece));
@@ -190,6 +303,54 @@ impl TunnelPort {
         self.batch.push(begin, self.batch.bytes.len() - frame_at, &way);
         Some(())
     }
+
+    /// As [`Self::encapsulate`], each datagram within a message. None if all of the frame is dropped.
+    fn encrypt(&mut self, frame: &Sent<'_>, tunnel: &Tunnel, way: &Way<'_>) -> Option<()> {
+        let Self { secure: Some(secure), config, batch, whole, intake, .. } = self else { return None };
+        let outgoing = Outgoing {
+            remote: tunnel.remote,
+            tos: tunnel.tos,
+            ttl: tunnel.ttl,
+            df: tunnel.df,
+            hash: way.hash,
+            udp_port: config.udp_port,
+        };
+        if frame.header.is_gso() {
+            whole.clear();
+            frame.pieces.iter().for_each(|piece| whole.extend_from_slice(piece));
+            let segmenter = Segmenter::new(&frame.header, whole)?;
+            for index in 0..segmenter.count() {
+                let packet = secure.begin();
+                if !Self::header(config.kind, tunnel, packet) {
+                    return None;
+                }
+                let frame_at = packet.len();
+                segmenter.append(index, packet);
+                let frame_bytes = packet.len() - frame_at;
+                if !secure.finish(frame_bytes, &outgoing, batch, way) {
+                    intake.counters.tx_dropped += 1;
+                }
+            }
+            return Some(());
+        }
+        let packet = secure.begin();
+        if !Self::header(config.kind, tunnel, packet) {
+            return None;
+        }
+        let frame_at = packet.len();
+        frame.pieces.iter().for_each(|piece| packet.extend_from_slice(piece));
+        let inner = packet.get_mut(frame_at..).unwrap_or(&mut []);
+        if frame.header.needs_checksum() && !complete_checksum(inner, &frame.header) {
+            return None;
+        }
+        let frame_bytes = packet.len() - frame_at;
+        secure.finish(frame_bytes, &outgoing, batch, way).then_some(())
+    }
+}
+
+/// Of messages that belong to no packet. They are short.
+fn own_sender(senders: &Senders, remote: IpAddr) -> Option<&Arc<Sender>> {
+    senders.get(&SenderKey { v6: remote.is_ipv6(), df: false, checksum: true, answered: true })
 }
 
 impl Device for TunnelPort {
@@ -199,17 +360,17 @@ impl Device for TunnelPort {
 
     fn receive(&mut self, frames_max: usize, take: &mut dyn FnMut(Received<'_>)) -> io::Result<usize> {
         let mut budget = frames_max;
-        if self.intake.is_empty() {
-            self.member.take_queue().into_iter().for_each(|frame| self.intake.wait(frame));
-        }
+        self.open_queued(&mut budget, take);
         self.intake.give(&mut budget, take);
+        let ready = self.member.ready();
+        if ready.timer {
+            self.tick();
+        }
         let mut seen = 0;
         if self.member.leads.load(Ordering::Acquire) {
             let members = self.endpoint.members();
-            let sockets = &members.sockets;
-            // One that always has something must not keep the other from its turn.
-            self.turn = self.turn.wrapping_add(1);
-            for socket in sockets.iter().cycle().skip(self.turn % sockets.len().max(1)).take(sockets.len()) {
+            // In the kernel's order, who was read goes to the end.
+            for socket in ready.sockets.iter().filter_map(|place| members.sockets.get(*place)) {
                 while budget > 0 && seen < frames_max {
                     match self.receive_batch(socket.as_fd(), &mut budget, take) {
                         Ok(datagrams) => seen += datagrams,
@@ -220,8 +381,13 @@ impl Device for TunnelPort {
                 }
             }
         }
+        let sealed = self.secure.as_ref().is_some_and(|secure| !secure.sealed.is_empty());
+        if self.secure.is_some() {
+            // Answers of the protocol.
+            self.flush();
+        }
         // Datagrams for others, and for nobody: there may be more.
-        Ok(if seen >= frames_max { frames_max } else { frames_max - budget })
+        Ok(if seen >= frames_max || sealed { frames_max } else { frames_max - budget })
     }
 
     fn send(&mut self, frame: Sent<'_>) -> bool {

@@ -1,5 +1,6 @@
 //! Datagrams on their way out: put together into batches, and datagrams of one size for one place into one message (UDP_SEGMENT).
 
+use super::endpoint::take_input;
 use crate::control::Writer;
 use crate::mmsg::{self, BATCH, Outgoing};
 use crate::sys;
@@ -30,28 +31,31 @@ pub(super) struct SenderKey {
     /// Do not fragment.
     pub df: bool,
     pub checksum: bool,
+    /// There may be answers to it.
+    pub answered: bool,
 }
 
 impl SenderKey {
-    /// Without checksums over IPv4 only.
-    pub fn all() -> impl Iterator<Item = Self> {
+    /// Without checksums over IPv4 only. Encrypted messages have them: the kernel sends many at once, and a peer may answer.
+    pub fn all(encrypted: bool) -> impl Iterator<Item = Self> {
         [(false, false), (false, true), (true, true)]
             .into_iter()
-            .flat_map(|(v6, checksum)| [false, true].map(|df| Self { v6, df, checksum }))
+            .filter(move |(_, checksum)| *checksum || !encrypted)
+            .flat_map(move |(v6, checksum)| [false, true].map(|df| Self { v6, df, checksum, answered: encrypted }))
     }
 }
 
 /// Sockets of one kind, that differ in their source port.
 #[derive(Debug)]
 pub(super) struct Sender {
-    sockets: [OwnedFd; SOURCE_PORTS],
+    pub sockets: [Arc<OwnedFd>; SOURCE_PORTS],
 }
 
 impl Sender {
     pub fn open(key: SenderKey) -> io::Result<Self> {
         let mut sockets = Vec::new();
         for _ in 0..SOURCE_PORTS {
-            sockets.push(open(key)?);
+            sockets.push(Arc::new(open(key)?));
         }
         Ok(Self { sockets: sockets.try_into().map_err(|_| io::ErrorKind::Other)? })
     }
@@ -72,7 +76,11 @@ fn open(key: SenderKey) -> io::Result<OwnedFd> {
     }
     // Kernels before 6.3 choose from the range that the system is set to.
     let _ = option(libc::IPPROTO_IP, IP_LOCAL_PORT_RANGE, SOURCE_PORT_RANGE);
-    sys::refuse_input(&socket)?;
+    if key.answered {
+        take_input(&socket, key.v6)?;
+    } else {
+        sys::refuse_input(&socket)?;
+    }
     Ok(socket)
 }
 
@@ -83,7 +91,8 @@ struct Message {
     /// Of the first datagram.
     datagram_bytes: usize,
     datagrams: usize,
-    /// Of the frames within.
+    /// Those with a frame within, and its bytes.
+    frames: usize,
     frame_bytes: usize,
     sender: Arc<Sender>,
     socket: usize,
@@ -119,7 +128,7 @@ pub(super) struct Batch {
 }
 
 impl Batch {
-    /// Takes the end of [`Self::bytes`], from `begin` on, for a datagram, in which a frame of `frame_bytes` is.
+    /// Takes the end of [`Self::bytes`], from `begin` on, for a datagram, in which a frame of `frame_bytes` is; 0: none.
     pub fn push(&mut self, begin: usize, frame_bytes: usize, way: &Way<'_>) {
         let length = self.bytes.len() - begin;
         let socket = way.hash as usize % SOURCE_PORTS;
@@ -138,6 +147,7 @@ impl Batch {
         {
             last.bytes.end += length;
             last.datagrams += 1;
+            last.frames += usize::from(frame_bytes > 0);
             last.frame_bytes += frame_bytes;
             last.open = length == last.datagram_bytes;
             return;
@@ -146,6 +156,7 @@ impl Batch {
             bytes: begin..begin + length,
             datagram_bytes: length,
             datagrams: 1,
+            frames: usize::from(frame_bytes > 0),
             frame_bytes,
             sender: Arc::clone(way.sender),
             socket,
@@ -164,7 +175,7 @@ impl Batch {
     pub fn flush(&mut self) -> Sum {
         let mut sum = Sum::default();
         for message in &mut self.messages {
-            sum.frames += message.datagrams as u64;
+            sum.frames += message.frames as u64;
             sum.bytes += message.frame_bytes as u64;
             if message.datagrams > 1 {
                 let size = u16::try_from(message.datagram_bytes).unwrap_or(u16::MAX);
@@ -186,9 +197,9 @@ impl Batch {
                 .collect();
             mmsg::send(sender.sockets[socket].as_fd(), &outgoing, |index, _| {
                 if let Some(message) = now.get(index) {
-                    sum.frames -= message.datagrams as u64;
+                    sum.frames -= message.frames as u64;
                     sum.bytes -= message.frame_bytes as u64;
-                    sum.dropped += message.datagrams as u64;
+                    sum.dropped += message.frames as u64;
                 }
             });
             rest = later;

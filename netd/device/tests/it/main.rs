@@ -2,6 +2,7 @@
 #![allow(clippy::unwrap_used)]
 
 mod devices;
+mod encryption;
 mod namespace;
 mod ovs;
 mod receive;

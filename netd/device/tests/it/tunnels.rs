@@ -23,6 +23,7 @@ pub fn config(kind: Kind, remote: &str, id: u32) -> TunnelConfig {
         checksum: false,
         mark: 0,
         options: OptionMap::default(),
+        security: None,
     }
 }
 

@@ -2,7 +2,7 @@
 
 use super::map::StringMap;
 use super::name::{self, MAX_DEVICE_NAME_BYTES, MAX_NAME_BYTES};
-use super::tunnel::Tunnel;
+use super::tunnel::{self, Tunnel, Wireguard};
 use super::{InterfaceId, Place, Reader, shown};
 use crate::replica::Row;
 use crate::table::Table;
@@ -27,6 +27,32 @@ pub struct Interface {
     pub options: StringMap,
     pub other_config: StringMap,
     pub external_ids: StringMap,
+}
+
+impl Interface {
+    /// How its packets are encrypted.
+    pub fn wireguard(&self) -> Option<&Wireguard> {
+        match &self.kind {
+            InterfaceKind::Geneve(tunnel) | InterfaceKind::Vxlan(tunnel) => tunnel.wireguard.as_ref(),
+            _ => None,
+        }
+    }
+
+    /// Whether both want one device. Peers of an encrypted tunnel come and go without a new one.
+    pub fn same_device(&self, other: &Self) -> bool {
+        let without_peers = |interface: &Self| {
+            let (mut kind, mut options) = (interface.kind.clone(), interface.options.clone());
+            if let InterfaceKind::Geneve(tunnel) | InterfaceKind::Vxlan(tunnel) = &mut kind
+                && let Some(wireguard) = &mut tunnel.wireguard
+            {
+                wireguard.peers.clear();
+                options.0.retain(|name, _| !tunnel::names_peer(name));
+            }
+            (kind, options)
+        };
+        self.kind == other.kind && self.options == other.options
+            || self.wireguard().is_some() && without_peers(self) == without_peers(other)
+    }
 }
 
 /// `type`, and the options that such a device cannot be without.

@@ -20,7 +20,7 @@ pub use interface::{Bfd, Interface, InterfaceKind, Policing};
 pub use map::StringMap;
 pub use mirror::{Mirror, MirrorOutput};
 pub use port::{Bond, BondMode, Lacp, Port, Qos, Queue, Vlan};
-pub use tunnel::{Endpoint, Key, Tos, Ttl, Tunnel};
+pub use tunnel::{Endpoint, Key, Tos, Ttl, Tunnel, Wireguard};
 
 use crate::replica::Replica;
 use crate::table::Table;

@@ -243,6 +243,7 @@ fn tunnel() -> snapshot::Tunnel {
         df_default: true,
         csum: false,
         egress_pkt_mark: 0,
+        wireguard: None,
     }
 }
 
