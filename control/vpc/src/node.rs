@@ -2,7 +2,7 @@
 
 use crate::model::{InterfaceId, MacAddress, NatGatewayId};
 use hive_openflow::PortNo;
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 use std::net::Ipv4Addr;
 
 /// The number of an interface or NAT gateway of this node: in the tables' registers, as zone of the connection tracker, and as
@@ -41,6 +41,8 @@ pub struct Node {
     /// A Geneve port with `key=flow` and `remote_ip=flow`.
     pub tunnel: Option<PortNo>,
     pub uplink: Option<Uplink>,
+    /// Interfaces whose packets are sampled for flow logs: [`crate::flow_log`].
+    pub logged: BTreeSet<InterfaceId>,
     /// Behind it DHCP, DNS, NTP and instance metadata are answered.
     pub services: Option<PortNo>,
 }
