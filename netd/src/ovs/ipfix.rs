@@ -383,7 +383,7 @@ impl Exporters {
 }
 
 /// The thread that sends.
-pub(super) fn start(daemon: &Arc<Daemon>) -> std::io::Result<()> {
+pub(super) fn start(daemon: &Arc<Daemon>) -> io::Result<()> {
     let daemon = Arc::downgrade(daemon);
     std::thread::Builder::new().name("ipfix".to_owned()).spawn(move || {
         while let Some(daemon) = daemon.upgrade() {
