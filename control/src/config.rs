@@ -93,6 +93,9 @@ pub struct NodeConfig {
     /// node that has not said the same, nothing is exchanged. To be the same at all nodes of a region.
     #[serde(default)]
     pub tunnel_encryption: bool,
+    /// Where objectd listens, `http://127.0.0.1:9000`: flow logs are written there. None: they are not.
+    #[serde(default)]
+    pub objects_url: Option<String>,
     /// Guest RAM that this node may give away.
     pub memory_mib: u64,
     /// How long a guest may take to power off before it is stopped.
@@ -203,6 +206,9 @@ impl Config {
             require(fits, "public_address_pools", pool.to_string(), "networks of at most a /16, without host bits")?;
         }
         let Some(node) = &self.node else { return Ok(()) };
+        if let Some(url) = &node.objects_url {
+            require(url.starts_with("http://"), "node.objects_url", url.clone(), "must be http://HOST:PORT")?;
+        }
         require(self.roles.contains(&Role::Compute), "node", node.node_id.clone(), "needs the role \"compute\"")?;
         require(is_name(&node.node_id), "node.node_id", node.node_id.clone(), "1 to 64 of a-z, 0-9 and '-'")?;
         require(node.memory_mib > 0, "node.memory_mib", node.memory_mib.to_string(), "must be at least 1")?;

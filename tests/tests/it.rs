@@ -17,8 +17,8 @@ const ARROWS: &[(&str, &[&str])] = &[
     ("blockd", &[]),
     ("netd", &[]),
     ("firmware", &[]),
-    // OpenFlow's codec and its matches are a protocol, as the APIs are: hived programs a bridge by them.
-    ("control", &["vmm/api", "blockd/api", "netd/api", "netd/openflow", "netd/flow"]),
+    // OpenFlow's codec and its matches are a protocol, as the APIs are, and IPFIX is: hived programs a bridge by them, and hears of flows.
+    ("control", &["vmm/api", "blockd/api", "netd/api", "netd/openflow", "netd/flow", "netd/ipfix"]),
     ("gateway", &["control/auth", "control/bus", "control/types", "control/aws-types"]),
     ("objectd", &["control/auth", "control/bus", "control/types", "control/aws-types"]),
     ("perf", &["vmm/api", "blockd/api", "netd/api", "control/auth", "control/bus", "control/types"]),

@@ -33,6 +33,7 @@ use instance::Step;
 use jiff::Timestamp;
 use local::{LocalCopy, View};
 use machine::{MachineDir, ProcessRecord};
+pub(crate) use network::flow_logs::destination as log_destination;
 use network::{Region, Switch};
 pub(crate) use network::{is_own_port, parse_mac};
 use std::collections::{HashMap, HashSet};
@@ -205,6 +206,9 @@ impl Agent {
         for store in watched.map(Arc::clone) {
             tasks.push(tokio::spawn(watch_forever(store, node.wake.clone(), bus.clone())));
         }
+        let flows = network::flow_logs::listen(node.switch.flows_socket());
+        let flows = flows.context("cannot listen to what the switch samples")?;
+        tasks.push(tokio::spawn(network::flow_logs::gather_forever(node.clone(), flows)));
         tasks.push(tokio::spawn(network::converge_forever(node.clone())));
         tasks.push(tokio::spawn(sweep::sweep_forever(node)));
         Ok(Self { tasks, _serving: [console, blocks] })

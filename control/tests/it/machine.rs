@@ -193,6 +193,12 @@ impl Switch {
         interfaces + &version + &self.flows()
     }
 
+    /// As if a packet had come in.
+    pub fn packet_out(&self, packet: &str) {
+        let bridge = format!("unix:{}", self.run_dir().join("hive0.mgmt").display());
+        run(Command::new("ovs-ofctl").args(["-O", "OpenFlow15", "--timeout=30", "packet-out", &bridge, packet]));
+    }
+
     /// The bridge's tables, once it is there.
     pub fn flows(&self) -> String {
         let mut command = Command::new("ovs-ofctl");

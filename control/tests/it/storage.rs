@@ -41,6 +41,11 @@ impl Drop for Region {
 
 impl Region {
     pub async fn start() -> Self {
+        Self::start_with(None).await
+    }
+
+    /// `objects_url`: where flow logs are written.
+    pub async fn start_with(objects_url: Option<String>) -> Self {
         let nats = NatsServer::start();
         let directory = tempfile::tempdir().expect("a directory");
         let at = |name: &str| directory.path().join(name);
@@ -61,6 +66,7 @@ impl Region {
             uplink: None,
             tunnel_address: None,
             tunnel_encryption: false,
+            objects_url,
             memory_mib: 4096,
             stop_grace_ms: 1000,
             terminate_grace_ms: 1000,

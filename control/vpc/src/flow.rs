@@ -11,7 +11,8 @@ use std::net::{IpAddr, Ipv4Addr};
 
 macro_rules! tables {
     ($($(#[$doc:meta])* $name:ident = $number:literal;)*) => {
-        /// The tables, in the order in which a packet meets them. What no flow fits is dropped, in every table.
+        /// The tables, in the order in which a packet meets them; of those for flow logs, which are last, beside others. What no flow fits
+        /// is dropped, in every table.
         #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
         #[repr(u8)]
         pub enum Table {
@@ -68,6 +69,13 @@ tables! {
     Deliver = 19;
     /// Out by the tunnel, if it takes packets that long.
     TunnelOut = 20;
+    /// Between [`Self::AclOut`] (or [`Self::Switch`]) and [`Self::NextHop`], if any interface here is logged: the sender's groups and
+    /// network ACL have let it pass.
+    Passed = 21;
+    /// What they have not, and ends here.
+    RefusedOut = 22;
+    /// What the receiver's have not.
+    RefusedIn = 23;
 }
 
 impl Table {

@@ -23,6 +23,8 @@
 //!                                                       └─> a NAT gateway: to 9 as its own; 18 what comes back to it
 //! ```
 //!
+//! If an interface here is logged, what is on its way to 12 is sampled in 20, what 7, 11, 15 and 17 refuse in 21 and 22.
+//!
 //! Registers ([`register`]) carry what was found: the sender's and receiver's number, the subnet, route table, ACL and set of groups that
 //! count next. `metadata` is the VPC's network identifier.
 //!

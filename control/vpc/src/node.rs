@@ -2,7 +2,7 @@
 
 use crate::model::{InterfaceId, MacAddress, NatGatewayId};
 use hive_openflow::PortNo;
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 use std::net::Ipv4Addr;
 
 /// The number of an interface or NAT gateway of this node: in the tables' registers, as zone of the connection tracker, and as
@@ -48,6 +48,8 @@ pub struct Node {
     pub remote_nat_gateways: BTreeMap<NatGatewayId, Ipv4Addr>,
     pub tunnel: Option<Tunnel>,
     pub uplink: Option<Uplink>,
+    /// Interfaces whose packets are sampled for flow logs: [`crate::flow_log`].
+    pub logged: BTreeSet<InterfaceId>,
     /// Behind it DHCP, DNS, NTP and instance metadata are answered.
     pub services: Option<PortNo>,
 }

@@ -64,7 +64,7 @@ pub enum Source {
 }
 
 /// FNV-1a of 64 bits, folded.
-fn hash(name: &str) -> u32 {
+pub(crate) fn hash(name: &str) -> u32 {
     let mix = |hash: u64, byte: &u8| (hash ^ u64::from(*byte)).wrapping_mul(0x0000_0100_0000_01b3);
     let hash = name.as_bytes().iter().fold(0xcbf2_9ce4_8422_2325, mix);
     (hash >> 32) as u32 ^ hash as u32

@@ -11,7 +11,8 @@ use crate::tracker::{Locked, Tracker};
 use crate::work::Work;
 use hive_conntrack::{Checksum, is_plain};
 use hive_flow::{Field, Key};
-use hive_program::{Op, Pipeline, PortId, Traffic};
+use hive_ipfix::FlowKey;
+use hive_program::{Op, Pipeline, PortId, Sample, Traffic};
 use std::collections::HashMap;
 use std::sync::Arc;
 
@@ -103,6 +104,8 @@ pub struct Engine<P: Pipeline> {
     /// Not in use at the moment.
     pub(crate) works: Vec<Work>,
     pub(crate) scratch: Vec<u8>,
+    /// What chance said last.
+    pub(crate) drawn: u64,
     pub(crate) sweep: crate::sweep::Sweep,
 }
 
@@ -143,7 +146,7 @@ struct Place {
 
 impl<P: Pipeline> Engine<P> {
     pub fn new(shared: Shared<P>, settings: EngineSettings) -> Self {
-        let epoch = shared.pipeline.epoch();
+        let (epoch, drawn) = (shared.pipeline.epoch(), settings.seed);
         Self {
             epoch,
             usable_from: epoch,
@@ -160,6 +163,7 @@ impl<P: Pipeline> Engine<P> {
             trace: Trace::default(),
             works: Vec::new(),
             scratch: Vec::new(),
+            drawn,
             sweep: crate::sweep::Sweep::default(),
         }
     }
@@ -616,21 +620,25 @@ impl<P: Pipeline> Engine<P> {
         self.works.push(work);
     }
 
-    /// Credits what went a way, and counts it with the flows of its passes.
+    /// Credits what went a way, counts it with the flows of its passes, and has it sampled.
     pub(crate) fn credit_fused(&mut self, mut fused: Fused<P::Credits>, now_ms: u64) {
         let pending = std::mem::take(&mut fused.pending);
-        self.credit_passes(&fused.rest.passes, pending, fused.used_ms, now_ms);
+        self.credit_passes(&fused.rest.passes, &fused.rest.samples, pending, fused.used_ms, now_ms);
     }
 
     pub(crate) fn credit_passes(
         &mut self,
         passes: &[(FlowId, Arc<P::Credits>)],
+        samples: &[(Arc<Sample>, FlowKey)],
         pending: Traffic,
         used_ms: u64,
         now_ms: u64,
     ) {
         if pending.packets == 0 {
             return;
+        }
+        for (sample, flow) in samples {
+            sample.sampler.sampled(flow, pending, now_ms.saturating_sub(used_ms));
         }
         for (id, credits) in passes {
             self.shared.pipeline.credit(credits, pending, now_ms);

@@ -5,7 +5,8 @@ use crate::flows::{FlowId, add};
 use crate::patch::Patch;
 use crate::quick::{QUICK_WORDS, Quick};
 use hive_conntrack::Pin;
-use hive_program::{DropReason, PortId, Traffic, Tunnel};
+use hive_ipfix::FlowKey;
+use hive_program::{DropReason, PortId, Sample, Traffic, Tunnel};
 use std::sync::Arc;
 
 /// Places with one hash. With a quarter of all places in use, less than one in a hundred keys finds none.
@@ -62,6 +63,8 @@ pub(crate) struct Fused<C> {
 pub(crate) struct FusedRest<C> {
     /// The flows of its passes.
     pub passes: Vec<(FlowId, Arc<C>)>,
+    /// What of it is sampled.
+    pub samples: Vec<(Arc<Sample>, FlowKey)>,
     pub tunnel: Option<Arc<Tunnel>>,
     pub skb_priority: u32,
     slot: usize,
@@ -69,8 +72,13 @@ pub(crate) struct FusedRest<C> {
 }
 
 impl<C> FusedRest<C> {
-    pub fn new(passes: Vec<(FlowId, Arc<C>)>, tunnel: Option<Arc<Tunnel>>, skb_priority: u32) -> Self {
-        Self { passes, tunnel, skb_priority, slot: 0, version: 0 }
+    pub fn new(
+        passes: Vec<(FlowId, Arc<C>)>,
+        samples: Vec<(Arc<Sample>, FlowKey)>,
+        tunnel: Option<Arc<Tunnel>>,
+        skb_priority: u32,
+    ) -> Self {
+        Self { passes, samples, tunnel, skb_priority, slot: 0, version: 0 }
     }
 }
 

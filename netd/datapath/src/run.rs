@@ -9,7 +9,8 @@ use crate::work::Work;
 use hive_conntrack::{Helper, Refusal, Request, state};
 use hive_flow::{Field, Key};
 use hive_packet::offload::complete_checksum;
-use hive_program::{HashOf, Op, Pipeline, Punt};
+use hive_program::{HashOf, Op, Pipeline, Punt, Sample, Traffic};
+use std::sync::Arc;
 
 /// Lists within lists.
 const NESTING_MAX: u32 = 16;
@@ -61,7 +62,7 @@ impl<P: Pipeline> Engine<P> {
                     self.trace.off();
                     work.pop_mpls(*ether_type, circumstances.tail);
                 }
-                Op::SetTunnel(tunnel) => work.tunnel = Some(std::sync::Arc::clone(tunnel)),
+                Op::SetTunnel(tunnel) => work.tunnel = Some(Arc::clone(tunnel)),
                 Op::Truncate { bytes } => {
                     self.trace.off();
                     work.truncate = Some(*bytes as usize);
@@ -104,6 +105,11 @@ impl<P: Pipeline> Engine<P> {
                     self.trace.off();
                     self.punt(circumstances, work, punt);
                 }
+                Op::Sample(sample) => {
+                    // No lock of another kind is held while the sampler's is.
+                    circumstances.output.pause();
+                    self.sample(work, sample);
+                }
                 Op::Clone(inner) => {
                     self.trace.off();
                     self.on_copy(work, |engine, copy| {
@@ -120,6 +126,27 @@ impl<P: Pipeline> Engine<P> {
             }
         }
         Next::On
+    }
+
+    /// A way whose packets are all sampled counts them as it counts them anyway.
+    fn sample(&mut self, work: &Work, sample: &Arc<Sample>) {
+        if sample.probability < u16::MAX {
+            self.trace.off();
+            if !self.draws(sample.probability) {
+                return;
+            }
+        }
+        let flow = sample.flow(work.key());
+        let tcp_flags = work.key().get_u64(Field::TcpFlags) as u16;
+        let traffic = Traffic { packets: 1, bytes: work.frame_bytes() as u64, tcp_flags };
+        sample.sampler.sampled(&flow, traffic, 0);
+        self.trace.sample(sample, flow);
+    }
+
+    /// Of 65535 times so many.
+    fn draws(&mut self, probability: u16) -> bool {
+        self.drawn = self.drawn.wrapping_mul(6_364_136_223_846_793_005).wrapping_add(1_442_695_040_888_963_407);
+        (self.drawn >> 33) % u64::from(u16::MAX) < probability.into()
     }
 
     fn on_copy(&mut self, work: &Work, what: impl FnOnce(&mut Self, &mut Work)) {

@@ -92,10 +92,10 @@ impl<P: Pipeline> Engine<P> {
         let pending = std::mem::take(&mut fused.pending);
         let used_ms = fused.used_ms;
         // Lent, so that flows and pipeline can be reached.
-        let passes = std::mem::take(&mut fused.rest.passes);
-        self.credit_passes(&passes, pending, used_ms, now_ms);
+        let (passes, samples) = (std::mem::take(&mut fused.rest.passes), std::mem::take(&mut fused.rest.samples));
+        self.credit_passes(&passes, &samples, pending, used_ms, now_ms);
         if let Some(fused) = self.exact.fused_mut(index) {
-            fused.rest.passes = passes;
+            (fused.rest.passes, fused.rest.samples) = (passes, samples);
         }
     }
 

@@ -8,7 +8,8 @@ use crate::quick::{self, FIVE_TUPLE, QUICK_WORDS, Quick};
 use crate::work::Work;
 use hive_conntrack::Pin;
 use hive_flow::Field;
-use hive_program::{DropReason, PortId, Traffic, Tunnel};
+use hive_ipfix::FlowKey;
+use hive_program::{DropReason, PortId, Sample, Traffic, Tunnel};
 use std::sync::Arc;
 
 /// The way of a packet with a quick key. It is whole as long as everything on it follows from the bits of the key under `mask` and
@@ -20,6 +21,7 @@ pub(crate) struct Trace<C> {
     pins: [Pin; PINS_MAX],
     pin_count: u8,
     pub passes: Vec<(FlowId, Arc<C>)>,
+    samples: Vec<(Arc<Sample>, FlowKey)>,
     exit: Exit,
     /// The headers as they left.
     after: [u8; LINE],
@@ -35,6 +37,7 @@ impl<C> Default for Trace<C> {
             pins: [Pin::default(); PINS_MAX],
             pin_count: 0,
             passes: Vec::new(),
+            samples: Vec::new(),
             exit: Exit::Nowhere,
             after: [0; LINE],
             tunnel: None,
@@ -65,6 +68,13 @@ impl<C> Trace<C> {
         }
         if self.whole || is_first {
             self.passes.push((id, Arc::clone(&flow.credits)));
+        }
+    }
+
+    /// The translation that samples depends on all that the flow's key has.
+    pub fn sample(&mut self, sample: &Arc<Sample>, flow: FlowKey) {
+        if self.whole {
+            self.samples.push((Arc::clone(sample), flow));
         }
     }
 
@@ -140,7 +150,12 @@ impl<C> Trace<C> {
             patch: patch.map(Box::new),
             pending: Traffic::default(),
             used_ms: now_ms,
-            rest: Box::new(FusedRest::new(std::mem::take(&mut self.passes), self.tunnel.take(), self.skb_priority)),
+            rest: Box::new(FusedRest::new(
+                std::mem::take(&mut self.passes),
+                std::mem::take(&mut self.samples),
+                self.tunnel.take(),
+                self.skb_priority,
+            )),
         }
     }
 }

@@ -13,9 +13,9 @@ use hive_classifier::{TABLES, Versions};
 use hive_flow::{Field, Key, Match, VLAN_LIMIT_MAX};
 use hive_openflow::{
     Action, BundleAdd, BundleControl, Capabilities, CheckParameters, CtFlush, Decoded, Desc, ErrorCode, ErrorMessage,
-    Features, FlowCommand, FlowMod, Fragments, METER_ALL, Message, NO_BUFFER, PacketIn, PacketOut, PortConfig, PortMod,
-    PortNo, PortReason, QueueConfig, RemovedReason, Role, RoleMessage, RoleStatus, SwitchConfig, TABLE_ALL,
-    TableConfig, TlvTable, TlvTableMod, TlvTableReply, Version, decode_request,
+    Features, FlowCommand, FlowMod, Fragments, IpfixStats, METER_ALL, Message, NO_BUFFER, PacketIn, PacketOut,
+    PortConfig, PortMod, PortNo, PortReason, QueueConfig, RemovedReason, Role, RoleMessage, RoleStatus, SwitchConfig,
+    TABLE_ALL, TableConfig, TlvTable, TlvTableMod, TlvTableReply, Version, decode_request,
 };
 use std::collections::BTreeMap;
 use std::sync::Arc;
@@ -57,6 +57,8 @@ pub struct Bridge {
     pub(crate) tables: FlowTables,
     pub(crate) table_configs: Vec<TableConfig>,
     pub(crate) lookups: Vec<(u64, u64)>,
+    /// Of exporters of what flows sample.
+    pub(crate) ipfix_stats: Vec<IpfixStats>,
     pub(crate) groups: GroupTable,
     pub(crate) meters: Meters,
     pub(crate) ports: BTreeMap<PortNo, Port>,
@@ -78,6 +80,7 @@ impl Bridge {
             tables: FlowTables::new(),
             table_configs: (0..TABLES_VISIBLE).map(default_table_config).collect(),
             lookups: vec![(0, 0); TABLES_VISIBLE.into()],
+            ipfix_stats: Vec::new(),
             groups: GroupTable::new(),
             meters: Meters::default(),
             ports: BTreeMap::new(),
@@ -135,6 +138,11 @@ impl Bridge {
     /// What is to be done since this was asked last, in order.
     pub fn take_commands(&mut self) -> Vec<Command> {
         std::mem::take(&mut self.commands)
+    }
+
+    /// What exporters of the bridge have done so far.
+    pub fn set_ipfix_stats(&mut self, stats: Vec<IpfixStats>) {
+        self.ipfix_stats = stats;
     }
 
     /// Packets looked up in a table so far, and those of them that met a flow.

@@ -112,6 +112,7 @@ impl Bridge {
                 colors_max: 0,
             }),
             Request::FlowMonitor(requests) => return self.change_monitors(id, xid, requests),
+            Request::IpfixFlow if !self.ipfix_stats.is_empty() => Reply::IpfixFlow(self.ipfix_stats.clone()),
             Request::IpfixBridge | Request::IpfixFlow => return Err(ErrorCode::NxStatsNotConfigured),
         };
         self.send(id, xid, &Message::Reply { reply, more: false });

@@ -1,6 +1,6 @@
 //! The tables and columns that the client keeps a replica of.
 
-/// Tables of `Open_vSwitch`. Those of features that a bridge may ask for but netd does not have (NetFlow, sFlow, IPFIX,
+/// Tables of `Open_vSwitch`. Those of features that a bridge may ask for but netd does not have (NetFlow, sFlow,
 /// AutoAttach) are not read: that a bridge refers to one is enough to say so.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash)]
 pub enum Table {
@@ -16,6 +16,8 @@ pub enum Table {
     CtZone,
     CtTimeoutPolicy,
     FlowTable,
+    FlowSampleCollectorSet,
+    Ipfix,
     Ssl,
     Manager,
 }
@@ -31,7 +33,7 @@ pub enum Direction {
 use Direction::{Configuration, Status};
 
 impl Table {
-    pub const ALL: [Self; 14] = [
+    pub const ALL: [Self; 16] = [
         Self::OpenVSwitch,
         Self::Bridge,
         Self::Port,
@@ -44,6 +46,8 @@ impl Table {
         Self::CtZone,
         Self::CtTimeoutPolicy,
         Self::FlowTable,
+        Self::FlowSampleCollectorSet,
+        Self::Ipfix,
         Self::Ssl,
         Self::Manager,
     ];
@@ -62,6 +66,8 @@ impl Table {
             Self::CtZone => "CT_Zone",
             Self::CtTimeoutPolicy => "CT_Timeout_Policy",
             Self::FlowTable => "Flow_Table",
+            Self::FlowSampleCollectorSet => "Flow_Sample_Collector_Set",
+            Self::Ipfix => "IPFIX",
             Self::Ssl => "SSL",
             Self::Manager => "Manager",
         }
@@ -213,6 +219,14 @@ impl Table {
                 ("name", Configuration),
                 ("overflow_policy", Configuration),
                 ("prefixes", Configuration),
+            ],
+            Self::FlowSampleCollectorSet => {
+                &[("bridge", Configuration), ("id", Configuration), ("ipfix", Configuration)]
+            }
+            Self::Ipfix => &[
+                ("cache_active_timeout", Configuration),
+                ("cache_max_flows", Configuration),
+                ("targets", Configuration),
             ],
             Self::Ssl => &[
                 ("bootstrap_ca_cert", Configuration),

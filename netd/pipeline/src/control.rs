@@ -391,7 +391,8 @@ impl Walk {
                 Op::PopMpls { ether_type } | Op::PushMpls { ether_type, .. } => {
                     self.key.set(Field::EthType, (*ether_type).into());
                 }
-                Op::Output(_) | Op::SetTunnel(_) | Op::Truncate { .. } | Op::Meter(_) | Op::Punt(_) => {}
+                Op::Output(_) | Op::SetTunnel(_) | Op::Truncate { .. } | Op::Meter(_) | Op::Punt(_) | Op::Sample(_) => {
+                }
             }
         }
     }

@@ -120,7 +120,20 @@ impl Display for ShownAction<'_> {
             Action::FinTimeout { idle_s, hard_s } => {
                 write!(f, "fin_timeout(idle_timeout={idle_s},hard_timeout={hard_s})")
             }
-            Action::Sample(_) => f.write_str("sample"),
+            Action::Sample(sample) => {
+                write!(f, "sample(probability={},", sample.probability)?;
+                write!(f, "collector_set_id={},", sample.collector_set_id)?;
+                write!(f, "obs_domain_id={},", sample.observation_domain_id)?;
+                write!(f, "obs_point_id={}", sample.observation_point_id)?;
+                if sample.sampling_port != PortNo::NONE {
+                    write!(f, ",sampling_port={}", port(sample.sampling_port))?;
+                }
+                f.write_str(match sample.direction {
+                    1 => ",ingress)",
+                    2 => ",egress)",
+                    _ => ")",
+                })
+            }
             Action::Clone(actions) => write!(f, "clone({})", List(actions)),
             Action::Conntrack(conntrack) => {
                 f.write_str("ct(")?;

@@ -9,7 +9,7 @@ use hive_flow::Key;
 use hive_ofproto::{Bridge as Agent, Cookies, Flow, GroupReader};
 use hive_openflow::{PortConfig, PortNo, TlvTable};
 use hive_ovsdb::snapshot::{Tunnel, Vlan};
-use hive_program::{BridgeId, PortId};
+use hive_program::{BridgeId, PortId, Sampler};
 use std::collections::{BTreeMap, BTreeSet, HashMap};
 use std::sync::atomic::{AtomicBool, AtomicU32, AtomicU64, Ordering};
 use std::sync::{Arc, Mutex, PoisonError};
@@ -37,6 +37,8 @@ pub struct BridgeSettings {
     /// VLANs in which no address is learned.
     pub flood_vlans: BTreeSet<u16>,
     pub macs: MacSettings,
+    /// Who counts the packets that flows sample, by collector set.
+    pub samplers: BTreeMap<u32, Arc<dyn Sampler>>,
 }
 
 /// A `Port`: one interface, or several that are bonded.

@@ -5,8 +5,10 @@
 //! key that they depend on. All packets that agree in these bits are treated alike until the pipeline's [`Pipeline::epoch`] changes.
 #![forbid(unsafe_code)]
 
+mod sample;
 mod show;
 
+pub use sample::{SAMPLED_FIELDS, Sample, Sampler};
 pub use show::ShownOps;
 
 use hive_conntrack::Request;
@@ -133,6 +135,8 @@ pub enum Op {
     /// The packet ends here (for this list and those around it) if the meter says so.
     Meter(MeterId),
     Punt(Arc<Punt>),
+    /// The packet as it is now is counted with its flow.
+    Sample(Arc<Sample>),
     /// On a copy: what comes behind sees nothing of it.
     Clone(Arc<[Op]>),
     /// By the frame's length, the Ethernet header included.

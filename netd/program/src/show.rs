@@ -128,6 +128,7 @@ fn show_op(op: &Op, protocol: u8, f: &mut Formatter<'_>) -> fmt::Result {
         Op::Recirculate(id) => write!(f, "recirc({:#x})", id.0),
         Op::Meter(meter) => write!(f, "meter({})", meter.meter),
         Op::Punt(punt) => write!(f, "userspace(controller({}))", punt.what),
+        Op::Sample(sample) => write!(f, "{sample}"),
         Op::Clone(ops) => write!(f, "clone({})", list(ops)),
         Op::IfLarger { bytes, then, otherwise } => {
             write!(f, "check_pkt_len(size={bytes},gt({}),le({}))", list(then), list(otherwise))

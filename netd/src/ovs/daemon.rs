@@ -3,6 +3,7 @@
 use super::act::{Deed, Waiting};
 use super::bfd::{self, Sessions};
 use super::bridge::Bridge;
+use super::ipfix::{self, Exporters};
 use super::links::LinkWatch;
 use super::logging::Logs;
 use super::{OvsError, OvsOptions, ServicesOptions, commands};
@@ -55,6 +56,7 @@ pub(super) struct Daemon {
     pub events: Sender<Event>,
     pub waiting: Waiting,
     pub sessions: Sessions,
+    pub exporters: Exporters,
     pub state: Mutex<State>,
 }
 
@@ -114,11 +116,13 @@ pub fn run(options: &OvsOptions, logs: Logs) -> Result<(), OvsError> {
         events: events.clone(),
         waiting: Waiting::default(),
         sessions: Sessions::default(),
+        exporters: Exporters::default(),
         state: Mutex::default(),
     });
     watch_signals(events.clone()).map_err(failed("watch for signals"))?;
     watch_punts(&daemon).map_err(failed("watch for packets to controllers"))?;
     bfd::start(&daemon).map_err(failed("watch the other ends of ports"))?;
+    ipfix::start(&daemon).map_err(failed("export what flows sample"))?;
     watch_links(events.clone()).map_err(failed("watch links"))?;
     let socket = hive_unixctl::socket_path(&daemon.rundir, PROGRAM, options.unixctl.as_deref());
     let control = hive_unixctl::Server::bind(&socket)?.serve(commands::all(&daemon, logs))?;
@@ -222,6 +226,7 @@ impl Daemon {
                 ticked = Instant::now();
                 self.follow_controllers();
                 self.pipeline.run(self.now_ms());
+                self.count_exports();
             }
             // What was configured shows in the same report that says so.
             changed |= configured;
@@ -234,6 +239,13 @@ impl Daemon {
             if changed || tick {
                 client.report(self.status());
             }
+        }
+    }
+
+    /// For NXST_IPFIX_FLOW.
+    fn count_exports(&self) {
+        for bridge in self.lock().bridges.values() {
+            bridge.lock_agent().set_ipfix_stats(self.exporters.stats(bridge.id));
         }
     }
 

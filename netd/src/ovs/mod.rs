@@ -12,6 +12,7 @@ mod commands;
 mod controller;
 mod daemon;
 mod device;
+mod ipfix;
 mod links;
 mod logging;
 

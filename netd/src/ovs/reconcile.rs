@@ -135,7 +135,9 @@ impl Daemon {
     /// The pipeline as the bridges are now.
     pub fn configure_pipeline(&self, state: &State, configuration: &Configuration, now_ms: u64) {
         let forwards = !configuration.open_vswitch.flow_restore_wait;
-        let specs: Vec<BridgeSpec> = state.bridges.values().map(|bridge| spec::spec(bridge, forwards)).collect();
+        self.exporters.configure(state.bridges.values());
+        let specs: Vec<BridgeSpec> =
+            state.bridges.values().map(|bridge| spec::spec(bridge, &self.exporters, forwards)).collect();
         self.pipeline.configure(&specs, now_ms);
         for member in state.bridges.values().flat_map(|bridge| bridge.members.values()) {
             self.pipeline.set_link(member.port, self.is_alive(member), now_ms);

@@ -1,6 +1,7 @@
 //! From the rows of a configuration to what the pipeline is told.
 
 use super::bridge::Bridge;
+use super::ipfix::Exporters;
 use hive_ovsdb::snapshot::{InterfaceKind, MirrorOutput, Port, PortId};
 use hive_pipeline::{
     BondSpec, BridgeSettings, BridgeSpec, InterfaceSpec, MAC_AGING_DEFAULT_MS, MAC_ENTRIES_DEFAULT, MacSettings,
@@ -15,7 +16,7 @@ const MAC_ENTRIES_MIN: usize = 10;
 const TPID_8021Q: u16 = 0x8100;
 
 /// The bridge as it is now, without ports while nothing is to be forwarded.
-pub(super) fn spec(bridge: &Bridge, forwards: bool) -> BridgeSpec {
+pub(super) fn spec(bridge: &Bridge, exporters: &Exporters, forwards: bool) -> BridgeSpec {
     let config = &bridge.config;
     let mut ports: Vec<PortSpec> = config.ports.iter().filter_map(|port| port_spec(bridge, port)).collect();
     // The local port that nobody asked for.
@@ -31,13 +32,13 @@ pub(super) fn spec(bridge: &Bridge, forwards: bool) -> BridgeSpec {
         id: bridge.id,
         name: config.name.clone(),
         agent: bridge.agent.clone(),
-        settings: settings(bridge),
+        settings: settings(bridge, exporters),
         ports,
         mirrors: mirrors(bridge),
     }
 }
 
-fn settings(bridge: &Bridge) -> BridgeSettings {
+fn settings(bridge: &Bridge, exporters: &Exporters) -> BridgeSettings {
     let config = &bridge.config;
     let other = &config.other_config;
     let aging_s = other.number::<u64>("mac-aging-time").filter(|seconds| *seconds > 0);
@@ -51,6 +52,7 @@ fn settings(bridge: &Bridge) -> BridgeSettings {
             aging_ms: aging_ms.unwrap_or(MAC_AGING_DEFAULT_MS),
             entries_max: entries_max.map_or(MAC_ENTRIES_DEFAULT, |entries| entries.max(MAC_ENTRIES_MIN)),
         },
+        samplers: exporters.samplers(bridge.id),
     }
 }
 

@@ -1,16 +1,20 @@
 //! What VPC objects do to packets: groups, ACLs, routes, an Elastic IP and a NAT gateway, seen by guests and by the node, which is the
-//! outside.
+//! outside; and what their flow log tells of it.
 
 use super::guest::{Guest, READY};
 use crate::aws::{Aws, text_at};
 use crate::harness::Cloud;
 use anyhow::{Result, ensure};
+use std::process::Command;
 use std::thread::sleep;
 use std::time::{Duration, Instant};
 
 /// From a call to what it does, in the emulation.
 const EFFECT_TIMEOUT: Duration = Duration::from_secs(60);
 const POLL_INTERVAL: Duration = Duration::from_secs(1);
+/// From a packet to its line in a bucket: an interval of a minute, and what is waited for behind it, as slow as the emulation.
+const LOG_TIMEOUT: Duration = Duration::from_secs(120);
+const LOG_BUCKET: &str = "vpc-packets-flow-logs";
 /// The node's own address, and the port of its ssh there, which lets one take one's time.
 const OUTSIDE: (&str, u16) = ("10.0.2.15", 22);
 /// hive-minimal answers a TCP connection to this port with the instance's id.
@@ -38,14 +42,29 @@ fn ask_public(cloud: &Cloud, address: &str) -> Result<Option<String>> {
     Ok(Some(answer.trim().to_owned()).filter(|answer| !answer.is_empty()))
 }
 
-fn eventually(what: &str, mut holds: impl FnMut() -> Result<bool>) -> Result<()> {
+fn eventually(what: &str, holds: impl FnMut() -> Result<bool>) -> Result<()> {
+    within(EFFECT_TIMEOUT, what, holds)
+}
+
+fn within(timeout: Duration, what: &str, mut holds: impl FnMut() -> Result<bool>) -> Result<()> {
     let began = Instant::now();
     while !holds()? {
-        ensure!(began.elapsed() < EFFECT_TIMEOUT, "{what}: not after {} s", EFFECT_TIMEOUT.as_secs());
+        ensure!(began.elapsed() < timeout, "{what}: not after {} s", timeout.as_secs());
         sleep(POLL_INTERVAL);
     }
     println!("    {what} after {:.1} s", began.elapsed().as_secs_f32());
     Ok(())
+}
+
+/// The lines of all files that a flow log has in its bucket by now.
+fn log_lines(aws: &Aws) -> Result<Vec<String>> {
+    let directory = tempfile::tempdir()?;
+    let from = format!("s3://{LOG_BUCKET}");
+    let to = directory.path().display().to_string();
+    aws.text(&["s3", "cp", "--recursive", "--quiet", &from, &to])?;
+    let zcat = Command::new("find").args([to.as_str(), "-name", "*.log.gz", "-exec", "zcat", "{}", "+"]).output()?;
+    ensure!(zcat.status.success(), "a file of the flow log is not gzip");
+    Ok(String::from_utf8(zcat.stdout)?.lines().map(str::to_owned).collect())
 }
 
 /// The last thing that the guest said of its neighbour.
@@ -117,6 +136,11 @@ impl<'a> Net<'a> {
 pub fn packets(cloud: &Cloud) -> Result<()> {
     let aws = &cloud.aws;
     let net = Net::create(aws)?;
+    aws.text(&["s3", "mb", &format!("s3://{LOG_BUCKET}")])?;
+    let bucket = format!("arn:aws:s3:::{LOG_BUCKET}");
+    let log = ["create-flow-logs", "--resource-type", "VPC", "--resource-ids", &net.vpc, "--traffic-type", "ALL"];
+    let to = ["--log-destination-type", "s3", "--log-destination", &bucket, "--max-aggregation-interval", "60"];
+    let log = create(aws, "/FlowLogIds/0", &[&log[..], &to].concat())?;
     let (web, app) = (net.group("web")?, net.group("app")?);
     let server = Guest::launch(cloud, "#!/bin/sh\n", &["--subnet-id", &net.public, "--security-group-ids", &web])?;
     let place = ["--subnet-id", &net.private, "--security-group-ids", &app];
@@ -158,6 +182,29 @@ pub fn packets(cloud: &Cloud) -> Result<()> {
     eventually("the private subnet gets out", || Ok(!cloud.node.ssh(&seen)?.trim().is_empty()))?;
     let bare = format!("ss -Htn dst {}", client.address);
     ensure!(cloud.node.ssh(&bare)?.trim().is_empty(), "a private address came out");
+
+    // All of that is in the VPC's flow log: who was shut out, who came in, and who went out by the gateway.
+    let (inside, outside) = (format!(" {} {} ", client.address, server.address), format!(" {} ", OUTSIDE.0));
+    let is_of = |line: &str, flow: &str, port: &str, action: &str| {
+        line.contains(flow) && line.contains(&format!(" {port} 6 ")) && line.ends_with(&format!(" {action} OK"))
+    };
+    within(LOG_TIMEOUT, "the flow log tells of all", || {
+        let lines = log_lines(aws)?;
+        let has = |flow: &str, port: &str, action: &str| lines.iter().any(|line| is_of(line, flow, port, action));
+        Ok(has(&inside, IDENTITY_PORT, "REJECT")
+            && has(&inside, IDENTITY_PORT, "ACCEPT")
+            && has(&outside, "22", "ACCEPT"))
+    })?;
+    let shown = aws.json(&["ec2", "describe-flow-logs", "--flow-log-ids", &log])?;
+    ensure!(text_at(&shown, "/FlowLogs/0/FlowLogStatus")? == "ACTIVE", "{shown}");
+    ensure!(text_at(&shown, "/FlowLogs/0/DeliverLogsStatus")? == "SUCCESS", "{shown}");
+    let listed = aws.text(&["s3", "ls", "--recursive", &format!("s3://{LOG_BUCKET}")])?;
+    ensure!(listed.contains("/vpcflowlogs/") && listed.contains(&format!("_{log}_")), "{listed}");
+    for line in log_lines(aws)?.iter().filter(|line| line.contains(&inside)).take(3) {
+        println!("    {line}");
+    }
+    aws.json(&["ec2", "delete-flow-logs", "--flow-log-ids", &log])?;
+    aws.text(&["s3", "rb", "--force", &format!("s3://{LOG_BUCKET}")])?;
 
     client.terminate()?;
     server.terminate()?;

@@ -89,6 +89,7 @@ fn hived(root: &Root, profile: &Profile, programs: &Path, runs_node: bool) -> Ta
             ("netd_socket", path(root.run("netd.sock"))),
             ("ovsdb_socket", path(root.run(DATABASE_SOCKET))),
             ("switch_run_dir", path(root.switch_run_dir())),
+            ("objects_url", text(&format!("http://{}", super::local_address(profile.objects.listen)))),
             ("memory_mib", Value::Integer(i64::try_from(profile.compute.memory_mib).unwrap_or(i64::MAX))),
         ]);
         if let Some(uplink) = &profile.uplink {

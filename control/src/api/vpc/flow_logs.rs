@@ -1,4 +1,4 @@
-//! Flow logs. They are kept as asked for; nothing writes them yet, and their state says so.
+//! Flow logs. They are kept as asked for; nodes write them (`node/network/flow_logs`), and note whether that goes well.
 
 use super::super::filter::Filterable;
 use super::super::{Api, Call, idempotency, iso, parse_id, parse_ids, tags};
@@ -12,6 +12,7 @@ use hive_aws_types::ec2::{
 };
 use hive_types::error::Resource;
 use hive_types::id::{FlowLogId, NetworkInterfaceId, SubnetId, VpcId};
+use hive_vpc::flow_log::Format;
 use std::sync::Arc;
 
 /// Of one call: each is a record, and with the account's head they are one commit. EC2's is one more.
@@ -19,10 +20,10 @@ const MAX_RESOURCES: usize = hive_bus::MAX_COMMIT_WRITES - 1;
 /// Bytes of each text of a log, longer than ARNs, names of log groups and formats with all of EC2's fields: a call writes as many
 /// records as it names resources, and every later one reads them.
 const MAX_TEXT_BYTES: usize = 2048;
+/// What EC2 names folders itself.
+const RESERVED_FOLDER: &str = "AWSLogs";
 /// EC2's quota of flow logs of one resource.
 const MAX_OF_RESOURCE: usize = 2;
-const DEFAULT_FORMAT: &str = "${version} ${account-id} ${interface-id} ${srcaddr} ${dstaddr} ${srcport} ${dstport} ${protocol} \
-                              ${packets} ${bytes} ${start} ${end} ${action} ${log-status}";
 
 fn check_resource(network: &Network, kind: &str, id: &str) -> Result<(), Error> {
     match kind {
@@ -50,11 +51,18 @@ fn template(call: &Call, input: &CreateFlowLogsRequest) -> Result<FlowLogRecord,
         }
         "s3" => {
             let destination = input.log_destination.as_deref().ok_or_else(|| missing("LogDestination"))?;
-            if !destination.starts_with("arn:aws:s3:::") {
+            let Some((_, prefix)) = crate::node::log_destination(destination) else {
                 return Err(invalid("LogDestination", destination, "Expecting the ARN of a bucket."));
+            };
+            if prefix.split('/').any(|folder| folder == RESERVED_FOLDER) {
+                return Err(invalid("LogDestination", destination, "AWSLogs is a reserved term."));
             }
         }
-        other => return Err(invalid("LogDestinationType", other, "Expecting cloud-watch-logs or s3.")),
+        "kinesis-data-firehose" => {}
+        other => {
+            let reason = "Expecting cloud-watch-logs, s3 or kinesis-data-firehose.";
+            return Err(invalid("LogDestinationType", other, reason));
+        }
     }
     for (name, text) in [
         ("LogDestination", &input.log_destination),
@@ -66,6 +74,12 @@ fn template(call: &Call, input: &CreateFlowLogsRequest) -> Result<FlowLogRecord,
             return Err(invalid(name, text.len(), format!("At most {MAX_TEXT_BYTES} bytes.")));
         }
     }
+    refuse(&[(destination_type != "s3", "Flow logs elsewhere than in S3")])?;
+    let format = input.log_format.as_deref().map_or(Ok(Format::default()), str::parse);
+    let format = format.map_err(|error| {
+        let text = input.log_format.clone().unwrap_or_default();
+        invalid("LogFormat", text, error.to_string())
+    })?;
     let traffic_type = required(input.traffic_type.clone(), "TrafficType")?;
     if !matches!(traffic_type.as_str(), "ACCEPT" | "REJECT" | "ALL") {
         return Err(invalid("TrafficType", traffic_type, "Expecting ACCEPT, REJECT or ALL."));
@@ -84,9 +98,10 @@ fn template(call: &Call, input: &CreateFlowLogsRequest) -> Result<FlowLogRecord,
         destination: input.log_destination.clone(),
         log_group: input.log_group_name.clone(),
         permission_arn: input.deliver_logs_permission_arn.clone(),
-        format: input.log_format.clone().unwrap_or_else(|| DEFAULT_FORMAT.into()),
+        format: format.to_string(),
         interval_s,
         created_at: call.now,
+        delivery_error: None,
         tags: tags::specified(&input.tag_specifications, "vpc-flow-log", &["vpc-flow-log"])?,
     })
 }
@@ -188,13 +203,16 @@ pub async fn delete_flow_logs(
     deleted.await.map(|_| DeleteFlowLogsResult::default())
 }
 
+fn delivery_status(log: &FlowLogRecord) -> &'static str {
+    if log.delivery_error.is_some() { "FAILED" } else { "SUCCESS" }
+}
+
 fn show(log: &FlowLogRecord) -> FlowLog {
     FlowLog {
         creation_time: Some(iso(log.created_at)),
-        deliver_logs_error_message: Some("Unknown error".into()),
+        deliver_logs_error_message: log.delivery_error.clone(),
         deliver_logs_permission_arn: log.permission_arn.clone(),
-        // EC2's word for a log that does not arrive where it should.
-        deliver_logs_status: Some("FAILED".into()),
+        deliver_logs_status: Some(delivery_status(log).into()),
         flow_log_id: Some(log.flow_log_id.to_string()),
         flow_log_status: Some("ACTIVE".into()),
         log_destination: log.destination.clone(),
@@ -216,7 +234,7 @@ impl Filterable for Seen<'_, FlowLogRecord> {
     fn values(&self, name: &str) -> Vec<String> {
         let log = self.record;
         match name {
-            "deliver-log-status" => vec!["FAILED".into()],
+            "deliver-log-status" => vec![delivery_status(log).into()],
             "flow-log-id" => vec![log.flow_log_id.to_string()],
             "log-destination-type" => vec![log.destination_type.clone()],
             "log-group-name" => log.log_group.iter().cloned().collect(),

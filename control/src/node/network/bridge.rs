@@ -1,9 +1,11 @@
 //! The node's bridge and its ports, in the database that netd follows: by the stock `ovs-vsctl`, which waits until netd has done it.
 
 use super::NetworkError;
+use super::flow_logs::{ACTIVE_TIMEOUT_S, FLOWS_MAX};
 use super::numbers::LARGEST;
 use super::tunnel::{Key, mtu_through, network_mtu};
 use crate::config::{NodeConfig, UplinkConfig};
+use hive_vpc::flow_log::COLLECTOR_SET;
 use hive_vpc::model::MacAddress;
 use hive_vpc::{ConnectionTracking, LocalNumber, PortNo, Tunnel, Uplink};
 use ipnet::Ipv4Net;
@@ -33,6 +35,7 @@ const HOST_MAC: MacAddress = MacAddress([0x02, 0x48, 0x56, 0, 0, 1]);
 const PORT_PREFIX: &str = "eni-";
 /// Of all bridges with netd's datapath; nobody else has zones there.
 const DATAPATH: &str = "netdev";
+const COLLECTORS: &str = "Flow_Sample_Collector_Set";
 
 /// Whether a port of this name could be another one of the bridge's.
 pub fn is_own_name(name: &str) -> bool {
@@ -244,6 +247,40 @@ impl Bridge {
             changes.extend(policy.iter().cloned());
         }
         if changes.is_empty() { Ok(()) } else { self.vsctl(&changes).await.map(drop) }
+    }
+
+    /// What flows sample is told at this socket; or nowhere.
+    ///
+    /// # Errors
+    /// As [`Self::ensure`].
+    pub async fn set_collector(&self, socket: Option<&Path>) -> Result<(), NetworkError> {
+        let bridge = self.printed(&format!("get bridge {BRIDGE} _uuid")).await?;
+        let of_bridge = format!("{COLLECTORS} id={COLLECTOR_SET} bridge={bridge}");
+        let found = self.printed(&format!("--bare --columns=ipfix find {of_bridge}")).await?;
+        let target = socket.map(|socket| format!("\"unix:{}\"", socket.display()));
+        let wanted = target.as_ref().map(|target| {
+            format!("targets={target} cache_active_timeout={ACTIVE_TIMEOUT_S} cache_max_flows={FLOWS_MAX}")
+        });
+        if let (false, Some(target)) = (found.is_empty(), &target) {
+            let targets = self.printed(&format!("get IPFIX {found} targets")).await?;
+            if targets == format!("[{target}]") {
+                return Ok(());
+            }
+        }
+        let mut changes = Vec::new();
+        if !found.is_empty() {
+            let set = self.printed(&format!("--bare --columns=_uuid find {of_bridge}")).await?;
+            changes.extend(words(&format!("-- destroy {COLLECTORS} {set}")));
+        }
+        if let Some(wanted) = wanted {
+            changes.extend(words(&format!("-- --id=@ipfix create IPFIX {wanted} -- create {of_bridge} ipfix=@ipfix")));
+        }
+        if changes.is_empty() { Ok(()) } else { self.vsctl(&changes).await.map(drop) }
+    }
+
+    async fn printed(&self, command: &str) -> Result<String, NetworkError> {
+        let printed = self.vsctl(&words(command)).await?;
+        Ok(String::from_utf8_lossy(&printed).trim().to_owned())
     }
 
     async fn zones(&self) -> Result<BTreeMap<u16, BTreeSet<String>>, NetworkError> {

@@ -6,6 +6,7 @@
 
 mod bridge;
 mod fit;
+pub mod flow_logs;
 mod numbers;
 mod region;
 mod services;
@@ -19,6 +20,7 @@ use crate::config::NodeConfig;
 use crate::store::{InstanceRecord, InterfaceRecord, MetadataOptions};
 pub(crate) use bridge::is_own_name as is_own_port;
 use bridge::{Bridge, Peers};
+use flow_logs::Places;
 use hive_types::id::{AccountId, InstanceId, NatGatewayId};
 use hive_vpc::{Attachment, ClientError, CompileError, Compiled, ConnectionTracking, LocalNumber, PortNo, Programmer};
 use ipnet::Ipv4Net;
@@ -27,7 +29,7 @@ use region::has_machine;
 pub use region::{Region, nat_places, sweep};
 use services::Told;
 use std::collections::{BTreeMap, BTreeSet, HashMap};
-use std::path::PathBuf;
+use std::path::{Path, PathBuf};
 use std::sync::{Arc, Mutex, TryLockError};
 use std::time::Duration;
 use tokio::time::Instant;
@@ -83,6 +85,9 @@ struct Wanted {
     peers: Peers,
 }
 
+/// Of the run directory: where the switch tells what it has sampled.
+const FLOWS_SOCKET: &str = "flows.sock";
+
 #[derive(Debug)]
 struct State {
     numbers: Numbers,
@@ -104,6 +109,9 @@ pub struct Switch {
     /// Held while it is brought to what is wanted.
     state: tokio::sync::Mutex<State>,
     programmer: Arc<Mutex<Programmer>>,
+    flows_socket: PathBuf,
+    /// What of it is sampled.
+    places: Mutex<Arc<Places>>,
 }
 
 impl Switch {
@@ -121,12 +129,23 @@ impl Switch {
             missing: BTreeSet::new(),
             left_out: BTreeSet::new(),
         };
-        Ok(Self { bridge, state: tokio::sync::Mutex::new(state), programmer: Arc::new(Mutex::new(programmer)) })
+        Ok(Self {
+            bridge,
+            state: tokio::sync::Mutex::new(state),
+            programmer: Arc::new(Mutex::new(programmer)),
+            flows_socket: config.run_dir.join(FLOWS_SOCKET),
+            places: Mutex::default(),
+        })
     }
 
     /// By which others know this node, if tunnels are encrypted.
     pub fn public_key(&self) -> Option<String> {
         self.bridge.public_key().map(str::to_owned)
+    }
+
+    /// Where it tells what it has sampled.
+    pub fn flows_socket(&self) -> &Path {
+        &self.flows_socket
     }
 
     /// Where the machine of an interface connects to.
@@ -209,6 +228,10 @@ impl Switch {
         if all || !before.as_ref().is_some_and(same) {
             state.missing = self.bridge.ensure(&ports(&wanted), &wanted.peers).await?;
         }
+        let is_logged = !wanted.node.logged.is_empty();
+        if all || before.as_ref().map(|before| !before.node.logged.is_empty()) != Some(is_logged) {
+            self.set_collector(is_logged).await?;
+        }
         let (networks, place) = (wanted.networks.clone(), wanted.node.clone());
         let compiled = off(move || fit::compile(&networks, |network| hive_vpc::compile(network, &place)));
         let (Compiled { flows, zones, services, .. }, left_out) = compiled.await??;
@@ -233,6 +256,10 @@ impl Switch {
         state.told.tell(&node.netd, &wanted.services, &services, all).await?;
         self.bridge.set_zones(&state.zones, &zones, all || before.is_none()).await?;
         state.zones = zones;
+        let sampled = |(id, at): (&hive_vpc::model::InterfaceId, &Attachment)| {
+            wanted.node.logged.contains(id).then(|| (at.number, id.clone()))
+        };
+        *lock(&self.places) = Arc::new(wanted.node.interfaces.iter().filter_map(sampled).collect());
         (state.seen, state.applied) = (Some(view), Some(wanted));
         Ok(())
     }
@@ -280,6 +307,7 @@ impl Switch {
             tunnel,
             uplink: self.bridge.uplink(),
             services: Some(self.bridge.services()),
+            logged: flow_logs::logged(&view.networks, interfaces.iter().map(|(interface, _)| *interface)),
         };
         let services = services::wanted(node, view, interfaces, &networks);
         let peers = if encrypts { view.region.peers() } else { Peers::new() };

@@ -130,5 +130,8 @@ pub struct FlowLogRecord {
     pub format: String,
     pub interval_s: i32,
     pub created_at: Timestamp,
+    /// Why the last file did not arrive, in EC2's words.
+    #[serde(default)]
+    pub delivery_error: Option<String>,
     pub tags: Tags,
 }

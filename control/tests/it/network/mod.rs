@@ -3,6 +3,7 @@
 mod access;
 mod addresses;
 mod interfaces;
+mod logs;
 mod node;
 mod nodes;
 mod races;

@@ -66,6 +66,7 @@ impl Node {
             uplink: None,
             tunnel_address: Some(address(number)),
             tunnel_encryption: encrypts,
+            objects_url: None,
             memory_mib: MEMORY_MIB,
             stop_grace_ms: 1000,
             terminate_grace_ms: 1000,

@@ -312,7 +312,7 @@ async fn dhcp_options() {
 }
 
 #[tokio::test]
-async fn flow_logs_are_kept_and_said_not_to_arrive() {
+async fn flow_logs_are_kept_as_they_are_asked_for() {
     let cloud = Cloud::memory().await;
     let vpc = cloud.vpc("10.0.0.0/16").await;
     let create = json!({
@@ -322,7 +322,11 @@ async fn flow_logs_are_kept_and_said_not_to_arrive() {
     let made = cloud.ok("CreateFlowLogs", create.clone()).await;
     let id = text(&made["FlowLogIds"][0]);
     let shown = cloud.ok("DescribeFlowLogs", json!({"FlowLogIds": [id]})).await;
-    assert_eq!(shown["FlowLogs"][0]["DeliverLogsStatus"], "FAILED");
+    let shown = &shown["FlowLogs"][0];
+    assert_eq!((&shown["FlowLogStatus"], &shown["DeliverLogsStatus"]), (&json!("ACTIVE"), &json!("SUCCESS")));
+    assert_eq!(shown["DeliverLogsErrorMessage"], Value::Null);
+    let format = text(&shown["LogFormat"]);
+    assert!(format.starts_with("${version} ${account-id} ") && format.ends_with("${log-status}"), "{format}");
     let twice = cloud.ok("CreateFlowLogs", create.clone()).await;
     assert_eq!(twice["Unsuccessful"][0]["Error"]["Code"], "FlowLogAlreadyExists");
     let mut absent = create.clone();
@@ -332,6 +336,24 @@ async fn flow_logs_are_kept_and_said_not_to_arrive() {
     no_role["LogDestinationType"] = json!("cloud-watch-logs");
     no_role["LogGroupName"] = json!("g");
     assert!(matches!(cloud.refused("CreateFlowLogs", no_role).await, ApiError::InvalidParameterValue { .. }));
+    // There is no CloudWatch.
+    let mut elsewhere = create.clone();
+    elsewhere["LogDestinationType"] = json!("cloud-watch-logs");
+    elsewhere["LogGroupName"] = json!("g");
+    elsewhere["DeliverLogsPermissionArn"] = json!("arn:aws:iam::123456789012:role/logs");
+    assert!(matches!(cloud.refused("CreateFlowLogs", elsewhere).await, ApiError::UnsupportedOperation { .. }));
+    for (name, value) in [
+        ("LogFormat", "${version} ${nonsense}"),
+        ("LogFormat", "version"),
+        ("LogDestination", "arn:aws:s3:::UPPER"),
+        ("LogDestination", "arn:aws:s3:::logs/AWSLogs/"),
+        ("LogDestinationType", "tape"),
+    ] {
+        let mut odd = create.clone();
+        odd[name] = json!(value);
+        let refused = cloud.refused("CreateFlowLogs", odd).await;
+        assert!(matches!(refused, ApiError::InvalidParameterValue { .. }), "{name} {value}: {refused:?}");
+    }
     cloud.ok("DeleteVpc", json!({"VpcId": vpc})).await;
     assert!(is_absent(&cloud.refused("DescribeFlowLogs", json!({"FlowLogIds": [id]})).await, Resource::FlowLog));
 }

@@ -16,7 +16,8 @@ const SPOOFED: u16 = 50_100;
 
 impl Compiler<'_> {
     pub(super) fn acls(&mut self) {
-        for (table, next) in [(Table::AclOut, Table::NextHop), (Table::AclIn, Table::TrackIn)] {
+        for direction in [Direction::Egress, Direction::Ingress] {
+            let (table, next) = self.tables(direction);
             let within = Pattern::new().flags(0, CROSSES);
             self.add(table, WITHIN, within, Source::Table(table), vec![goto(next)]);
         }
@@ -36,16 +37,16 @@ impl Compiler<'_> {
                 for (number, entry) in entries {
                     self.acl_entry(id, direction, *number, entry);
                 }
-                let (table, _) = tables(direction);
+                let (table, _) = self.tables(direction);
                 let pattern = Pattern::new().reg(ACL, self.index.acl_number(id));
                 let source = Source::AclEntry { acl: id.clone(), direction, number: None, allow: false };
-                self.add(table, LAST, pattern, source, Vec::new());
+                self.add(table, LAST, pattern, source, self.refused(direction));
             }
         }
     }
 
     fn acl_entry(&mut self, id: &AclId, direction: Direction, number: u16, entry: &AclEntry) {
-        let (table, next) = tables(direction);
+        let (table, next) = self.tables(direction);
         let cidr = entry.cidr.trunc();
         let family = Family::of(cidr.addr());
         let pattern = Pattern::new().reg(ACL, self.index.acl_number(id));
@@ -58,19 +59,19 @@ impl Compiler<'_> {
                 |protocol: u8| pattern.clone().protocol(protocol).masked(Field::IpFrag, FRAG_LATER, FRAG_LATER);
             patterns.extend(protocol_of(entry.traffic).filter(|_| !patterns.is_empty()).map(headless));
         }
-        let actions = if entry.allow { vec![goto(next)] } else { Vec::new() };
+        let actions = if entry.allow { vec![goto(next)] } else { self.refused(direction) };
         for pattern in patterns {
             let source = Source::AclEntry { acl: id.clone(), direction, number: Some(number), allow: entry.allow };
             self.add(table, FIRST.saturating_sub(number).max(LAST + 1), pattern, source, actions.clone());
         }
     }
-}
 
-/// Where entries of a direction are, and what comes behind.
-fn tables(direction: Direction) -> (Table, Table) {
-    match direction {
-        Direction::Egress => (Table::AclOut, Table::NextHop),
-        Direction::Ingress => (Table::AclIn, Table::TrackIn),
+    /// Where entries of a direction are, and what comes behind.
+    fn tables(&self, direction: Direction) -> (Table, Table) {
+        match direction {
+            Direction::Egress => (Table::AclOut, self.passed()),
+            Direction::Ingress => (Table::AclIn, Table::TrackIn),
+        }
     }
 }
 

@@ -91,7 +91,7 @@ impl Compiler<'_> {
             self.add(table, 10, Pattern::new().ip(family), Source::Table(table), vec![track(zone, rules)]);
         }
         let invalid = Pattern::new().ct_state(ct::TRACKED | ct::INVALID, ct::TRACKED | ct::INVALID);
-        self.add(rules, INVALID, invalid, Source::Invalid(direction), Vec::new());
+        self.add(rules, INVALID, invalid, Source::Invalid(direction), self.refused(direction));
         for state in [ct::ESTABLISHED, ct::RELATED] {
             let tracked = Pattern::new().ct_state(ct::TRACKED | state, ct::TRACKED | state);
             self.add(rules, TRACKED, tracked, Source::Tracked(direction), vec![goto(next)]);
@@ -103,10 +103,10 @@ impl Compiler<'_> {
             let piece = piece.masked(Field::IpFrag, FRAG_LATER, FRAG_LATER);
             self.add(rules, PIECE, piece, Source::Table(rules), vec![commit(zone, 0, next)]);
         }
-        self.add(rules, NO_RULE, Pattern::new(), Source::NoRule(direction), Vec::new());
+        self.add(rules, NO_RULE, Pattern::new(), Source::NoRule(direction), self.refused(direction));
         // What could not be committed: a fragment without its first, or the zone is full.
         let invalid = Pattern::new().ct_state(ct::TRACKED | ct::INVALID, ct::TRACKED | ct::INVALID);
-        self.add(next, INVALID, invalid, Source::Invalid(direction), Vec::new());
+        self.add(next, INVALID, invalid, Source::Invalid(direction), self.refused(direction));
     }
 
     fn rules_of<'a>(network: &'a crate::Network, groups: &Groups, direction: Direction) -> Vec<SetRule<'a>> {

@@ -48,6 +48,8 @@ pub(super) struct Index<'a> {
     pub node: &'a Node,
     pub locals: Vec<Local<'a>>,
     pub local_nats: Vec<LocalNat<'a>>,
+    /// Some interface here is logged.
+    pub has_logs: bool,
     /// VPCs with something at this node, and its subnets.
     pub vpcs: BTreeMap<&'a VpcId, &'a Vpc>,
     pub subnets: BTreeMap<&'a SubnetId, Place<'a>>,
@@ -114,6 +116,7 @@ impl<'a> Index<'a> {
         Self {
             network,
             node,
+            has_logs: locals.iter().any(|local| node.logged.contains(local.id)),
             vpcs: places().map(|place| (place.vpc_id, place.vpc)).collect(),
             subnets: places().map(|place| (place.subnet_id, place)).collect(),
             interfaces,

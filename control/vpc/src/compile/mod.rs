@@ -6,6 +6,7 @@ mod groups;
 mod index;
 mod internet;
 mod local;
+mod log;
 mod nat;
 mod route;
 mod security;
@@ -60,6 +61,7 @@ pub fn compile(network: &Network, node: &Node) -> Result<Compiled, CompileError>
     compiler.internet();
     compiler.nat_gateways();
     compiler.services();
+    compiler.logs();
     if compiler.is_full { Err(CompileError::TooManyFlows) } else { Ok(compiler.out) }
 }
 

@@ -48,7 +48,7 @@ impl Compiler<'_> {
         }
         let to_self: Vec<_> = place.subnet.cidrs().map(|cidr| of_subnet().to(cidr)).collect();
         for (pattern, source) in flows {
-            self.add(Table::Switch, 100, pattern, source, vec![goto(Table::NextHop)]);
+            self.add(Table::Switch, 100, pattern, source, vec![goto(self.passed())]);
         }
         for pattern in to_self {
             let source = Source::Subnet(place.subnet_id.clone());

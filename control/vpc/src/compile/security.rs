@@ -4,7 +4,8 @@ use super::Compiler;
 use super::index::Local;
 use crate::flow::register::{RECEIVER, SENDER};
 use crate::flow::{ARP_REPLY, ARP_REQUEST, Family, Pattern, Table, goto, host, output};
-use crate::source::Source;
+use crate::flow_log;
+use crate::source::{Direction, Source};
 use hive_flow::{Field, PROTO_ICMPV6, PROTO_UDP};
 use std::net::{IpAddr, Ipv4Addr};
 
@@ -71,7 +72,9 @@ impl Compiler<'_> {
     fn destinations_of(&mut self, local: Local<'_>) {
         let received = || Pattern::new().reg(RECEIVER, local.number.0.into());
         let mut deliver = |pattern| {
-            self.add(Table::Deliver, 100, pattern, Source::Interface(local.id.clone()), vec![output(local.port)]);
+            let sample = self.sample(local, Direction::Ingress, flow_log::Action::Accept);
+            let actions = sample.into_iter().chain([output(local.port)]).collect();
+            self.add(Table::Deliver, 100, pattern, Source::Interface(local.id.clone()), actions);
         };
         if local.interface.source_dest_check {
             local.interface.addresses().into_iter().for_each(|address| deliver(received().to(host(address))));

@@ -3,7 +3,7 @@
 use super::map::StringMap;
 use super::name::{self, MAX_DEVICE_NAME_BYTES};
 use super::port::vlans;
-use super::{BridgeId, Controller, Mirror, Place, Port, Reader, shown};
+use super::{BridgeId, CollectorSet, Controller, Mirror, Place, Port, Reader, shown};
 use crate::datum::Atom;
 use crate::replica::Row;
 use crate::table::Table;
@@ -28,6 +28,8 @@ pub struct Bridge {
     pub controllers: Vec<Controller>,
     pub ports: Vec<Port>,
     pub mirrors: Vec<Mirror>,
+    /// Where what flows sample is exported to, by `Flow_Sample_Collector_Set:id`.
+    pub collector_sets: BTreeMap<u32, CollectorSet>,
     /// VLANs in which addresses are not learned.
     pub flood_vlans: BTreeSet<u16>,
     pub mcast_snooping_enable: bool,
@@ -142,6 +144,7 @@ impl Reader<'_> {
             controllers,
             ports,
             mirrors,
+            collector_sets: self.collector_sets(place),
             flood_vlans: vlans(row, "flood_vlans"),
             mcast_snooping_enable: row.boolean("mcast_snooping_enable"),
             flow_tables: self.flow_tables(row),

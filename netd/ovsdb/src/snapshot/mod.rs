@@ -4,6 +4,7 @@
 //! costs no other its place.
 
 mod bridge;
+mod collector;
 mod conntrack;
 mod controller;
 mod interface;
@@ -14,6 +15,7 @@ mod port;
 mod tunnel;
 
 pub use bridge::{Bridge, FailMode, FlowTable, Protocol, Unsupported};
+pub use collector::{CollectorSet, CollectorTarget};
 pub use conntrack::{CtZone, DatapathConfig};
 pub use controller::{Controller, Target};
 pub use interface::{Bfd, Interface, InterfaceKind, Policing};

@@ -4,7 +4,7 @@ use super::Translator;
 use super::table::Search;
 use hive_flow::{Field, Key};
 use hive_openflow::{Action, PacketInReason, PortNo, Subfield};
-use hive_program::{MeterId, Op};
+use hive_program::{MeterId, Op, SAMPLED_FIELDS};
 use std::sync::Arc;
 
 /// Whether what the operation does to a packet cannot be undone by other operations.
@@ -160,8 +160,9 @@ impl Translator<'_> {
                 let old = self.flow.get_u64(Field::Metadata);
                 self.flow.set(Field::Metadata, u128::from(old & !mask | value & mask));
             }
-            // Sampling needs a collector, of which there is none; the others do nothing at all, or are no list's of their own.
-            Action::Sample(_) | Action::Note(_) | Action::Conjunction { .. } | Action::Nat(_) => {}
+            Action::Sample(sample) => self.sample(sample),
+            // They do nothing at all, or are no list's of their own.
+            Action::Note(_) | Action::Conjunction { .. } | Action::Nat(_) => {}
             Action::Output { .. }
             | Action::Resubmit(_)
             | Action::GotoTable(_)
@@ -171,6 +172,23 @@ impl Translator<'_> {
             | Action::CheckPktLarger { .. } => {}
         }
         true
+    }
+
+    /// Counts the packet with its flow for the collectors of a set; nothing if the bridge has no such set, as in Open vSwitch.
+    fn sample(&mut self, sample: &hive_openflow::Sample) {
+        let Some(sampler) = self.bridge.settings.samplers.get(&sample.collector_set_id) else { return };
+        self.commit();
+        for field in SAMPLED_FIELDS {
+            self.mask.add_all(field);
+        }
+        self.ops.push(Op::Sample(Arc::new(hive_program::Sample {
+            sampler: sampler.clone(),
+            probability: sample.probability,
+            collector_set: sample.collector_set_id,
+            domain: sample.observation_domain_id,
+            point: sample.observation_point_id,
+            direction: sample.direction,
+        })));
     }
 
     /// Into the action set.

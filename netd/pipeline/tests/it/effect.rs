@@ -26,6 +26,10 @@ pub enum Event {
         key: Key,
     },
     Meter(u32),
+    Sample {
+        text: String,
+        key: Key,
+    },
     Hash,
     /// By the frame's length.
     Larger {
@@ -159,6 +163,10 @@ impl Packet {
                     self.recirculations.push((id.0, self.key, self.last_request.take()));
                 }
                 Op::Meter(meter) => self.events.push(Event::Meter(meter.meter)),
+                Op::Sample(sample) => {
+                    let text = sample.to_string();
+                    self.events.push(Event::Sample { text: text.replace("pid=0,", ""), key: self.key });
+                }
                 Op::Punt(_) => self.events.push(Event::Controller { key: self.key }),
                 Op::Clone(ops) => self.isolated(|this| this.ours(ops, tunnel_ports)),
                 Op::IfLarger { bytes, then, otherwise } => {

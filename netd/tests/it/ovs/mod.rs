@@ -13,4 +13,5 @@ mod liveness;
 #[path = "../../../device/tests/it/namespace.rs"]
 pub mod namespace;
 mod restarts;
+mod sampling;
 mod tunnels;
