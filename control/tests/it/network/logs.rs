@@ -101,7 +101,9 @@ impl Objects {
 
 /// UDP from one interface to its neighbour, in hexadecimal.
 fn frame(macs: [&str; 2], addresses: [[u8; 4]; 2], ports: [u16; 2]) -> String {
-    let mac = |text: &str| -> Vec<u8> { text.split(':').map(|byte| u8::from_str_radix(byte, 16).unwrap()).collect() };
+    let mac = |text: &str| -> Vec<u8> {
+        text.split(':').map(|byte| u8::from_str_radix(byte, 16).expect("hexadecimal")).collect()
+    };
     let mut ip = vec![0x45, 0, 0, 32, 0, 0, 0x40, 0, 64, 17, 0, 0];
     ip.extend(addresses.concat());
     let sum: u32 = ip.chunks(2).map(|pair| u32::from(pair[0]) << 8 | u32::from(pair[1])).sum();
