@@ -7,3 +7,4 @@ mod ovs;
 mod receive;
 mod tunnels;
 mod wire;
+mod xdp;
