@@ -1,6 +1,7 @@
 //! A bridge that is there, and its interfaces.
 
 use super::controller::Controllers;
+use super::device::Facts;
 use hive_device::tunnel::OptionsHandle;
 use hive_device::{Link, Status};
 use hive_ofproto::{Bridge as Agent, Running};
@@ -26,11 +27,20 @@ pub(super) struct Member {
     pub options: Option<OptionsHandle>,
     /// Of a device of the host.
     pub link_handle: Option<Arc<Link>>,
+    pub facts: Facts,
     /// What it was when it was last looked at.
     pub status: Status,
     /// Of one whose device has none.
     pub mac: [u8; 6],
     pub link_resets: u64,
+}
+
+/// Why an interface could not be made.
+#[derive(Debug)]
+pub(super) struct Failure {
+    pub error: String,
+    /// The device of the host that it was to be, as far as there was one.
+    pub device: Option<u32>,
 }
 
 /// A bridge.
@@ -42,7 +52,7 @@ pub(super) struct Bridge {
     /// By name.
     pub members: BTreeMap<String, Member>,
     /// What is wrong with those that could not be made.
-    pub failed: BTreeMap<InterfaceId, String>,
+    pub failed: BTreeMap<InterfaceId, Failure>,
     /// Of the local port, unless the configuration has one.
     pub mac: [u8; 6],
     pub datapath_id: u64,

@@ -14,3 +14,4 @@ mod liveness;
 pub mod namespace;
 mod restarts;
 mod tunnels;
+mod xdp;
