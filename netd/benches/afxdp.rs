@@ -1,4 +1,5 @@
-//! Frames a second through netd between two pairs of veths, by packet sockets and by AF_XDP, in interleaved rounds. Needs root:
+//! Frames a second through netd between two pairs of veths, by packet sockets and by AF_XDP, and the processor time that netd takes for
+//! one, in interleaved rounds. Needs root:
 //! `cargo bench -p hive-netd --bench afxdp`
 //!
 //! One processor has whoever sends, and with it what the kernel does of a frame on its way; the next one has netd's worker.
@@ -8,7 +9,7 @@
 #[path = "../tests/it/ovs/lab.rs"]
 mod lab;
 #[allow(dead_code, reason = "the tests' file, which use all of it")]
-#[path = "../../device/tests/it/namespace.rs"]
+#[path = "../device/tests/it/namespace.rs"]
 mod namespace;
 
 use hive_device::{Device, PacketDevice, Sent};
@@ -55,6 +56,13 @@ fn flood(from: &Namespace, bytes: usize, duration: Duration) {
     });
 }
 
+/// Seconds that netd's process has run, in it and in the kernel (proc_pid_stat(5), in ticks of 10 ms).
+fn ran_s(lab: &Lab) -> f64 {
+    let stat = std::fs::read_to_string(format!("/proc/{}/stat", lab.switch.as_ref().unwrap().id())).unwrap();
+    let (_, fields) = stat.rsplit_once(") ").unwrap();
+    fields.split(' ').skip(11).take(2).map(|ticks| ticks.parse::<f64>().unwrap() / 100.0).sum()
+}
+
 fn median(mut figures: Vec<f64>) -> f64 {
     figures.sort_by(f64::total_cmp);
     figures[figures.len() / 2]
@@ -71,22 +79,29 @@ fn main() {
         host.exec("ethtool -K eth0 tx off");
     }
     for bytes in [64, 1500] {
-        let mut rounds: [Vec<f64>; KINDS.len()] = Default::default();
+        let mut rounds: [(Vec<f64>, Vec<f64>); KINDS.len()] = Default::default();
         for _ in 0..ROUNDS {
             for ((_, kind), figures) in KINDS.iter().zip(&mut rounds) {
                 lab.vsctl("clear interface p1 options -- clear interface p2 options");
                 lab.vsctl(&format!("set interface p1 {kind} -- set interface p2 {kind}"));
                 flood(&one, bytes, WARM_UP);
-                let (before, begin) = (received(&two), Instant::now());
+                let (before, ran_before, begin) = (received(&two), ran_s(&lab), Instant::now());
                 flood(&one, bytes, MEASURED);
-                figures.push((received(&two) - before) as f64 / begin.elapsed().as_secs_f64() / 1e6);
+                let frames = (received(&two) - before) as f64;
+                assert!(frames > 0.0, "nothing came through: {kind} {}", lab.vsctl("get interface p1 error"));
+                figures.0.push(frames / begin.elapsed().as_secs_f64() / 1e6);
+                figures.1.push((ran_s(&lab) - ran_before) / frames * 1e9);
             }
         }
-        let system = median(rounds[0].clone());
-        for ((name, _), figures) in KINDS.iter().zip(rounds) {
-            let each = figures.iter().map(|figure| format!("{figure:.2}")).collect::<Vec<_>>().join(" ");
-            let middle = median(figures);
-            println!("{bytes} B, {name}: {middle:.2} Mpps, ratio {:.2} to system (rounds: {each})", middle / system);
+        let (system_rate, system_cost) = (median(rounds[0].0.clone()), median(rounds[0].1.clone()));
+        for ((name, _), (rates, costs)) in KINDS.iter().zip(rounds) {
+            let each = rates.iter().map(|rate| format!("{rate:.2}")).collect::<Vec<_>>().join(" ");
+            let (rate, cost) = (median(rates), median(costs));
+            println!(
+                "{bytes} B, {name}: {rate:.2} Mpps, ratio to system {:.2} (rounds: {each}); {cost:.0} ns of netd a frame, ratio {:.2}",
+                rate / system_rate,
+                system_cost / cost
+            );
         }
     }
 }

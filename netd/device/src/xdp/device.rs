@@ -60,7 +60,13 @@ impl XdpDevice {
         for mode in XdpMode::ALL.into_iter().filter(|mode| options.mode.is_none_or(|wanted| wanted == *mode)) {
             match Self::open(&link, mode, queues, options.need_wakeup) {
                 Ok(device) => return Ok(device),
-                Err(refusal) => refusals.push((mode, refusal)),
+                Err(refusal) => {
+                    let is_taken = refusal.is_taken();
+                    refusals.push((mode, refusal));
+                    if is_taken {
+                        break;
+                    }
+                }
             }
         }
         Err(XdpError::Refused(refusals))

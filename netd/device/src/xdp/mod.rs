@@ -125,6 +125,13 @@ pub struct Refusal {
     source: io::Error,
 }
 
+impl Refusal {
+    /// Somebody has the device's queue, whatever the mode.
+    fn is_taken(&self) -> bool {
+        matches!(self.step, Step::Bind { .. }) && self.source.raw_os_error() == Some(libc::EBUSY)
+    }
+}
+
 impl fmt::Display for Refusal {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         write!(f, "{}: {}", self.step, self.source)?;

@@ -8,6 +8,7 @@ use rustix::io::Errno;
 use rustix::net::{RecvFlags, SendFlags};
 use std::io;
 use std::os::fd::{AsFd, BorrowedFd, OwnedFd};
+use std::time::{Duration, Instant};
 
 /// Entries of each ring: what waits for us while we are away, at ten million frames in a second a fifth of a millisecond. As in Open
 /// vSwitch.
@@ -21,6 +22,11 @@ const HEADROOM_BYTES: usize = 256;
 pub(super) const FRAME_BYTES_MAX: usize = CHUNK_BYTES - HEADROOM_BYTES;
 /// Memory of frames on their way out, in the kernel's buffers: never what keeps them waiting, as the ring holds no more.
 const SEND_BUFFER_BYTES: i32 = (RING_ENTRIES as usize * 2 * CHUNK_BYTES) as i32;
+
+/// A socket's queue is free some time after the socket was closed: the kernel lets go of it from a work queue, and when the last frame
+/// that was sent by it is gone.
+const BUSY_PATIENCE: Duration = Duration::from_secs(2);
+const BUSY_PAUSE: Duration = Duration::from_millis(5);
 
 /// Where a socket is.
 #[derive(Clone, Copy, Debug)]
@@ -108,9 +114,20 @@ impl Socket {
         }
         socket.fill.publish();
         socket.outlet = outlet.map(|memory| Outlet { ring: Producer::new(memory), free });
-        sys::bind_xdp(&socket.fd, place.ifindex, place.queue, place.flags)
-            .map_err(refused(Step::Bind { queue: place.queue }))?;
+        socket.bind(place).map_err(refused(Step::Bind { queue: place.queue }))?;
         Ok(socket)
+    }
+
+    fn bind(&self, place: Place) -> io::Result<()> {
+        let begin = Instant::now();
+        loop {
+            match sys::bind_xdp(&self.fd, place.ifindex, place.queue, place.flags) {
+                Err(error) if error.raw_os_error() == Some(libc::EBUSY) && begin.elapsed() < BUSY_PATIENCE => {
+                    std::thread::sleep(BUSY_PAUSE);
+                }
+                result => return result,
+            }
+        }
     }
 
     pub fn fd(&self) -> BorrowedFd<'_> {

@@ -69,6 +69,10 @@ fn both_ways(mode: XdpMode, need_wakeup: bool) {
     });
     drop(wire);
     assert!(!is_attached(&switch, "p1") && !is_attached(&switch, "p2"));
+    // At once another one may have the device.
+    for _ in 0..10 {
+        attach(&switch, "p1", in_mode(XdpMode::Generic));
+    }
 }
 
 #[test]

@@ -110,6 +110,8 @@ fn what_is_refused_is_said() {
     for _ in 0..2 {
         let three = host(&lab, "p3", "10.1.0.3/24");
         wait("the device is found", || error("p3") == "[]");
+        // The host that had the address before had another card.
+        one.ip("neigh flush dev eth0");
         one.ping("10.1.0.3");
         lab.node.ip("link del p3");
         wait("the device is missed", || error("p3").contains("No such device"));
