@@ -53,7 +53,7 @@ fn send_all(a: &mut Guest, b: &Guest, lengths: impl Iterator<Item = usize>) -> V
         a.send(&frame);
         frames.push(frame);
         let sent = frames.len() as u16;
-        if sent % 32 == 0 {
+        if sent.is_multiple_of(32) {
             eventually("room in the ring", || (a.sent(0) == sent).then_some(()));
         }
     }
