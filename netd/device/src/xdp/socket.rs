@@ -8,6 +8,7 @@ use rustix::io::Errno;
 use rustix::net::{RecvFlags, SendFlags};
 use std::io;
 use std::os::fd::{AsFd, BorrowedFd, OwnedFd};
+use std::sync::{LazyLock, Mutex, MutexGuard, PoisonError};
 use std::time::{Duration, Instant};
 
 /// Entries of each ring: what waits for us while we are away, at ten million frames in a second a fifth of a millisecond. As in Open
@@ -25,8 +26,15 @@ const SEND_BUFFER_BYTES: i32 = (RING_ENTRIES as usize * 2 * CHUNK_BYTES) as i32;
 
 /// A socket's queue is free some time after the socket was closed: the kernel lets go of it from a work queue, and when the last frame
 /// that was sent by it is gone.
-const BUSY_PATIENCE: Duration = Duration::from_secs(2);
+const CLOSING_MAX: Duration = Duration::from_secs(2);
 const BUSY_PAUSE: Duration = Duration::from_millis(5);
+/// When a bound socket was last closed by this process; or by the one before it, which may have ended just before the first is opened.
+/// A queue that somebody else has is not waited for.
+static CLOSED: LazyLock<Mutex<Instant>> = LazyLock::new(|| Mutex::new(Instant::now()));
+
+fn closed() -> MutexGuard<'static, Instant> {
+    CLOSED.lock().unwrap_or_else(PoisonError::into_inner)
+}
 
 /// Where a socket is.
 #[derive(Clone, Copy, Debug)]
@@ -57,6 +65,15 @@ pub(super) struct Socket {
     says_when: bool,
     /// It copies what is sent, and only during a call.
     copies: bool,
+    bound: bool,
+}
+
+impl Drop for Socket {
+    fn drop(&mut self) {
+        if self.bound {
+            *closed() = Instant::now();
+        }
+    }
 }
 
 /// How far the kernel came with what is to be sent.
@@ -107,6 +124,7 @@ impl Socket {
             fd,
             umem,
             outlet: None,
+            bound: false,
         };
         for chunk in free.drain(..RING_ENTRIES as usize) {
             let address = socket.umem.lend(chunk);
@@ -115,14 +133,14 @@ impl Socket {
         socket.fill.publish();
         socket.outlet = outlet.map(|memory| Outlet { ring: Producer::new(memory), free });
         socket.bind(place).map_err(refused(Step::Bind { queue: place.queue }))?;
+        socket.bound = true;
         Ok(socket)
     }
 
     fn bind(&self, place: Place) -> io::Result<()> {
-        let begin = Instant::now();
         loop {
             match sys::bind_xdp(&self.fd, place.ifindex, place.queue, place.flags) {
-                Err(error) if error.raw_os_error() == Some(libc::EBUSY) && begin.elapsed() < BUSY_PATIENCE => {
+                Err(error) if error.raw_os_error() == Some(libc::EBUSY) && closed().elapsed() < CLOSING_MAX => {
                     std::thread::sleep(BUSY_PAUSE);
                 }
                 result => return result,
