@@ -42,6 +42,13 @@ const EXAMPLE: &str = r#"A first switch, beside a stock ovsdb-server, with a gue
   ovs-vsctl add-port br0 vm1 -- set interface vm1 type=dpdkvhostuser ofport_request=1
   ovs-appctl -t netd fdb/show br0
 
+A network card of the host, by a packet socket; or by AF_XDP, which passes the host's stack by. options:xdp-mode is best-effort (the first
+of the others that the driver takes), native-with-zerocopy, native or generic; status:xdp-mode says which one it is. A veth's other end
+must not leave checksums and tags to the card: ethtool -K eth0 tx off txvlan off.
+
+  ovs-vsctl add-port br0 enp1s0
+  ovs-vsctl add-port br0 enp2s0 -- set interface enp2s0 type=afxdp options:xdp-mode=native options:n_rxq=2
+
 DHCP, DNS and instance metadata for it. Flows bring its packets to a services port with a number of its own as tun_id, and the
 answers, which have the same number, back:
 

@@ -7,6 +7,7 @@
 //! |---|---|
 //! | `tap`, `internal` | [`Tap`]: made with the port |
 //! | `system` | [`PacketDevice`]: a packet socket on what is there |
+//! | `afxdp` | [`XdpDevice`]: AF_XDP sockets on what is there |
 //! | `geneve`, `vxlan` | [`tunnel::TunnelPort`]: UDP sockets of the host |
 #![deny(unsafe_code)]
 
@@ -18,10 +19,12 @@ mod packet;
 mod sys;
 mod tap;
 pub mod tunnel;
+mod xdp;
 
 pub use link::Link;
 pub use packet::PacketDevice;
 pub use tap::Tap;
+pub use xdp::{QUEUES_MAX as XDP_QUEUES_MAX, XdpDevice, XdpError, XdpMode, XdpOptions, XdpUse};
 
 use hive_flow::Key;
 use hive_packet::VnetHeader;

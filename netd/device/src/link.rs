@@ -163,6 +163,11 @@ impl Link {
         if wanted == flags { Ok(()) } else { asker.tell(libc::SIOCSIFFLAGS, &wanted.to_ne_bytes()) }
     }
 
+    /// Queues that it receives by; None: its driver does not say.
+    pub(crate) fn rx_queues(&self) -> Option<u32> {
+        sys::rx_queues(&self.socket, self.asker().ok()?.name)
+    }
+
     /// Everything of [`Status`] that the interface knows; of one that is gone, nothing.
     pub fn status(&self, counters: Counters) -> Status {
         let mut status = Status { counters, ..Status::default() };

@@ -43,11 +43,7 @@ impl PacketDevice {
         option(libc::PACKET_AUXDATA, 1)?;
         option(PACKET_IGNORE_OUTGOING, 1)?;
         option(libc::PACKET_QDISC_BYPASS, 1)?;
-        let ifindex = i32::try_from(link.ifindex()).map_err(|_| io::ErrorKind::InvalidInput)?;
-        // struct packet_mreq: interface, type and length of an address, the address.
-        let [low, high] = (libc::PACKET_MR_PROMISC as u16).to_ne_bytes();
-        let promiscuous = [ifindex, i32::from_ne_bytes([low, high, 0, 0]), 0, 0];
-        sys::set_option(&socket, libc::SOL_PACKET, libc::PACKET_ADD_MEMBERSHIP, &promiscuous)?;
+        sys::promiscuous(&socket, link.ifindex())?;
         // Without the right to more than the system's limit, the limit holds.
         let forced = sys::set_option(&socket, libc::SOL_SOCKET, libc::SO_RCVBUFFORCE, &RECEIVE_BUFFER_BYTES);
         forced.or_else(|_| sys::set_option(&socket, libc::SOL_SOCKET, libc::SO_RCVBUF, &RECEIVE_BUFFER_BYTES))?;

@@ -83,26 +83,53 @@ const ETHTOOL_SPEED_HIGH: usize = 28;
 const ETHTOOL_GSET: u32 = 1;
 const SPEED_UNKNOWN: u32 = u32::MAX;
 
-/// Of the link that `request` names, in Mb/s.
-pub(crate) fn link_speed(fd: impl AsFd, mut request: InterfaceRequest) -> Option<u64> {
+const ETHTOOL_GCHANNELS: u32 = 0x3c;
+/// `struct ethtool_channels`: the command, then four limits and four numbers: of queues that receive, that send, others, and both ways.
+const ETHTOOL_CHANNELS_BYTES: usize = 36;
+const ETHTOOL_RX_COUNT: usize = 20;
+const ETHTOOL_COMBINED_COUNT: usize = 32;
+/// Of the commands here.
+const ETHTOOL_BYTES_MAX: usize = 44;
+const _: () = assert!(ETHTOOL_CMD_BYTES <= ETHTOOL_BYTES_MAX && ETHTOOL_CHANNELS_BYTES <= ETHTOOL_BYTES_MAX);
+
+/// What the link that `request` names answers to a command of ethtool that asks, and is no longer than others here.
+fn ethtool(fd: impl AsFd, mut request: InterfaceRequest, code: u32) -> Option<[u8; ETHTOOL_BYTES_MAX]> {
     #[repr(C, align(8))]
-    struct Command([u8; ETHTOOL_CMD_BYTES]);
-    let mut command = Command([0; ETHTOOL_CMD_BYTES]);
-    command.0[..4].copy_from_slice(&ETHTOOL_GSET.to_ne_bytes());
+    struct Command([u8; ETHTOOL_BYTES_MAX]);
+    let mut command = Command([0; ETHTOOL_BYTES_MAX]);
+    command.0[..4].copy_from_slice(&code.to_ne_bytes());
     request.put(&(std::ptr::from_mut(&mut command) as usize).to_ne_bytes());
-    // SAFETY: SIOCETHTOOL takes an ifreq that points to a command; ETHTOOL_GSET writes one ethtool_cmd there. Both outlive the call.
+    // SAFETY: SIOCETHTOOL takes an ifreq that points to a command; ETHTOOL_GSET and ETHTOOL_GCHANNELS write one ethtool_cmd or
+    // ethtool_channels there, for which there is room. Both outlive the call.
     let done = unsafe { libc::ioctl(fd.as_fd().as_raw_fd(), SIOCETHTOOL, &raw mut request) };
-    let half = |at: usize| u32::from(u16::from_ne_bytes([command.0[at], command.0[at + 1]]));
+    (done >= 0).then_some(command.0)
+}
+
+/// Of the link that `request` names, in Mb/s.
+pub(crate) fn link_speed(fd: impl AsFd, request: InterfaceRequest) -> Option<u64> {
+    let command = ethtool(fd, request, ETHTOOL_GSET)?;
+    let half = |at: usize| u32::from(u16::from_ne_bytes([command[at], command[at + 1]]));
     let speed = half(ETHTOOL_SPEED_HIGH) << 16 | half(ETHTOOL_SPEED);
-    (done >= 0 && speed != SPEED_UNKNOWN && speed != 0xffff).then_some(speed.into())
+    (speed != SPEED_UNKNOWN && speed != 0xffff).then_some(speed.into())
+}
+
+/// Queues that the link receives by; None: its driver does not say.
+pub(crate) fn rx_queues(fd: impl AsFd, request: InterfaceRequest) -> Option<u32> {
+    let command = ethtool(fd, request, ETHTOOL_GCHANNELS)?;
+    let word = |at: usize| u32::from_ne_bytes([command[at], command[at + 1], command[at + 2], command[at + 3]]);
+    Some(word(ETHTOOL_RX_COUNT).saturating_add(word(ETHTOOL_COMBINED_COUNT)))
 }
 
 const SIOCETHTOOL: libc::Ioctl = 0x8946;
 
-/// What a socket option may be: data without pointers and padding.
+/// What a socket option may be: data without padding, for which all bits are valid, and without pointers through which the kernel would
+/// write to memory that somebody else may have.
 pub(crate) trait Plain: Copy {}
 impl Plain for libc::c_int {}
+impl Plain for u32 {}
 impl Plain for [i32; 4] {}
+impl Plain for [u64; 6] {}
+impl Plain for [u64; 16] {}
 
 /// Sets an option whose value is `value` itself.
 pub(crate) fn set_option<T: Plain>(socket: impl AsFd, level: i32, name: i32, value: &T) -> io::Result<()> {
@@ -111,6 +138,26 @@ pub(crate) fn set_option<T: Plain>(socket: impl AsFd, level: i32, name: i32, val
     check(unsafe {
         libc::setsockopt(socket.as_fd().as_raw_fd(), level, name, std::ptr::from_ref(value).cast(), length)
     })
+}
+
+/// An option whose value is so long; where it is shorter the rest stays as it was.
+pub(crate) fn get_option<T: Plain>(socket: impl AsFd, level: i32, name: i32, mut value: T) -> io::Result<T> {
+    let mut length = size_of::<T>() as libc::socklen_t;
+    // SAFETY: the kernel writes at most `length` bytes of a value that outlives the call, and of which all bits are valid.
+    check(unsafe {
+        let value = (&raw mut value).cast();
+        libc::getsockopt(socket.as_fd().as_raw_fd(), level, name, value, &raw mut length)
+    })?;
+    Ok(value)
+}
+
+/// Has an interface take frames for others too, as long as the packet socket lives.
+pub(crate) fn promiscuous(socket: impl AsFd, ifindex: u32) -> io::Result<()> {
+    let ifindex = i32::try_from(ifindex).map_err(|_| io::ErrorKind::InvalidInput)?;
+    // struct packet_mreq: interface, type and length of an address, the address.
+    let [low, high] = (libc::PACKET_MR_PROMISC as u16).to_ne_bytes();
+    let request = [ifindex, i32::from_ne_bytes([low, high, 0, 0]), 0, 0];
+    set_option(socket, libc::SOL_PACKET, libc::PACKET_ADD_MEMBERSHIP, &request)
 }
 
 /// Lets nothing into a socket that only sends.
@@ -155,6 +202,20 @@ pub(crate) fn bind_packet(socket: impl AsFd, ifindex: u32) -> io::Result<()> {
     address.sll_family = libc::AF_PACKET as u16;
     address.sll_protocol = (libc::ETH_P_ALL as u16).to_be();
     address.sll_ifindex = i32::try_from(ifindex).map_err(|_| io::ErrorKind::InvalidInput)?;
+    let length = size_of_val(&address) as libc::socklen_t;
+    // SAFETY: the kernel reads one address, which outlives the call.
+    check(unsafe { libc::bind(socket.as_fd().as_raw_fd(), (&raw const address).cast(), length) })
+}
+
+/// Binds an AF_XDP socket to a queue of an interface. `flags`: XDP_COPY, XDP_ZEROCOPY, XDP_USE_NEED_WAKEUP.
+pub(crate) fn bind_xdp(socket: impl AsFd, ifindex: u32, queue: u32, flags: u16) -> io::Result<()> {
+    let address = libc::sockaddr_xdp {
+        sxdp_family: libc::AF_XDP as u16,
+        sxdp_flags: flags,
+        sxdp_ifindex: ifindex,
+        sxdp_queue_id: queue,
+        sxdp_shared_umem_fd: 0,
+    };
     let length = size_of_val(&address) as libc::socklen_t;
     // SAFETY: the kernel reads one address, which outlives the call.
     check(unsafe { libc::bind(socket.as_fd().as_raw_fd(), (&raw const address).cast(), length) })

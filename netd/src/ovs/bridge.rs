@@ -1,7 +1,7 @@
 //! A bridge that is there, and its interfaces.
 
 use super::controller::Controllers;
-use super::device::TunnelHandles;
+use super::device::{Facts, TunnelHandles};
 use hive_device::tunnel::SecurityHandle;
 use hive_device::{Link, Status};
 use hive_ofproto::{Bridge as Agent, Running};
@@ -27,6 +27,7 @@ pub(super) struct Member {
     pub tunnel: Option<TunnelHandles>,
     /// Of a device of the host.
     pub link_handle: Option<Arc<Link>>,
+    pub facts: Facts,
     /// What it was when it was last looked at.
     pub status: Status,
     /// Of one whose device has none.
@@ -41,6 +42,14 @@ impl Member {
     }
 }
 
+/// Why an interface could not be made.
+#[derive(Debug)]
+pub(super) struct Failure {
+    pub error: String,
+    /// The device of the host that it was to be, as far as there was one.
+    pub device: Option<u32>,
+}
+
 /// A bridge.
 #[derive(Debug)]
 pub(super) struct Bridge {
@@ -50,7 +59,7 @@ pub(super) struct Bridge {
     /// By name.
     pub members: BTreeMap<String, Member>,
     /// What is wrong with those that could not be made.
-    pub failed: BTreeMap<InterfaceId, String>,
+    pub failed: BTreeMap<InterfaceId, Failure>,
     /// Of the local port, unless the configuration has one.
     pub mac: [u8; 6],
     pub datapath_id: u64,

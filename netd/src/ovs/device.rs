@@ -6,8 +6,9 @@ use hive_device::tunnel::secure::Peers;
 use hive_device::tunnel::{
     Endpoint, Key, Kind, OptionMap, OptionsHandle, PrivateKey, Security, SecurityHandle, TunnelConfig, Tunnels,
 };
-use hive_device::{Device, Link, PacketDevice, Tap};
+use hive_device::{Device, Link, PacketDevice, Tap, XdpDevice, XdpError, XdpMode, XdpOptions};
 use hive_ovsdb::snapshot::{self, Interface, InterfaceKind, Tunnel, Wireguard};
+use std::collections::BTreeMap;
 use std::io;
 use std::net::IpAddr;
 use std::sync::Arc;
@@ -19,6 +20,9 @@ pub(super) struct TunnelHandles {
     pub security: Option<SecurityHandle>,
 }
 
+/// Of `Interface.status`: what stays as long as the device does.
+pub(super) type Facts = BTreeMap<String, String>;
+
 /// An opened device, or that none is needed.
 pub(super) enum Opened {
     Backend {
@@ -26,15 +30,18 @@ pub(super) enum Opened {
         tunnel: Option<TunnelHandles>,
         /// Of a device of the host.
         link: Option<Arc<Link>>,
+        facts: Facts,
     },
     /// A patch port: packets go on within the pipeline.
     None,
 }
 
 /// The text of errno as Open vSwitch prints it, without Rust's "(os error N)".
-pub(super) fn reason(error: &io::Error) -> String {
+pub(super) fn reason(error: &impl ToString) -> String {
     let text = error.to_string();
-    text.split(" (os error").next().unwrap_or_default().to_owned()
+    let mut parts = text.split(" (os error ");
+    let first = parts.next().unwrap_or_default().to_owned();
+    parts.fold(first, |text, part| text + part.split_once(')').map_or(part, |(_, rest)| rest))
 }
 
 /// Opens an interface's device. `mac`: of a device that is made.
@@ -50,14 +57,16 @@ pub(super) fn open(
     let rundir = &daemon.rundir;
     let name = &interface.name;
     let failed = |error: io::Error| format!("could not open network device {name} ({})", reason(&error));
-    let device =
-        |device: Box<dyn Device>, link| Ok(Opened::Backend { backend: Backend::Device(device), tunnel: None, link });
-    let socket = |backend| Opened::Backend { backend, tunnel: None, link: None };
+    let device = |device: Box<dyn Device>, link, facts: &[(&str, &str)]| {
+        let facts = facts.iter().map(|(key, value)| ((*key).to_owned(), (*value).to_owned())).collect();
+        Ok(Opened::Backend { backend: Backend::Device(device), tunnel: None, link, facts })
+    };
+    let socket = |backend| Opened::Backend { backend, tunnel: None, link: None, facts: Facts::new() };
     match &interface.kind {
         InterfaceKind::System => {
             let packet = PacketDevice::attach(name).map_err(failed)?;
             let link = packet.link().clone();
-            device(Box::new(packet), Some(link))
+            device(Box::new(packet), Some(link), &[])
         }
         InterfaceKind::Internal | InterfaceKind::Tap => {
             let tap = Tap::create(name).map_err(failed)?;
@@ -69,7 +78,7 @@ pub(super) fn open(
                 tap.link().set_up(true).map_err(failed)?;
             }
             let link = tap.link().clone();
-            device(Box::new(tap), Some(link))
+            device(Box::new(tap), Some(link), &[("driver_name", "tun")])
         }
         InterfaceKind::Patch { .. } => Ok(Opened::None),
         InterfaceKind::DpdkVhostUser => Ok(socket(Backend::VhostUserServer { socket: rundir.join(name) })),
@@ -83,14 +92,37 @@ pub(super) fn open(
         InterfaceKind::Geneve(tunnel) => open_tunnel(name, Kind::Geneve, tunnel, tunnels, options),
         InterfaceKind::Vxlan(tunnel) => open_tunnel(name, Kind::Vxlan, tunnel, tunnels, options),
         InterfaceKind::Services => match &daemon.services {
-            Some(services) => device(Box::new(services.device().map_err(failed)?), None),
+            Some(services) => device(Box::new(services.device().map_err(failed)?), None, &[]),
             None => Err(format!("{name}: netd was started without --state-dir and --control-socket")),
         },
-        InterfaceKind::Afxdp => {
-            let error = io::Error::from_raw_os_error(libc::EAFNOSUPPORT);
-            Err(failed(error))
+        InterfaceKind::Afxdp(afxdp) => {
+            let failed = |error: XdpError| format!("could not open network device {name} ({})", reason(&error));
+            let xdp = XdpDevice::attach(name, &xdp_options(*afxdp)).map_err(failed)?;
+            let (link, in_use) = (xdp.link().clone(), xdp.in_use());
+            let facts = [
+                ("xdp-mode", in_use.mode.name()),
+                ("xdp-zc", &in_use.zero_copy.to_string()),
+                ("use-need-wakeup", &in_use.need_wakeup.to_string()),
+                ("n_rxq", &in_use.queues.to_string()),
+            ];
+            device(Box::new(xdp), Some(link), &facts)
         }
     }
+}
+
+fn xdp_options(afxdp: snapshot::Afxdp) -> XdpOptions {
+    let mode = afxdp.mode.map(|mode| match mode {
+        snapshot::XdpMode::NativeWithZeroCopy => XdpMode::NativeZeroCopy,
+        snapshot::XdpMode::Native => XdpMode::Native,
+        snapshot::XdpMode::Generic => XdpMode::Generic,
+    });
+    XdpOptions { mode, need_wakeup: afxdp.need_wakeup, queues: afxdp.rx_queues }
+}
+
+/// Which device of the host an interface is to be, if it is there; None also of those that are made.
+pub(super) fn present(interface: &Interface) -> Option<u32> {
+    let is_found = matches!(interface.kind, InterfaceKind::System | InterfaceKind::Afxdp(_));
+    is_found.then(|| Link::open(&interface.name).ok()).flatten().map(|link| link.ifindex())
 }
 
 fn endpoint(end: snapshot::Endpoint) -> Endpoint {
@@ -144,5 +176,6 @@ fn open_tunnel(
     let port =
         tunnels.add(config).map_err(|error| format!("could not add network device {name} to ofproto ({error})"))?;
     let handles = TunnelHandles { options: port.options(), security: port.security() };
-    Ok(Opened::Backend { backend: Backend::Device(Box::new(port)), tunnel: Some(handles), link: None })
+    let backend = Backend::Device(Box::new(port));
+    Ok(Opened::Backend { backend, tunnel: Some(handles), link: None, facts: Facts::new() })
 }

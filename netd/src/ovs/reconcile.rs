@@ -1,9 +1,9 @@
 //! Makes what a configuration asks for, and takes away what it asks for no more.
 
-use super::bridge::{Bridge, Member};
+use super::bridge::{Bridge, Failure, Member};
 use super::controller::Controllers;
 use super::daemon::{Daemon, Event, State};
-use super::device::{self, Opened};
+use super::device::{self, Facts, Opened};
 use super::report::describe;
 use super::{OVS_VERSION, spec, zones};
 use crate::dataplane::{Backend, Policing, PortSettings, PortSpec};
@@ -237,11 +237,13 @@ impl Daemon {
             }
             let row = (config.id.0 != bridge.config.id.0).then_some(config.id);
             let before = snapshot.ofports.get(&config.id).copied();
+            // Looked for before, so that one which comes meanwhile is another one.
+            let device = device::present(&config);
             if let Err(error) = self.add_member(bridge, &config, row, before, patches) {
-                if before_failed.get(&config.id) != Some(&error) {
+                if before_failed.get(&config.id).is_none_or(|before| before.error != error) {
                     tracing::warn!(bridge = %bridge.config.name, interface = %name, %error, "interface cannot be made");
                 }
-                bridge.failed.insert(config.id, error);
+                bridge.failed.insert(config.id, Failure { error, device });
             }
         }
     }
@@ -260,11 +262,13 @@ impl Daemon {
         let opened = device::open(config, mac, &self.tunnels, &tlvs.unwrap_or_default(), self)?;
         let number = if local { Some(PortNo::LOCAL) } else { bridge.choose_number(config.ofport_request, before) };
         let number = number.ok_or_else(|| format!("{}: no port number is left", config.name))?;
-        let (port, has_device, tunnel, link_handle) = match opened {
-            Opened::Backend { backend, tunnel, link } => (self.add_port(config, backend)?, true, tunnel, link),
+        let (port, has_device, tunnel, link_handle, facts) = match opened {
+            Opened::Backend { backend, tunnel, link, facts } => {
+                (self.add_port(config, backend)?, true, tunnel, link, facts)
+            }
             Opened::None => {
                 *patches += 1;
-                (PortId(FIRST_PATCH + *patches), false, None, None)
+                (PortId(FIRST_PATCH + *patches), false, None, None, Facts::new())
             }
         };
         let mut member = Member {
@@ -275,6 +279,7 @@ impl Daemon {
             has_device,
             tunnel,
             link_handle,
+            facts,
             status: hive_device::Status::default(),
             mac: random_mac(),
             link_resets: 0,

@@ -2,7 +2,7 @@
 
 use super::bridge::{Bridge, Member};
 use super::daemon::{Daemon, State};
-use super::{DB_VERSION, OVS_VERSION, reconcile};
+use super::{DB_VERSION, OVS_VERSION, device, reconcile};
 use hive_device::tunnel::{Reject, SecurityHandle};
 use hive_device::{Counters, Status as Link};
 use hive_openflow::{PortCounters, PortFeatures};
@@ -16,8 +16,18 @@ use std::collections::BTreeMap;
 use std::time::SystemTime;
 
 /// Types of interfaces that can be made.
-const IFACE_TYPES: [&str; 8] =
-    ["system", "internal", "tap", "patch", "dpdkvhostuser", "dpdkvhostuserclient", "geneve", "vxlan"];
+const IFACE_TYPES: [&str; 10] = [
+    "system",
+    "afxdp",
+    "afxdp-nonpmd",
+    "internal",
+    "tap",
+    "patch",
+    "dpdkvhostuser",
+    "dpdkvhostuserclient",
+    "geneve",
+    "vxlan",
+];
 const DATAPATH_TYPES: [&str; 2] = ["netdev", "system"];
 /// What flows can do here, by the names of ovs-vswitchd(8) and vswitchd.conf.db(5).
 pub(super) const CAPABILITIES: [(&str, &str); 24] = [
@@ -98,9 +108,12 @@ impl Daemon {
             let Bridge { members, agent, server, failed, config, .. } = bridge;
             // A device of the host that was not there may have come.
             missing |= config.ports.iter().flat_map(|port| &port.interfaces).any(|interface| {
-                failed.contains_key(&interface.id)
-                    && interface.kind == InterfaceKind::System
-                    && hive_device::Link::open(&interface.name).is_ok()
+                let failure = failed.get(&interface.id);
+                failure.is_some_and(|failure| {
+                    let present = device::present(interface);
+                    // A packet socket may be had later; to ask again and again for what a driver refuses would stop its device each time.
+                    present.is_some() && (interface.kind == InterfaceKind::System || present != failure.device)
+                })
             });
             for member in members.values_mut() {
                 let status = self.link(member);
@@ -222,8 +235,8 @@ impl Daemon {
                 status.interfaces.insert(row, InterfaceStatus { bfd_status, ..report_member(member) });
             }
         }
-        for (row, error) in &bridge.failed {
-            status.interfaces.insert(*row, InterfaceStatus::failed(error.clone()));
+        for (row, failure) in &bridge.failed {
+            status.interfaces.insert(*row, InterfaceStatus::failed(failure.error.clone()));
         }
         status.controllers.extend(bridge.controllers.status());
         if let Some(state) = self.pipeline.bridge_state(bridge.id) {
@@ -239,11 +252,8 @@ impl Daemon {
 
 fn report_member(member: &Member) -> InterfaceStatus {
     let link = &member.status;
-    let own = matches!(member.config.kind, InterfaceKind::System | InterfaceKind::Internal | InterfaceKind::Tap);
-    let mut status = BTreeMap::new();
-    if matches!(member.config.kind, InterfaceKind::Internal | InterfaceKind::Tap) {
-        status.insert("driver_name".to_owned(), "tun".to_owned());
-    }
+    let own = member.link_handle.is_some();
+    let mut status = member.facts.clone();
     let mut statistics = statistics(&link.counters, own);
     if let Some(security) = member.security() {
         report_security(security, &mut status, &mut statistics);

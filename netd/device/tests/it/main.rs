@@ -8,3 +8,4 @@ mod ovs;
 mod receive;
 mod tunnels;
 mod wire;
+mod xdp;

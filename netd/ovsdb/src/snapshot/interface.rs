@@ -61,7 +61,7 @@ pub enum InterfaceKind {
     /// A device of the host, by its name.
     System,
     /// One through AF_XDP.
-    Afxdp,
+    Afxdp(Afxdp),
     /// A device of the host that the switch makes: the bridge's own, or one more.
     Internal,
     Tap,
@@ -79,6 +79,25 @@ pub enum InterfaceKind {
     Vxlan(Tunnel),
     /// DHCP, DNS and instance metadata, answered in the switch.
     Services,
+}
+
+/// How a device is taken by AF_XDP.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct Afxdp {
+    /// `xdp-mode`; None is `best-effort`.
+    pub mode: Option<XdpMode>,
+    /// `use-need-wakeup`
+    pub need_wakeup: bool,
+    /// `n_rxq`: the first so many receive queues; None: all that the device has.
+    pub rx_queues: Option<u32>,
+}
+
+/// `xdp-mode`
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum XdpMode {
+    NativeWithZeroCopy,
+    Native,
+    Generic,
 }
 
 /// Limits on what comes in; 0 is none. A burst of 0 is the switch's to choose.
@@ -126,7 +145,7 @@ impl InterfaceKind {
     fn read(name: &str, kind: &str, options: &StringMap) -> Result<Self, String> {
         let kind = match kind {
             "" | "system" => Self::System,
-            "afxdp" | "afxdp-nonpmd" => Self::Afxdp,
+            "afxdp" | "afxdp-nonpmd" => Self::Afxdp(Afxdp::read(options)?),
             "internal" => Self::Internal,
             "tap" => Self::Tap,
             "patch" => match options.text("peer") {
@@ -159,7 +178,7 @@ impl InterfaceKind {
             }
         };
         let limit = match kind {
-            Self::System | Self::Afxdp | Self::Internal | Self::Tap => MAX_DEVICE_NAME_BYTES,
+            Self::System | Self::Afxdp(_) | Self::Internal | Self::Tap => MAX_DEVICE_NAME_BYTES,
             _ => MAX_NAME_BYTES,
         };
         name::check(name, limit).map(|()| kind)
@@ -169,7 +188,7 @@ impl InterfaceKind {
     pub fn name(&self) -> &'static str {
         match self {
             Self::System => "system",
-            Self::Afxdp => "afxdp",
+            Self::Afxdp(_) => "afxdp",
             Self::Internal => "internal",
             Self::Tap => "tap",
             Self::Patch { .. } => "patch",
@@ -179,6 +198,26 @@ impl InterfaceKind {
             Self::Vxlan(_) => "vxlan",
             Self::Services => "services",
         }
+    }
+}
+
+impl Afxdp {
+    fn read(options: &StringMap) -> Result<Self, String> {
+        let mode = match options.text("xdp-mode") {
+            None | Some("best-effort") => None,
+            Some("native-with-zerocopy") => Some(XdpMode::NativeWithZeroCopy),
+            Some("native") => Some(XdpMode::Native),
+            Some("generic") => Some(XdpMode::Generic),
+            Some(other) => {
+                let modes = "best-effort, native-with-zerocopy, native and generic";
+                return Err(format!("xdp-mode {} is none of {modes}", shown(other)));
+            }
+        };
+        let rx_queues = match (options.text("n_rxq"), options.number("n_rxq").filter(|queues: &u32| *queues > 0)) {
+            (Some(text), None) => return Err(format!("n_rxq {} is no number of queues", shown(text))),
+            (_, queues) => queues,
+        };
+        Ok(Self { mode, need_wakeup: options.boolean("use-need-wakeup", true), rx_queues })
     }
 }
 

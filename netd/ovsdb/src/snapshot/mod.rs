@@ -18,7 +18,7 @@ pub use bridge::{Bridge, FailMode, FlowTable, Protocol, Unsupported};
 pub use collector::{CollectorSet, CollectorTarget};
 pub use conntrack::{CtZone, DatapathConfig};
 pub use controller::{Controller, Target};
-pub use interface::{Bfd, Interface, InterfaceKind, Policing};
+pub use interface::{Afxdp, Bfd, Interface, InterfaceKind, Policing, XdpMode};
 pub use map::StringMap;
 pub use mirror::{Mirror, MirrorOutput};
 pub use port::{Bond, BondMode, Lacp, Port, Qos, Queue, Vlan};

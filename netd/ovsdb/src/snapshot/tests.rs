@@ -152,3 +152,31 @@ fn problems_are_bounded() {
     assert_eq!(configuration.problems.len(), MAX_PROBLEMS);
     assert!(configuration.problems.iter().all(|problem| problem.message.len() < 200 && problem.name.len() < 200));
 }
+
+#[test]
+fn options_of_af_xdp_are_read_or_refused() {
+    let read = |kind: &str, options: &[(&str, &str)]| {
+        let configuration = Configuration::read(&replica(&[
+            ("Open_vSwitch", 1, json!({ "bridges": reference(2) })),
+            ("Bridge", 2, json!({ "name": "br0", "ports": reference(3) })),
+            ("Port", 3, json!({ "name": "p0", "interfaces": reference(4) })),
+            ("Interface", 4, json!({ "name": "p0", "type": kind, "options": ["map", options] })),
+        ]));
+        let interface = configuration.bridges["br0"].ports.first().and_then(|port| port.interfaces.first());
+        let message = || configuration.problems.iter().find(|problem| problem.refused).unwrap().message.clone();
+        interface.map_or_else(|| Err(message()), |interface| Ok(interface.kind.clone()))
+    };
+    let best = Afxdp { mode: None, need_wakeup: true, rx_queues: None };
+    for options in [&[][..], &[("xdp-mode", "best-effort")]] {
+        assert_eq!(read("afxdp", options), Ok(InterfaceKind::Afxdp(best)));
+    }
+    let options = [("xdp-mode", "native"), ("use-need-wakeup", "false"), ("n_rxq", "4")];
+    let native = Afxdp { mode: Some(XdpMode::Native), need_wakeup: false, rx_queues: Some(4) };
+    assert_eq!(read("afxdp-nonpmd", &options), Ok(InterfaceKind::Afxdp(native)));
+    let error = read("afxdp", &[("xdp-mode", "fast")]).unwrap_err();
+    assert!(error.contains("fast") && error.contains("native-with-zerocopy"), "{error}");
+    for queues in ["0", "-1", "two", "99999999999"] {
+        let error = read("afxdp", &[("n_rxq", queues)]).unwrap_err();
+        assert!(error.contains("n_rxq") && error.contains(queues), "{error}");
+    }
+}

@@ -109,7 +109,9 @@ fn the_database_is_told_what_there_is() {
     assert_eq!(lab.vsctl("get open_vswitch . ovs_version"), "\"3.1.0\"");
     let types = lab.vsctl("get open_vswitch . iface_types");
     assert!(
-        ["geneve", "vxlan", "internal", "patch", "tap", "dpdkvhostuserclient"].iter().all(|kind| types.contains(kind))
+        ["geneve", "vxlan", "afxdp", "internal", "patch", "tap", "dpdkvhostuserclient"]
+            .iter()
+            .all(|kind| types.contains(kind))
     );
     wait("the link is seen", || lab.vsctl("get interface p1 link_state") == "up");
     assert_eq!(lab.vsctl("get interface p1 admin_state"), "up");

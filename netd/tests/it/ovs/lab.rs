@@ -103,9 +103,14 @@ impl Lab {
     }
 
     pub fn start_switch_with(&mut self, arguments: &[&str]) {
+        self.start_switch_by(&[], arguments);
+    }
+
+    /// Started by a program that becomes it.
+    pub fn start_switch_by(&mut self, starter: &[&str], arguments: &[&str]) {
         // Without timeout(1) between, so that signals reach it.
         let mut switch = Command::new("ip");
-        switch.args(["netns", "exec", &self.node.name, env!("CARGO_BIN_EXE_netd")]);
+        switch.args(["netns", "exec", &self.node.name]).args(starter).arg(env!("CARGO_BIN_EXE_netd"));
         switch.args(["--db", &format!("unix:{}", self.path("db.sock")), "--rundir", &self.path("")]);
         switch.args(["--unixctl", &self.path("netd.ctl")]).args(arguments);
         self.switch = Some(self.spawn(switch, "netd.log"));

@@ -15,3 +15,4 @@ pub mod namespace;
 mod restarts;
 mod sampling;
 mod tunnels;
+mod xdp;
