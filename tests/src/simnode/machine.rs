@@ -133,6 +133,9 @@ impl Machine {
             "BatchMode=yes",
             "IdentitiesOnly=yes",
             "ConnectTimeout=60",
+            // A node that hangs keeps its connections.
+            "ServerAliveInterval=15",
+            "ServerAliveCountMax=8",
         ] {
             command.args(["-o", option]);
         }
