@@ -21,7 +21,7 @@ enum Bench {
     Boot(hive_perf::boot::Options),
     /// netd beside OVS-DPDK and testpmd's vhost limit
     Net(hive_perf::net::Options),
-    /// What encrypted tunnels between nodes cost beside clear ones
+    /// Tunnels between nodes, encrypted and in the clear, beside the cable itself
     Tunnel(hive_perf::tunnel::Options),
 }
 

@@ -2,7 +2,8 @@
 //! between two `net_vhost` ports without looking at a frame.
 //!
 //! Most frames come from our own generator, the same for all: testpmd's cannot send both directions of ten thousand connections, nor
-//! at a rate. What testpmd as a frontend says of learned switching is measured beside it.
+//! at a rate. What testpmd as a frontend says of learned switching is measured beside it, and TCP of two Linux guests beside QEMU's own
+//! networking.
 
 mod bed;
 mod cases;
@@ -21,7 +22,7 @@ use std::path::{Path, PathBuf};
 use std::time::Duration;
 use testpmd::Testpmd;
 
-/// netd beside OVS-DPDK and testpmd's vhost limit
+/// netd beside OVS-DPDK, testpmd's vhost limit, and QEMU's own networking
 #[derive(Debug, clap::Args)]
 pub struct Options {
     /// Interleaved rounds; medians are compared.
