@@ -190,7 +190,7 @@ fn flows_count_by_cookie() {
     // Counters follow what was forwarded.
     let deadline = std::time::Instant::now() + crate::switch::PATIENCE;
     loop {
-        let statistics = client.statistics(hive_vpc::Table::GroupIn.number()).unwrap();
+        let statistics = client.statistics(Table::GroupIn.number()).unwrap();
         let count = |wanted: &str| -> u64 {
             let is_wanted =
                 |cookie| sources.get(cookie).is_some_and(|source| format!("{source:?}").starts_with(wanted));
