@@ -517,7 +517,8 @@ impl RingOwner for GuestRings {
     fn start_queue(&self, index: usize, queue: Queue) {
         let pair = index / 2;
         match queue {
-            Queue::Rx { queue, kick } => {
+            Queue::Rx(queue) => {
+                let kick = Arc::clone(&queue.kick);
                 self.port.put_rx(pair, queue);
                 self.home(pair).send(Command::WatchBuffers { port: Arc::clone(&self.port), pair, kick });
             }

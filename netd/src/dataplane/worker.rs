@@ -50,7 +50,7 @@ pub(super) enum Command {
     WatchBuffers {
         port: Arc<PortShared>,
         pair: usize,
-        kick: File,
+        kick: Arc<File>,
     },
     UnwatchBuffers {
         port: PortId,
@@ -111,7 +111,7 @@ struct TxSlot {
 struct BufferSlot {
     port: Arc<PortShared>,
     pair: usize,
-    kick: File,
+    kick: Arc<File>,
 }
 
 struct DeviceSlot {

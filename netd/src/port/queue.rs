@@ -6,6 +6,7 @@ use super::ring::{RingFault, SplitRing};
 use crate::mailbox::signal;
 use hive_packet::offload::{GSO_NONE, GSO_TCPV4, VNET_HEADER_BYTES, VnetHeader};
 use std::fs::File;
+use std::sync::Arc;
 
 /// Bytes of every frame copied into private memory, so that what is checked is what is delivered. A cache line; holds the
 /// headers of most.
@@ -16,6 +17,10 @@ pub const MAX_FRAME_BYTES: usize = 65_535 + 40 + 14;
 const MAX_MERGED: u16 = 128;
 /// Descriptors of one frame's chains, together: two for each, as some drivers have them.
 const MAX_BUFFERS: usize = 2 * MAX_MERGED as usize;
+
+/// How often what waits is tried again for buffers that come meanwhile, before others have their turn: each time up to
+/// [`MAX_MERGED`] of them are looked at.
+const DRAINS_MAX: u32 = 16;
 
 /// How many frames ahead a receive buffer is fetched into the cache: about the time of one miss. Its descriptor before that.
 const BUFFERS_AHEAD: u16 = 6;
@@ -51,19 +56,27 @@ pub trait Source {
     fn copy_out(&self, from: usize, out: &mut [u8]) -> usize;
 }
 
+/// The bytes of a frame from an offset on, slice by slice.
+#[inline]
+fn behind<'s, 'm>(slices: &'s [GuestSlice<'m>], from: usize) -> impl Iterator<Item = GuestSlice<'m>> + use<'s, 'm> {
+    let mut skip = from;
+    slices.iter().filter_map(move |slice| {
+        let length = slice.len() as usize;
+        if skip >= length {
+            skip -= length;
+            return None;
+        }
+        // Less than the slice's length, which has 32 bits.
+        Some(slice.skip(std::mem::take(&mut skip) as u32))
+    })
+}
+
 impl Source for &[GuestSlice<'_>] {
     #[inline]
     fn copy_to(&self, from: usize, mut to: GuestSlice<'_>) -> usize {
-        let (mut skip, mut copied) = (from, 0);
-        for slice in *self {
-            let length = slice.len() as usize;
-            if skip >= length {
-                skip -= length;
-                continue;
-            }
-            // Less than the slice's length, which has 32 bits.
-            let count = slice.skip(skip as u32).copy_to(to);
-            skip = 0;
+        let mut copied = 0;
+        for slice in behind(self, from) {
+            let count = slice.copy_to(to);
             copied += count as usize;
             to = to.skip(count);
             if to.len() == 0 {
@@ -74,15 +87,9 @@ impl Source for &[GuestSlice<'_>] {
     }
 
     fn copy_out(&self, from: usize, mut out: &mut [u8]) -> usize {
-        let (mut skip, mut copied) = (from, 0);
-        for slice in *self {
-            let length = slice.len() as usize;
-            if skip >= length {
-                skip -= length;
-                continue;
-            }
-            let count = slice.skip(skip as u32).read(out);
-            skip = 0;
+        let mut copied = 0;
+        for slice in behind(self, from) {
+            let count = slice.read(out);
             copied += count;
             out = &mut out[count..];
             if out.is_empty() {
@@ -217,6 +224,8 @@ fn publish(ring: &mut SplitRing, call: Option<&File>) {
 #[derive(Debug)]
 pub struct RxQueue {
     pub ring: SplitRing,
+    /// By which the guest says that it has more buffers, when it is asked to.
+    pub kick: Arc<File>,
     pub call: Option<File>,
     pub accepts: Accepts,
     /// Something was delivered since the last [`Self::flush`].
@@ -230,11 +239,7 @@ pub struct RxQueue {
 /// One queue of a pair.
 #[derive(Debug)]
 pub enum Queue {
-    Rx {
-        queue: RxQueue,
-        /// By which the guest says that it has more buffers, when it is asked to.
-        kick: File,
-    },
+    Rx(RxQueue),
     Tx(TxQueue),
 }
 
@@ -260,8 +265,8 @@ enum Placed {
 }
 
 impl RxQueue {
-    pub fn new(ring: SplitRing, call: Option<File>, accepts: Accepts) -> Self {
-        let mut queue = Self { ring, call, accepts, dirty: false, backlog: Backlog::default(), lost: 0 };
+    pub fn new(ring: SplitRing, kick: Arc<File>, call: Option<File>, accepts: Accepts) -> Self {
+        let mut queue = Self { ring, kick, call, accepts, dirty: false, backlog: Backlog::default(), lost: 0 };
         // Receive buffers are looked at when there is a frame; kicks for them would only cost the guest.
         queue.ring.disarm();
         queue
@@ -293,14 +298,22 @@ impl RxQueue {
 
     #[cold]
     fn wait<S: Source>(&mut self, frame: &Outbound<'_, S>) -> Result<Delivery, RingFault> {
-        let delivery = if self.backlog.push(frame) { Delivery::Done } else { Delivery::Dropped };
-        self.drain()?;
-        Ok(delivery)
+        if !self.backlog.is_empty() && self.ring.has_news()? {
+            self.drain()?;
+        }
+        let is_first = self.backlog.is_empty();
+        if !self.backlog.push(frame) {
+            return Ok(Delivery::Dropped);
+        }
+        if is_first {
+            self.drain()?;
+        }
+        Ok(Delivery::Done)
     }
 
     /// Delivers what waits, as far as the guest has buffers by now, and has it kick when it has more if that is not all.
     pub fn drain(&mut self) -> Result<(), RingFault> {
-        loop {
+        for _ in 0..DRAINS_MAX {
             while let Some(waiting) = self.backlog.pop() {
                 let Waiting { header, frame } = &waiting;
                 let none: &[u8] = &[];
@@ -318,12 +331,15 @@ impl RxQueue {
                 self.ring.disarm();
                 return Ok(());
             }
-            let seen = self.ring.refresh()?;
+            // Behind the buffers that were too few. What came since then nobody kicks for.
             self.ring.arm_for_more();
-            if self.ring.refresh()? == seen {
+            if !self.ring.has_news()? {
                 return Ok(());
             }
         }
+        // The guest goes on giving buffers, or pretends to. Others have their turn first.
+        signal(&self.kick);
+        Ok(())
     }
 
     /// Frames that wait.
@@ -464,5 +480,106 @@ impl Cursor<'_, '_> {
             from += copied;
             count -= copied;
         }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::super::memory::{GuestMemory, RegionLayout};
+    use super::super::ring::{Direction, RingLayout};
+    use super::*;
+    use rustix::event::{EventfdFlags, PollFd, PollFlags, Timespec, eventfd, poll};
+    use std::sync::atomic::{Ordering, fence};
+
+    const SIZE: u16 = 4;
+    const AVAIL: u64 = 0x1000;
+    const USED: u64 = 0x2000;
+    const BUFFERS: u64 = 0x3000;
+    const BUFFER_BYTES: u32 = 64;
+    /// Of a frame, which needs three buffers.
+    const FRAME_BYTES: usize = 150;
+    const FRAMES: u16 = 20_000;
+    /// For what takes microseconds.
+    const PATIENCE: Timespec = Timespec { tv_sec: 20, tv_nsec: 0 };
+
+    fn memory(file: &File) -> GuestMemory {
+        let layout = RegionLayout { guest_addr: 0, size_bytes: 0x4000, user_addr: 0, offset_bytes: 0 };
+        GuestMemory::default().with(layout, file).unwrap()
+    }
+
+    fn word(memory: &GuestMemory, at: u64) -> u16 {
+        u16::from_le_bytes(memory.slice(at, 2).unwrap().read_array().unwrap())
+    }
+
+    /// A guest gives one buffer after the other, and kicks as it is asked to, while what waits is tried again and again. Whichever comes
+    /// first, no frame waits for buffers that are there.
+    #[test]
+    fn no_kick_is_missed() {
+        let file = tempfile::tempfile().unwrap();
+        file.set_len(0x4000).unwrap();
+        let driver = memory(&file);
+        for slot in 0..SIZE {
+            let address = BUFFERS + u64::from(slot) * u64::from(BUFFER_BYTES);
+            let descriptor = u128::from(address) | u128::from(BUFFER_BYTES) << 64 | 2 << 96;
+            driver.slice(u64::from(slot) * 16, 16).unwrap().write(&descriptor.to_le_bytes());
+        }
+        let layout = RingLayout {
+            size: SIZE,
+            desc: 0,
+            avail: AVAIL,
+            used: USED,
+            base: 0,
+            event_idx: true,
+            direction: Direction::ToGuest,
+        };
+        let flags = EventfdFlags::CLOEXEC | EventfdFlags::NONBLOCK;
+        let (kick, call): (Arc<File>, File) =
+            (Arc::new(eventfd(0, flags).unwrap().into()), eventfd(0, flags).unwrap().into());
+        let accepts = Accepts { mergeable: true, ..Accepts::default() };
+        let ring = SplitRing::new(Arc::new(memory(&file)), layout).unwrap();
+        let mut queue = RxQueue::new(ring, Arc::clone(&kick), Some(call.try_clone().unwrap()), accepts);
+        let wait = |event: &File, what: &str| {
+            let ready = poll(&mut [PollFd::new(event, PollFlags::IN)], Some(&PATIENCE)).unwrap();
+            assert_eq!(ready, 1, "{what}");
+            rustix::io::read(event, &mut [0; 8]).unwrap();
+        };
+        std::thread::scope(|scope| {
+            scope.spawn(|| {
+                let mut given = 0u16;
+                for frame in 0..FRAMES {
+                    for _ in 0..3 {
+                        let place = AVAIL + 4 + 2 * u64::from(given % SIZE);
+                        driver.slice(place, 2).unwrap().write(&(given % SIZE).to_le_bytes());
+                        fence(Ordering::SeqCst);
+                        let next = given.wrapping_add(1);
+                        driver.slice(AVAIL + 2, 2).unwrap().write(&next.to_le_bytes());
+                        fence(Ordering::SeqCst);
+                        if word(&driver, USED + 4 + 8 * u64::from(SIZE)) == given {
+                            signal(&kick);
+                        }
+                        given = next;
+                    }
+                    // An interrupt at the last of them.
+                    let event = given.wrapping_sub(1).to_le_bytes();
+                    driver.slice(AVAIL + 4 + 2 * u64::from(SIZE), 2).unwrap().write(&event);
+                    fence(Ordering::SeqCst);
+                    while word(&driver, USED + 2) != given {
+                        wait(&call, &format!("frame {frame}"));
+                    }
+                }
+            });
+            let frame = [7; FRAME_BYTES];
+            let none: &[u8] = &[];
+            for _ in 0..FRAMES {
+                let header = VnetHeader::default();
+                let outbound = Outbound { header, head: &frame, rest: none, rest_from: 0, rest_bytes: 0 };
+                assert_eq!(queue.put(&outbound), Ok(Delivery::Done));
+                while queue.waiting() > 0 {
+                    wait(&kick, "a kick");
+                    queue.drain().unwrap();
+                }
+                queue.flush();
+            }
+        });
     }
 }

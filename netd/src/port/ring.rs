@@ -241,10 +241,12 @@ impl SplitRing {
         self.untaken()
     }
 
-    /// As [`Self::available`], with what came since the guest was last asked.
-    pub fn refresh(&mut self) -> Result<u16, RingFault> {
+    /// Whether the guest has made more available than was known. It is known then.
+    pub fn has_news(&mut self) -> Result<bool, RingFault> {
+        let known = self.seen_avail;
         self.seen_avail = u16::from_le(self.avail_field(2).load(Ordering::Acquire));
-        self.untaken()
+        self.untaken()?;
+        Ok(self.seen_avail != known)
     }
 
     #[inline]
@@ -453,7 +455,7 @@ impl SplitRing {
     }
 
     /// Asks the guest for a kick at the next buffer behind those that it is known to have made available. What came meanwhile is seen
-    /// by the next [`Self::refresh`].
+    /// by the next [`Self::has_news`].
     pub fn arm_for_more(&mut self) {
         self.ask(self.seen_avail, 0);
         fence(Ordering::SeqCst);

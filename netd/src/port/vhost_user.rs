@@ -258,7 +258,7 @@ impl Device {
                     tso4: has(feature::GUEST_TSO4),
                     tso6: has(feature::GUEST_TSO6),
                 };
-                Queue::Rx { queue: RxQueue::new(split, call, accepts), kick: clone(kick)? }
+                Queue::Rx(RxQueue::new(split, Arc::new(clone(kick)?), call, accepts))
             }
         };
         ring.running = true;
@@ -428,7 +428,9 @@ impl VhostUserBackendReqHandlerMut for Device {
     }
 
     fn set_vring_kick(&mut self, index: u8, fd: Option<File>) -> VhostResult<()> {
-        self.change(index.into(), |ring| ring.kick = fd)
+        // We write to it, too.
+        let kick = fd.map(nonblocking).transpose()?;
+        self.change(index.into(), |ring| ring.kick = kick)
     }
 
     fn set_vring_call(&mut self, index: u8, fd: Option<File>) -> VhostResult<()> {
