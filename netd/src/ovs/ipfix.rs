@@ -16,8 +16,11 @@ use std::os::unix::net::UnixDatagram;
 use std::sync::{Arc, Condvar, Mutex, MutexGuard, PoisonError};
 use std::time::{Duration, SystemTime, UNIX_EPOCH};
 
-/// Between two looks at whose time is over.
+/// Between two looks at whose time is over; and at whether there are any exporters, who are waited for anyway.
 const TURN: Duration = Duration::from_millis(100);
+const REST: Duration = Duration::from_secs(10);
+/// What a collector of this machine may take for a message.
+const SEND_TIMEOUT: Duration = Duration::from_millis(100);
 /// Flows of one exporter, whatever `cache_max_flows` says: some 200 bytes each.
 const FLOWS_MAX: usize = 1 << 18;
 /// Records that wait to be sent; more are dropped, and counted.
@@ -88,7 +91,7 @@ impl Socket {
                 let socket = UnixDatagram::unbound()?;
                 socket.connect(path)?;
                 // A few datagrams fill its queue: it is waited for, but not for ever.
-                socket.set_write_timeout(Some(TURN))?;
+                socket.set_write_timeout(Some(SEND_TIMEOUT))?;
                 Ok(Self::Unix(socket))
             }
         }
@@ -124,12 +127,19 @@ impl Collector {
                 self.encoder = Encoder::default();
             }
             let (mut sent, mut failed) = (0, 0);
-            let socket = self.socket.as_ref();
+            // Who does not take one message in time is not waited for with each of the others.
+            let mut socket = self.socket.as_ref();
             self.encoder.messages(now_us, records.iter().copied(), |message| {
-                let done = socket
-                    .is_some_and(|socket| socket.send(message).inspect_err(|error| lost |= is_gone(error)).is_ok());
-                sent += u64::from(done);
-                failed += u64::from(!done);
+                match socket.map(|socket| socket.send(message)) {
+                    Some(Ok(_)) => sent += 1,
+                    refused => {
+                        failed += 1;
+                        if let Some(Err(error)) = refused {
+                            lost |= is_gone(&error);
+                            socket = socket.filter(|socket| matches!(socket, Socket::Udp(_)));
+                        }
+                    }
+                }
             });
             if !lost || sent > 0 || matches!(self.target, CollectorTarget::Udp(_)) {
                 return (sent, failed);
@@ -314,69 +324,82 @@ impl Sampler for Exporter {
     }
 }
 
+#[derive(Debug, Default)]
+struct Lists {
+    by_set: BTreeMap<(BridgeId, u32), Arc<Exporter>>,
+    /// To be no more: what they have is still to be sent.
+    ending: Vec<Arc<Exporter>>,
+}
+
+impl Lists {
+    fn is_empty(&self) -> bool {
+        self.by_set.is_empty() && self.ending.is_empty()
+    }
+
+    fn of(&self, bridge: BridgeId) -> impl Iterator<Item = (u32, &Arc<Exporter>)> {
+        self.by_set.range((bridge, 0)..=(bridge, u32::MAX)).map(|((_, set), exporter)| (*set, exporter))
+    }
+}
+
 /// All exporters.
 #[derive(Debug, Default)]
 pub(super) struct Exporters {
-    by_set: Mutex<BTreeMap<(BridgeId, u32), Arc<Exporter>>>,
+    lists: Mutex<Lists>,
     /// There are some.
     made: Condvar,
 }
 
 impl Exporters {
-    fn lock(&self) -> MutexGuard<'_, BTreeMap<(BridgeId, u32), Arc<Exporter>>> {
-        self.by_set.lock().unwrap_or_else(PoisonError::into_inner)
+    fn lock(&self) -> MutexGuard<'_, Lists> {
+        self.lists.lock().unwrap_or_else(PoisonError::into_inner)
     }
 
-    /// These are the bridges now. What those have that go is sent.
+    /// These are the bridges now. What those have that go is sent in the next turn.
     pub fn configure<'b>(&self, bridges: impl Iterator<Item = &'b Bridge>) {
-        let mut exporters = self.lock();
-        let mut before = std::mem::take(&mut *exporters);
-        for bridge in bridges {
-            for (set, settings) in &bridge.config.collector_sets {
-                let exporter = match before.remove(&(bridge.id, *set)) {
-                    Some(exporter) => {
-                        exporter.lock().configure(settings);
-                        exporter
-                    }
-                    None => Arc::new(Exporter::new(settings)),
-                };
-                exporters.insert((bridge.id, *set), exporter);
-            }
+        let sets = bridges.flat_map(|bridge| bridge.config.collector_sets.iter().map(move |set| (bridge.id, set)));
+        self.set(sets.map(|(bridge, (set, settings))| ((bridge, *set), settings)));
+    }
+
+    fn set<'b>(&self, wanted: impl Iterator<Item = ((BridgeId, u32), &'b CollectorSet)>) {
+        let mut lists = self.lock();
+        let mut before = std::mem::take(&mut lists.by_set);
+        for (place, settings) in wanted {
+            let exporter = match before.remove(&place) {
+                Some(exporter) => {
+                    exporter.lock().configure(settings);
+                    exporter
+                }
+                None => Arc::new(Exporter::new(settings)),
+            };
+            lists.by_set.insert(place, exporter);
         }
-        if !exporters.is_empty() {
+        before.values().for_each(|exporter| exporter.lock().settings = None);
+        lists.ending.extend(before.into_values());
+        if !lists.is_empty() {
             self.made.notify_all();
-        }
-        drop(exporters);
-        for exporter in before.into_values() {
-            exporter.lock().settings = None;
-            exporter.run(now_us());
         }
     }
 
     /// By set.
     pub fn samplers(&self, bridge: BridgeId) -> BTreeMap<u32, Arc<dyn Sampler>> {
-        let exporters = self.lock();
-        let of_bridge = exporters.range((bridge, 0)..=(bridge, u32::MAX));
-        of_bridge.map(|((_, set), exporter)| (*set, exporter.clone() as Arc<dyn Sampler>)).collect()
+        self.lock().of(bridge).map(|(set, exporter)| (set, exporter.clone() as Arc<dyn Sampler>)).collect()
     }
 
     /// NXST_IPFIX_FLOW of a bridge.
     pub fn stats(&self, bridge: BridgeId) -> Vec<IpfixStats> {
-        let exporters = self.lock();
-        let of_bridge = exporters.range((bridge, 0)..=(bridge, u32::MAX));
-        of_bridge.map(|((_, set), exporter)| exporter.stats(*set)).collect()
+        self.lock().of(bridge).map(|(set, exporter)| exporter.stats(set)).collect()
     }
 
-    /// Waits for a turn, or until there are any; and sends what is due.
+    /// Waits for a turn, or while there are none; and sends what is due.
     fn turn(&self) {
-        let exporters = self.lock();
-        let none = exporters.is_empty();
-        let (exporters, _) = self
-            .made
-            .wait_timeout_while(exporters, TURN, |exporters| none && exporters.is_empty())
-            .unwrap_or_else(PoisonError::into_inner);
-        let all: Vec<_> = exporters.values().cloned().collect();
-        drop(exporters);
+        let lists = self.lock();
+        let wait = if lists.is_empty() { REST } else { TURN };
+        let had_any = !lists.is_empty();
+        let waited = self.made.wait_timeout_while(lists, wait, |lists| had_any || lists.is_empty());
+        let (mut lists, _) = waited.unwrap_or_else(PoisonError::into_inner);
+        let mut all = std::mem::take(&mut lists.ending);
+        all.extend(lists.by_set.values().cloned());
+        drop(lists);
         let now_us = now_us();
         all.iter().for_each(|exporter| exporter.run(now_us));
     }
@@ -444,6 +467,49 @@ mod tests {
         assert_eq!(rest.iter().map(|record| record.key).collect::<Vec<_>>(), [flow(2), flow(3)]);
         assert!(rest.iter().all(|record| record.end_reason == EndReason::ActiveTimeout as u8));
         assert_eq!(exporter.stats(5).counters, [3, 0, 12, 12, 0, 0, 0, 0, 0, 2]);
+    }
+
+    /// The thread does not spin; and who has nothing to send any more is sent for all the same.
+    #[test]
+    fn a_turn_takes_its_time_and_sends_for_those_that_go() {
+        let (socket, settings) = collector();
+        let (exporters, place) = (Exporters::default(), (BridgeId(1), 7));
+        exporters.set([(place, &settings)].into_iter());
+        let samplers = exporters.samplers(BridgeId(1));
+        samplers[&7].sampled(&flow(1), Traffic { packets: 1, bytes: 100, tcp_flags: 0 }, 0);
+        let began = std::time::Instant::now();
+        exporters.turn();
+        assert!(began.elapsed() >= TURN);
+        let mut decoder = Decoder::default();
+        assert!(received(&socket, &mut decoder).is_empty());
+        exporters.set(std::iter::empty());
+        exporters.turn();
+        assert_eq!(received(&socket, &mut decoder).len(), 1);
+        // Whoever still has it counts for nobody.
+        samplers[&7].sampled(&flow(1), Traffic { packets: 1, bytes: 100, tcp_flags: 0 }, 0);
+        assert!(exporters.stats(BridgeId(1)).is_empty() && exporters.lock().is_empty());
+    }
+
+    /// However long a collector is silent, its thread goes on.
+    #[test]
+    fn a_collector_that_takes_nothing_is_waited_for_once_a_go() {
+        let directory = tempfile::tempdir().unwrap();
+        let path = directory.path().join("flows.sock");
+        let socket = UnixDatagram::bind(&path).unwrap();
+        let targets = [CollectorTarget::Unix(path)].into();
+        let exporter = Exporter::new(&CollectorSet { targets, cache_active_timeout_s: 0, cache_max_flows: 0 });
+        for port in 0..20_000 {
+            exporter.sampled(&flow(port), Traffic { packets: 1, bytes: 100, tcp_flags: 0 }, 0);
+        }
+        exporter.run(now_us());
+        let (mut sent, mut buffer) = (0, [0; 2048]);
+        socket.set_nonblocking(true).unwrap();
+        while socket.recv(&mut buffer).is_ok() {
+            sent += 1;
+        }
+        let [failed, counted] = exporter.stats(1).counters[8..] else { panic!("ten counters") };
+        assert_eq!(counted, sent);
+        assert!(failed > 100, "{failed}");
     }
 
     #[test]
