@@ -11,8 +11,8 @@ const FAILURE_LOG_LINES: usize = 30;
 /// Last lines of a failure's text that the summary repeats.
 const REASON_LINES: usize = 10;
 
-/// Scenarios that may run twice in one run. A second one that needs it is not bad luck of an emulated node but something of ours.
-const MAX_SECOND_ATTEMPTS: usize = 1;
+/// Nodes that may hang in one run. A second one is not bad luck but something of ours that hangs nodes.
+const MAX_LOST_NODES: usize = 1;
 
 /// A running cloud, as the scenarios see it.
 #[derive(Debug)]
@@ -32,13 +32,14 @@ pub struct Scenario {
 
 /// Runs the scenarios one after another and prints a summary. True when all passed.
 ///
-/// A scenario that failed runs again on a node that `another` makes, once a run, and the summary says so: seldom, QEMU's emulation of
-/// nested virtualisation hangs a node, or a guest in it, with all processors spinning.
+/// Where a scenario failed and its node does not answer ssh either, the scenario runs again on a node that `another` makes, and the
+/// summary says so: seldom, QEMU's emulation of nested virtualisation hangs with all processors spinning. More than [`MAX_LOST_NODES`]
+/// count as failures.
 ///
 /// # Errors
 /// `another` fails.
 pub fn run_all(mut cloud: Cloud, scenarios: &[Scenario], another: impl Fn() -> Result<Cloud>) -> Result<bool> {
-    let (mut failed, mut repeated, mut index) = (Vec::new(), Vec::new(), 0);
+    let (mut failed, mut lost, mut index) = (Vec::new(), Vec::new(), 0);
     while let Some(scenario) = scenarios.get(index) {
         println!("\n--- {}", scenario.name);
         let began = Instant::now();
@@ -49,21 +50,22 @@ pub fn run_all(mut cloud: Cloud, scenarios: &[Scenario], another: impl Fn() -> R
             index += 1;
             continue;
         };
-        println!("--- {} FAILED after {elapsed_s:.1} s: {error:#}", scenario.name);
-        println!("{}", node_story(&cloud.node));
         let failure = format!("{} after {elapsed_s:.1} s: {}", scenario.name, abridged(&format!("{error:#}")));
-        if repeated.len() < MAX_SECOND_ATTEMPTS {
-            repeated.push(failure);
-            println!("--- {} runs again, on another node", scenario.name);
+        if lost.len() < MAX_LOST_NODES && cloud.node.ssh("true").is_err() {
+            println!("--- {} LOST ITS NODE after {elapsed_s:.1} s: {error:#}", scenario.name);
+            println!("=== console of the node\n{}", cloud.node.machine().console_tail());
+            lost.push(failure);
             cloud = another()?;
             continue;
         }
+        println!("--- {} FAILED after {elapsed_s:.1} s: {error:#}", scenario.name);
+        println!("{}", node_story(&cloud.node));
         failed.push(failure);
         index += 1;
     }
     println!("\n{} scenarios: {} passed, {} failed", scenarios.len(), scenarios.len() - failed.len(), failed.len());
-    for failure in &repeated {
-        println!("  RAN TWICE {failure}");
+    for failure in &lost {
+        println!("  LOST ITS NODE, and ran again on another: {failure}");
     }
     for failure in &failed {
         println!("  FAILED {failure}");
