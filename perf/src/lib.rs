@@ -8,6 +8,7 @@ pub mod api;
 pub mod block;
 pub mod boot;
 pub mod net;
+mod ovs;
 pub mod report;
 pub mod rival;
 pub mod tunnel;

@@ -3,6 +3,7 @@
 //! Each netd is in a network namespace of its own, with a cable between them; two bridges in each, whose local ports speak with the
 //! other node's. What is sent is the same, and so is the way: TCP's large segments are cut in netd.
 
+use crate::ovs::{Database, run};
 use crate::report::{self, Better, Line};
 use crate::rival::{self, Priority, Process};
 use anyhow::{Context, bail, ensure};
@@ -31,7 +32,6 @@ pub struct Options {
     netd: Option<PathBuf>,
 }
 
-const SCHEMA: &str = "/usr/share/openvswitch/vswitch.ovsschema";
 /// What an encrypted tunnel leaves of a cable's 1500 bytes; the clear one has the same.
 const MTU: u32 = 1390;
 /// For anything that has to happen.
@@ -82,37 +82,27 @@ impl Namespace {
 }
 
 struct Node {
-    namespace: Namespace,
-    directory: tempfile::TempDir,
     _switch: Process,
-    _database: Process,
+    database: Database,
+    namespace: Namespace,
 }
 
 impl Node {
     fn start(side: usize, netd: &Path) -> anyhow::Result<Self> {
         let namespace = Namespace::new(side)?;
-        let directory = tempfile::tempdir()?;
-        let at = directory.path();
-        let path = |name: &str| at.join(name).display().to_string();
-        run(Command::new("ovsdb-tool").args(["create", &path("conf.db"), SCHEMA]))?;
-        let remote = format!("--remote=punix:{}", path("db.sock"));
-        let arguments = [path("conf.db"), remote, format!("--unixctl={}", path("db.ctl")), "-vconsole:off".to_owned()];
-        let server = Path::new("ovsdb-server");
-        let database = rival::start_in(server, &arguments, &at.join("db.sock"), &[], Priority::Normal)?;
-        let database_name = format!("unix:{}", path("db.sock"));
-        run(Command::new("ovs-vsctl").args(["--no-wait", &format!("--db={database_name}"), "init"]))?;
+        let database = Database::start(Priority::Normal)?;
+        let (at, socket) = (database.directory(), database.path("switch.ctl"));
         let inside = ["netns", "exec", &namespace.0].map(str::to_owned);
-        let netd = [netd.display().to_string(), "--db".to_owned(), database_name, "--rundir".to_owned(), path("")];
-        let ctl = format!("--unixctl={}", path("switch.ctl"));
+        let rundir = at.display().to_string();
+        let netd = [netd.display().to_string(), "--db".to_owned(), database.remote(), "--rundir".to_owned(), rundir];
+        let ctl = format!("--unixctl={}", socket.display());
         let arguments: Vec<String> = inside.into_iter().chain(netd).chain([ctl]).collect();
-        let socket = at.join("switch.ctl");
         let switch = rival::start_in(Path::new("ip"), &arguments, &socket, &[("OVS_RUNDIR", at)], Priority::Normal)?;
-        Ok(Self { namespace, directory, _switch: switch, _database: database })
+        Ok(Self { _switch: switch, database, namespace })
     }
 
     fn vsctl(&self, words: &str) -> anyhow::Result<String> {
-        let database = format!("--db=unix:{}", self.directory.path().join("db.sock").display());
-        run(Command::new("ovs-vsctl").args(["-t", "60", &database]).args(words.split_whitespace()))
+        self.database.vsctl(&words.split_whitespace().collect::<Vec<_>>())
     }
 
     /// This node's key, made anew; its public half.
@@ -123,7 +113,7 @@ impl Node {
     }
 
     fn key(&self) -> String {
-        self.directory.path().join("key").display().to_string()
+        self.database.path("key").display().to_string()
     }
 
     fn connect(&self, side: usize, peer_key: &str) -> anyhow::Result<()> {
@@ -244,13 +234,4 @@ fn throughput(nodes: &[Node; 2], receiver: IpAddr, seconds: f64) -> anyhow::Resu
     let joined = |_| anyhow::anyhow!("a thread of traffic panicked");
     sender.join().map_err(joined)??;
     receiver.join().map_err(joined)?
-}
-
-fn run(command: &mut Command) -> anyhow::Result<String> {
-    let name = command.get_program().display().to_string();
-    let output = command.output().with_context(|| format!("cannot start {name} (see packaging/install-deps)"))?;
-    if !output.status.success() {
-        bail!("{name}: {}", String::from_utf8_lossy(&output.stderr).trim());
-    }
-    Ok(String::from_utf8(output.stdout)?)
 }
