@@ -39,6 +39,31 @@ impl Drop for Region {
     }
 }
 
+/// Asks whichever hived takes the operation.
+pub async fn call(bus: &Bus, action: &str, params: Value) -> Result<Value, ApiError> {
+    let Value::Object(params) = params else { panic!("parameters are an object") };
+    let operation = hive_aws_types::OPERATIONS.iter().find(|operation| operation.name == action);
+    let service = operation.expect("an operation").service;
+    let request = ApiRequest {
+        request_id: "r".into(),
+        service: service.into(),
+        action: action.into(),
+        region: "us-east-1".into(),
+        caller: Principal {
+            account: ACCOUNT.parse().expect("an account"),
+            arn: format!("arn:aws:iam::{ACCOUNT}:root"),
+            user_id: ACCOUNT.into(),
+            access_key_id: "k".into(),
+        },
+        params,
+    };
+    match bus.request::<_, ApiReply>(&subject(service, action), &request).await {
+        Ok(ApiReply::Ok(members)) => Ok(Value::Object(members)),
+        Ok(ApiReply::Err(error)) => Err(error),
+        Err(error) => Err(ApiError::ServiceUnavailable { reason: error.to_string() }),
+    }
+}
+
 impl Region {
     pub async fn start() -> Self {
         Self::start_with(None).await
@@ -89,27 +114,7 @@ impl Region {
     }
 
     pub async fn call(&self, action: &str, params: Value) -> Result<Value, ApiError> {
-        let Value::Object(params) = params else { panic!("parameters are an object") };
-        let operation = hive_aws_types::OPERATIONS.iter().find(|operation| operation.name == action);
-        let service = operation.expect("an operation").service;
-        let request = ApiRequest {
-            request_id: "r".into(),
-            service: service.into(),
-            action: action.into(),
-            region: "us-east-1".into(),
-            caller: Principal {
-                account: ACCOUNT.parse().expect("an account"),
-                arn: format!("arn:aws:iam::{ACCOUNT}:root"),
-                user_id: ACCOUNT.into(),
-                access_key_id: "k".into(),
-            },
-            params,
-        };
-        match self.bus.request::<_, ApiReply>(&subject(service, action), &request).await {
-            Ok(ApiReply::Ok(members)) => Ok(Value::Object(members)),
-            Ok(ApiReply::Err(error)) => Err(error),
-            Err(error) => Err(ApiError::ServiceUnavailable { reason: error.to_string() }),
-        }
+        call(&self.bus, action, params).await
     }
 
     pub async fn ok(&self, action: &str, params: Value) -> Value {

@@ -257,7 +257,7 @@ impl Bridge {
         let bridge = self.printed(&format!("get bridge {BRIDGE} _uuid")).await?;
         let of_bridge = format!("{COLLECTORS} id={COLLECTOR_SET} bridge={bridge}");
         let found = self.printed(&format!("--bare --columns=ipfix find {of_bridge}")).await?;
-        let target = socket.map(|socket| format!("\"unix:{}\"", socket.display()));
+        let target = socket.map(|socket| quoted(&format!("unix:{}", socket.display())));
         let wanted = target.as_ref().map(|target| {
             format!("targets={target} cache_active_timeout={ACTIVE_TIMEOUT_S} cache_max_flows={FLOWS_MAX}")
         });

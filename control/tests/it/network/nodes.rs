@@ -6,10 +6,9 @@ use crate::fake_blockd;
 use crate::guest::Guest;
 use crate::machine::{self, Namespace, Switch};
 use crate::packet::{Ethernet, Ip, icmp, udp};
-use crate::storage::PATIENCE;
+use crate::storage::{PATIENCE, call};
 use hive_bus::testing::NatsServer;
 use hive_bus::{Bus, BusConfig};
-use hive_types::envelope::{ApiReply, ApiRequest, Principal, subject};
 use hive_vpc::model::MacAddress;
 use hived::NodeConfig;
 use hived::store::Stores;
@@ -138,7 +137,7 @@ impl Pair {
             assert!(began.elapsed() < PATIENCE, "no heartbeats: {}", pair.logs());
             tokio::time::sleep(Duration::from_millis(50)).await;
         }
-        while pair.call("DescribeVolumes", json!({})).await.is_err() {
+        while call(&pair.bus, "DescribeVolumes", json!({})).await.is_err() {
             assert!(began.elapsed() < PATIENCE, "no hived answers: {}", pair.logs());
             tokio::time::sleep(Duration::from_millis(50)).await;
         }
@@ -158,32 +157,8 @@ impl Pair {
         self.nodes.iter().map(|node| format!("{}\n{}\n", node.log(), node.switch.told())).collect()
     }
 
-    async fn call(&self, action: &str, params: Value) -> Result<Value, String> {
-        let Value::Object(params) = params else { panic!("parameters are an object") };
-        let operation = hive_aws_types::OPERATIONS.iter().find(|operation| operation.name == action);
-        let service = operation.expect("an operation").service;
-        let request = ApiRequest {
-            request_id: "r".into(),
-            service: service.into(),
-            action: action.into(),
-            region: "us-east-1".into(),
-            caller: Principal {
-                account: ACCOUNT.parse().expect("an account"),
-                arn: format!("arn:aws:iam::{ACCOUNT}:root"),
-                user_id: ACCOUNT.into(),
-                access_key_id: "k".into(),
-            },
-            params,
-        };
-        match self.bus.request::<_, ApiReply>(&subject(service, action), &request).await {
-            Ok(ApiReply::Ok(members)) => Ok(Value::Object(members)),
-            Ok(ApiReply::Err(error)) => Err(format!("{error:?}")),
-            Err(error) => Err(error.to_string()),
-        }
-    }
-
     async fn ok(&self, action: &str, params: Value) -> Value {
-        self.call(action, params).await.unwrap_or_else(|error| panic!("{action}: {error}\n{}", self.logs()))
+        call(&self.bus, action, params).await.unwrap_or_else(|error| panic!("{action}: {error:?}\n{}", self.logs()))
     }
 
     /// An instance at a node, with a driver at its interface.

@@ -46,6 +46,8 @@ enum Failure {
     Credentials(#[source] crate::error::Error),
     #[error("the destination is no bucket's ARN")]
     Destination,
+    #[error("this node is told of no object store")]
+    NoStore,
     #[error("cannot make the request: {0}")]
     Request(String),
     #[error("the object store does not answer: {0}")]
@@ -79,24 +81,27 @@ impl Failure {
 #[derive(Clone, Debug)]
 pub struct Deliveries {
     client: Client<HttpConnector, Full<Bytes>>,
-    /// `http://127.0.0.1:9000`
-    origin: String,
+    /// `http://127.0.0.1:9000`; none: nothing is written.
+    origin: Option<String>,
     running: Arc<Semaphore>,
     waiting: Arc<Semaphore>,
 }
 
 impl Deliveries {
-    /// # Errors
-    /// It is no `http://host:port`.
-    pub fn new(url: &str) -> Result<Self, http::uri::InvalidUri> {
-        let origin = url.trim_end_matches('/').to_owned();
-        origin.parse::<Uri>()?;
-        Ok(Self {
+    /// `url`: `http://host:port`; another one is as none.
+    pub fn new(url: Option<&str>) -> Self {
+        let parsed =
+            url.map(|url| url.trim_end_matches('/')).map(|origin| origin.parse::<Uri>().map(|_| origin.to_owned()));
+        let origin = parsed.transpose().unwrap_or_else(|error| {
+            warn!(%error, "flow logs cannot be written");
+            None
+        });
+        Self {
             client: Client::builder(TokioExecutor::new()).build_http(),
             origin,
             running: Arc::new(Semaphore::new(CONCURRENT_MAX)),
             waiting: Arc::new(Semaphore::new(WAITING_MAX)),
-        })
+        }
     }
 
     /// Writes a file, and notes what became of it.
@@ -139,12 +144,13 @@ impl Deliveries {
     }
 
     async fn put(&self, node: &Node, log: &FlowLogRecord, path: &str, body: Bytes) -> Result<(), Failure> {
+        let origin = self.origin.as_ref().ok_or(Failure::NoStore)?;
         let records = node.stores.credentials.range("").await.map_err(|error| Failure::Credentials(error.into()))?;
         let mut records = records.into_iter().map(|record| record.value);
         let is_root = |record: &CredentialRecord| record.account == log.account && record.arn.ends_with(":root");
         let credential = records.find(is_root).and_then(credential).ok_or(Failure::NoCredential)?;
         let failed = |error: &dyn std::fmt::Display| Failure::Request(error.to_string());
-        let uri: Uri = format!("{}{path}", self.origin).parse().map_err(|error| failed(&error))?;
+        let uri: Uri = format!("{origin}{path}").parse().map_err(|error| failed(&error))?;
         let host = uri.authority().map(ToString::to_string).unwrap_or_default();
         let request = Request::builder().method(Method::PUT).uri(uri).header(http::header::HOST, host);
         let request = request.header(http::header::CONTENT_TYPE, "application/octet-stream").body(());

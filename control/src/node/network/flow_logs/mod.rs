@@ -22,7 +22,7 @@ use std::path::Path;
 use std::sync::Arc;
 use std::time::Duration;
 use tokio::net::UnixDatagram;
-use tracing::{debug, warn};
+use tracing::debug;
 
 /// A flow's packets are told of so long after the first of them, at the latest a moment more: what an interval's end waits for.
 pub const ACTIVE_TIMEOUT_S: u32 = 10;
@@ -82,14 +82,7 @@ pub fn listen(path: &Path) -> std::io::Result<UnixDatagram> {
 
 /// Gathers what the switch tells, and has it written.
 pub async fn gather_forever(node: Arc<Node>, socket: UnixDatagram) {
-    let deliveries = match node.config.objects_url.as_deref().map(Deliveries::new) {
-        Some(Ok(deliveries)) => Some(deliveries),
-        Some(Err(error)) => {
-            warn!(%error, "flow logs cannot be written");
-            None
-        }
-        None => None,
-    };
+    let deliveries = Deliveries::new(node.config.objects_url.as_deref());
     let (mut decoder, mut gathered) = (Decoder::default(), Gathered::default());
     let mut buffer = vec![0; MESSAGE_BYTES_MAX];
     let mut seen: Option<(Arc<View>, Arc<Places>)> = None;
@@ -113,10 +106,7 @@ pub async fn gather_forever(node: Arc<Node>, socket: UnixDatagram) {
                     seen = Some(now);
                 }
                 for file in gathered.finish() {
-                    match &deliveries {
-                        Some(deliveries) => deliveries.start(&node, file),
-                        None => debug!(log = %file.log.flow_log_id, "no place for objects is configured; a flow log is not written"),
-                    }
+                    deliveries.start(&node, file);
                 }
             }
         }
