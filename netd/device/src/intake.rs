@@ -100,7 +100,8 @@ impl Intake {
         if self.together.0.is_empty() {
             return;
         }
-        let (mut coalescer, metadata) = std::mem::take(&mut self.together);
+        // Lent, and used again.
+        let (mut coalescer, metadata) = (std::mem::take(&mut self.together.0), self.together.1);
         if let Some((header, frame)) = coalescer.take() {
             self.offer(header, frame, &metadata, budget, take);
         }

@@ -259,7 +259,7 @@ impl TunnelPort {
         {
             return None;
         }
-        if self.secure.is_none() && self.endpoint.secured.all().contains(&tunnel.remote) {
+        if self.secure.is_none() && self.endpoint.secured.contains(tunnel.remote) {
             return None;
         }
         let v6 = tunnel.remote.is_ipv6();

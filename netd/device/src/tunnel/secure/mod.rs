@@ -78,6 +78,8 @@ pub(super) struct Registry {
     /// By a number for each port.
     ports: Mutex<BTreeMap<u64, BTreeSet<IpAddr>>>,
     all: RwLock<Arc<BTreeSet<IpAddr>>>,
+    /// There are some: who encrypts nothing pays with one look for each frame.
+    some: AtomicBool,
 }
 
 fn lock<T>(mutex: &Mutex<T>) -> MutexGuard<'_, T> {
@@ -89,14 +91,20 @@ impl Registry {
         Arc::clone(&self.all.read().unwrap_or_else(PoisonError::into_inner))
     }
 
+    pub fn contains(&self, address: IpAddr) -> bool {
+        self.some.load(Ordering::Acquire) && self.all().contains(&address)
+    }
+
     fn set(&self, port: u64, addresses: Option<BTreeSet<IpAddr>>) {
         let mut ports = lock(&self.ports);
         match addresses {
             Some(addresses) => drop(ports.insert(port, addresses)),
             None => drop(ports.remove(&port)),
         }
-        let all = ports.values().flatten().copied().collect();
+        let all: BTreeSet<IpAddr> = ports.values().flatten().copied().collect();
+        let some = !all.is_empty();
         *self.all.write().unwrap_or_else(PoisonError::into_inner) = Arc::new(all);
+        self.some.store(some, Ordering::Release);
     }
 }
 
