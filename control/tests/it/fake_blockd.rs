@@ -23,6 +23,8 @@ pub struct State {
     pub refuse_snapshots: Option<ErrorKind>,
     /// Answer nothing but I/O errors.
     pub is_away: bool,
+    /// How often it was asked for a snapshot meanwhile.
+    pub asked_while_away: u32,
     /// Where `snapshot` is written down when some are taken.
     pub story: Option<PathBuf>,
 }
@@ -134,6 +136,7 @@ impl State {
 
     fn answer(&mut self, request: Request) -> Reply {
         if self.is_away {
+            self.asked_while_away += u32::from(matches!(request, Request::DescribeSnapshot { .. }));
             return error(ErrorKind::Io);
         }
         match request {

@@ -324,6 +324,16 @@ async fn wait_story(region: &Region, wanted: &[&str]) {
     }
 }
 
+/// Waits until blockd was asked for a snapshot so often again, in vain.
+async fn wait_asked(region: &Region, times: u32) {
+    let asked = || region.blockd.lock().expect("state").asked_while_away;
+    let (began, before) = (Instant::now(), asked());
+    while asked() < before + times {
+        assert!(began.elapsed() < PATIENCE, "nothing is asked of blockd");
+        tokio::time::sleep(Duration::from_millis(50)).await;
+    }
+}
+
 /// hived ends its guests' machines only when told to; these would outlive the test.
 async fn terminate(region: &Region, instance: &str) {
     region.ok("TerminateInstances", json!({"InstanceIds": [instance]})).await;
@@ -378,6 +388,8 @@ async fn an_image_is_taken_of_a_machine_that_is_off_and_boots_again() {
     marked.await.expect("modify").expect("the instance");
     press_button(&region, &instance).await;
     wait_story(&region, &["on", "off", "snapshot", "on", "snapshot", "off"]).await;
+    // Steps go one after another: the second one from here began after the machine's end.
+    wait_asked(&region, 2).await;
     region.blockd.lock().expect("state").is_away = false;
     wait_story(&region, &["on", "off", "snapshot", "on", "snapshot", "off", "on"]).await;
     let began = Instant::now();
