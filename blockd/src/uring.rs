@@ -28,8 +28,10 @@ pub struct Uring {
     backlog: VecDeque<squeue::Entry>,
     /// Entries in the submission queue that the kernel has not been told of.
     unsubmitted: bool,
-    /// Operations on files in memory, which have ended.
+    /// Operations that need no ring, which have ended.
     ready: Vec<Cqe>,
+    /// Syncs that this thread makes itself: files and tags.
+    syncs: Vec<(RawFd, u64)>,
 }
 
 impl Uring {
@@ -43,7 +45,7 @@ impl Uring {
         if !ring.params().is_feature_nodrop() {
             return Err(io::Error::new(io::ErrorKind::Unsupported, "io_uring of this kernel may drop completions"));
         }
-        Ok(Self { ring, backlog: VecDeque::new(), unsubmitted: false, ready: Vec::new() })
+        Ok(Self { ring, backlog: VecDeque::new(), unsubmitted: false, ready: Vec::new(), syncs: Vec::new() })
     }
 
     /// Queue an entry; it reaches the kernel at the next [`Self::submit`] or [`Self::wait`].
@@ -93,11 +95,24 @@ impl Uring {
         if self.unsubmitted || self.ring.submission().taskrun() {
             self.enter(0)?;
         }
+        self.sync_here();
         Ok(())
+    }
+
+    /// Only now: what was answered before has been told, and what was queued is under way.
+    fn sync_here(&mut self) {
+        for (fd, tag) in std::mem::take(&mut self.syncs) {
+            // SAFETY: a sync names no memory.
+            let result = unsafe { libc::fdatasync(fd) };
+            self.finished(tag, errno_or(result as isize));
+        }
     }
 
     /// [`Self::submit`], then sleep until at least one completion is there.
     pub fn wait(&mut self) -> io::Result<()> {
+        if !self.syncs.is_empty() {
+            self.submit()?;
+        }
         self.enter(usize::from(self.ready.is_empty()))
     }
 
@@ -174,9 +189,12 @@ impl Disk for Uring {
         let _ = self.submit();
     }
 
-    fn sync(&mut self, file: FileId, tag: u64) {
+    fn sync(&mut self, file: FileId, here: bool, tag: u64) {
         if file.in_memory {
             return self.finished(tag, 0);
+        }
+        if here {
+            return self.syncs.push((file.fd, tag));
         }
         let entry = opcode::Fsync::new(types::Fd(file.fd)).flags(types::FsyncFlags::DATASYNC).build();
         // SAFETY: a sync names no memory.

@@ -31,8 +31,9 @@ pub trait Disk {
     /// Begin with what was asked for, although more may come.
     fn start(&mut self);
 
-    /// Everything written and completed before survives a power loss once this has completed.
-    fn sync(&mut self, file: FileId, tag: u64);
+    /// Everything written and completed before survives a power loss once this has completed. `here`: nothing is waited for
+    /// meanwhile, so the calling thread had better make it itself, when it has begun what else was asked for.
+    fn sync(&mut self, file: FileId, here: bool, tag: u64);
 
     /// Reserve room; what was not written yet reads zeros.
     fn allocate(&mut self, file: FileId, offset: u64, len: u64, tag: u64);

@@ -329,7 +329,11 @@ impl<B: Background> LogEngine<B> {
     }
 
     fn kept_slots(&self) -> usize {
-        if self.is_idle() { IDLE_KEPT_SLOTS } else { MIN_KEPT_SLOTS.max(self.segments.local_count() as usize / 4) }
+        if self.quiet_ticks >= super::QUIET_TICKS {
+            IDLE_KEPT_SLOTS
+        } else {
+            MIN_KEPT_SLOTS.max(self.segments.local_count() as usize / 4)
+        }
     }
 
     /// An idle volume has more room than it needs.

@@ -10,16 +10,21 @@ use crate::engine::format::{BLOCK_BYTES, EntryKind, FRONT_BLOCKS, Index, Place, 
 use crate::engine::{AlignedBuffer, Io};
 use std::collections::VecDeque;
 
-/// Blocks read at a time, and how many such reads and results there are. The disk serves a guest's group behind the reads that are
-/// before it: with 512 KiB at a time, four of them, groups took two thirds longer.
-const WINDOW_BLOCKS: u16 = 16;
-const MAX_WINDOWS: usize = 2;
+/// Live blocks with at most so many dead ones between them are read together: reading those costs the disk less than reading twice.
+const MAX_GAP_BLOCKS: u16 = 3;
+/// Blocks read at a time, how many of them are read or waiting to be appended, and in how many reads. The disk serves a guest's group
+/// behind the reads that are before it: with 512 KiB at a time, four of them, groups took two thirds longer.
+const MAX_READ_BLOCKS: u16 = 16;
+const MAX_BLOCKS_AHEAD: usize = 32;
+const MAX_READS: usize = 8;
 /// Blocks moved at a time while a guest works: what it writes waits for them.
 const BUSY_MOVES: usize = 8;
 /// Fuller segments are not worth it.
 const MAX_UTILISATION: f64 = 0.95;
 /// Segments this close to the end of the log are left to empty by themselves.
 const YOUNG_SEGMENTS: u32 = 4;
+/// A volume may take this part of the file system's free room to be cleaned later.
+const ROOM_SHARE: u64 = 8;
 /// Blocks that are free to be wasted: small volumes are not cleaned.
 const SLACK_BLOCKS: u64 = 4 * SEGMENT_BLOCKS as u64;
 
@@ -45,7 +50,18 @@ struct Victim {
     index: Option<Index>,
     next: u16,
     reads: usize,
+    /// Blocks that are being read or are ready.
+    ahead: usize,
     ready: VecDeque<Window>,
+}
+
+/// Live blocks of a segment, from the first to the last, and where to look for the next.
+#[derive(Debug, Default)]
+struct Run {
+    blocks: Vec<(u16, u32)>,
+    next: u16,
+    /// A leaf without which no more can be said.
+    wanted_leaf: Option<u32>,
 }
 
 /// Blocks read from the victim, to be appended.
@@ -68,8 +84,14 @@ impl<B: Background> LogEngine<B> {
             self.cleaner.more = victim.is_some();
             match victim {
                 Some(seq) => {
-                    self.cleaner.victim =
-                        Some(Victim { seq, index: None, next: FRONT_BLOCKS, reads: 0, ready: VecDeque::new() });
+                    self.cleaner.victim = Some(Victim {
+                        seq,
+                        index: None,
+                        next: FRONT_BLOCKS,
+                        reads: 0,
+                        ahead: 0,
+                        ready: VecDeque::new(),
+                    });
                     let (block, blocks) = WHOLE_INDEX;
                     self.start_read(Place { seq, block }, blocks, Ids::Own, Purpose::Index(seq), 0, io);
                 }
@@ -92,9 +114,13 @@ impl<B: Background> LogEngine<B> {
 
     /// The segment that is most worth emptying, if cleaning is due.
     fn choose_victim(&mut self) -> Option<u32> {
-        let threshold = if self.is_idle() { self.tuning.clean_idle } else { self.tuning.clean_busy };
         let live = self.segments.live_blocks();
-        let limit = (live as f64 * threshold) as u64 + SLACK_BLOCKS;
+        let times = |factor: f64| (live as f64 * factor) as u64 + SLACK_BLOCKS;
+        let limit = if self.is_idle() {
+            times(self.tuning.clean_idle)
+        } else {
+            (times(self.tuning.clean_busy) + self.room_blocks).min(times(self.tuning.clean_roomy))
+        };
         if self.segments.own_blocks() <= limit || self.is_saving() {
             return None;
         }
@@ -117,6 +143,16 @@ impl<B: Background> LogEngine<B> {
             return None;
         }
         best.map(|(_, seq)| seq)
+    }
+
+    /// See how much room there is to put cleaning off: of what is cleaned late, more is dead by itself. What is uploaded takes room
+    /// elsewhere too.
+    pub(super) fn look_for_room(&mut self) {
+        let free = |stat: rustix::fs::StatVfs| stat.f_bavail.saturating_mul(stat.f_frsize) / BLOCK_BYTES as u64;
+        self.room_blocks = match rustix::fs::fstatvfs(&self.file) {
+            Ok(stat) if !self.tuning.upload => free(stat) / ROOM_SHARE,
+            _ => 0,
+        };
     }
 
     /// Room gained by the cost of gaining it, more for old segments, whose blocks are likely to stay.
@@ -157,6 +193,7 @@ impl<B: Background> LogEngine<B> {
         let mut moves = if self.is_idle() { usize::MAX } else { BUSY_MOVES };
         while let Some(window) = victim.ready.front_mut() {
             let Some(&(block, lba)) = window.blocks.get(window.done) else {
+                victim.ahead -= window.buffer.as_slice().len() / BLOCK_BYTES;
                 victim.ready.pop_front();
                 continue;
             };
@@ -184,55 +221,65 @@ impl<B: Background> LogEngine<B> {
 
     fn read_windows(&mut self, io: &mut Io<'_>) {
         loop {
-            let Some(victim) = &self.cleaner.victim else { return };
-            let Some(index) = &victim.index else { return };
-            if victim.reads + victim.ready.len() >= MAX_WINDOWS || victim.next >= index.end {
-                return;
-            }
-            let (seq, mut at) = (victim.seq, victim.next);
-            let mut blocks: Vec<(u16, u32)> = Vec::new();
-            let mut wanted_leaf = None;
-            let entries: Vec<_> = index.entries[usize::from(at)..usize::from(index.end)].to_vec();
-            for entry in entries {
-                if blocks.first().is_some_and(|(first, _)| at - first >= WINDOW_BLOCKS) {
-                    break;
-                }
-                match entry.kind {
-                    EntryKind::Data => {
-                        wanted_leaf = self.map.first_absent(entry.number, 1);
-                        if wanted_leaf.is_some() {
-                            break;
-                        }
-                        if self.map.place(entry.number) == Some(Place { seq, block: at }) {
-                            blocks.push((at, entry.number));
-                        }
-                    }
-                    EntryKind::Leaf => {
-                        // The next checkpoint writes it anew.
-                        let lies_here =
-                            self.map.home(entry.number).is_some_and(|home| home.place == Place { seq, block: at });
-                        if lies_here {
-                            wanted_leaf = self.map.absent_leaf(entry.number);
-                            if wanted_leaf.is_some() {
-                                break;
-                            }
-                            self.map.touch(entry.number);
-                        }
-                    }
-                    EntryKind::GroupHeader | EntryKind::Unused => {}
-                }
-                at += 1;
-            }
             let Some(victim) = &mut self.cleaner.victim else { return };
-            victim.next = at;
-            if let (Some(&(first, _)), Some(&(last, _))) = (blocks.first(), blocks.last()) {
+            let is_ahead = victim.reads + victim.ready.len() >= MAX_READS || victim.ahead >= MAX_BLOCKS_AHEAD;
+            let (seq, from) = (victim.seq, victim.next);
+            // Lent, for the map is looked at and touched meanwhile.
+            let Some(index) = victim.index.take_if(|index| !is_ahead && from < index.end) else { return };
+            let run = self.next_run(&index, from);
+            let Some(victim) = &mut self.cleaner.victim else { return };
+            victim.index = Some(index);
+            victim.next = run.next;
+            if let (Some(&(first, _)), Some(&(last, _))) = (run.blocks.first(), run.blocks.last()) {
+                let blocks = last - first + 1;
                 victim.reads += 1;
-                let place = Place { seq, block: first };
-                self.start_read(place, last - first + 1, Ids::Some(blocks), Purpose::Clean, 0, io);
+                victim.ahead += usize::from(blocks);
+                self.start_read(Place { seq, block: first }, blocks, Ids::Some(run.blocks), Purpose::Clean, 0, io);
             }
-            if let Some(leaf) = wanted_leaf {
+            if let Some(leaf) = run.wanted_leaf {
                 return self.want_leaf_once(leaf, io);
             }
         }
+    }
+
+    /// The first live blocks of the victim from `from` on that are worth one read.
+    fn next_run(&mut self, index: &Index, from: u16) -> Run {
+        let seq = index.segment.seq;
+        let mut run = Run { next: from, ..Run::default() };
+        while run.next < index.end {
+            let at = run.next;
+            let is_full = |first: u16, last: u16| at - first >= MAX_READ_BLOCKS || at - last > MAX_GAP_BLOCKS;
+            if let (Some((first, _)), Some((last, _))) = (run.blocks.first(), run.blocks.last())
+                && is_full(*first, *last)
+            {
+                break;
+            }
+            let entry = index.entries[usize::from(at)];
+            match entry.kind {
+                EntryKind::Data => {
+                    run.wanted_leaf = self.map.first_absent(entry.number, 1);
+                    if run.wanted_leaf.is_some() {
+                        break;
+                    }
+                    if self.map.place(entry.number) == Some(Place { seq, block: at }) {
+                        run.blocks.push((at, entry.number));
+                    }
+                }
+                EntryKind::Leaf => {
+                    // The next checkpoint writes it anew.
+                    let lies_here = Place { seq, block: at };
+                    if self.map.home(entry.number).is_some_and(|home| home.place == lies_here) {
+                        run.wanted_leaf = self.map.absent_leaf(entry.number);
+                        if run.wanted_leaf.is_some() {
+                            break;
+                        }
+                        self.map.touch(entry.number);
+                    }
+                }
+                EntryKind::GroupHeader | EntryKind::Unused => {}
+            }
+            run.next += 1;
+        }
+        run
     }
 }

@@ -136,6 +136,8 @@ impl<B: Background> LogEngine<B> {
             closing: false,
             poisoned: None,
             last_request: Instant::now(),
+            quiet_ticks: 0,
+            room_blocks: 0,
             uploads: Uploads::default(),
             pins,
             metrics: super::LogMetrics { damaged_blocks, ..super::LogMetrics::default() },

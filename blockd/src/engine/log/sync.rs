@@ -7,11 +7,15 @@ use crate::engine::format::{
     BLOCK_BYTES, CHECKS_AT, CheckPage, INDEX_AT, INDEX_BLOCKS, Place, SEGMENT_BLOCKS, checks_per_page,
 };
 use crate::engine::{AlignedBuffer, Io};
+use std::time::{Duration, Instant};
 
 /// Segments between syncs that no guest asks for: 1 GiB. A sync makes the disk give up what it gains by writing late.
 const SYNC_EVERY: u32 = 64;
 /// Lone writes in a row, each followed by a flush, after which the next one's flush is not waited for.
 const SURE: u32 = 8;
+/// The engine's own thread makes a sync that nothing else of the volume is likely to wait behind: handing it to a thread of the
+/// kernel's and back takes half as long again. Not where the last one took longer than this.
+const MAX_SYNC_HERE: Duration = Duration::from_millis(1);
 
 /// Who wants a sync.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -35,18 +39,30 @@ pub(super) struct Syncing {
     lone: bool,
     /// Lone writes in a row that a flush came behind.
     followed: u32,
+    /// The same, with no read in between.
+    alone: u32,
+    /// When the running one, or the last, was begun, and what the last one took.
+    began: Instant,
+    took: Duration,
 }
 
 impl Syncing {
     /// A write or a flush has come.
     pub fn saw(&mut self, flush: bool) {
         match (flush, self.lone) {
-            (true, true) => self.followed = self.followed.saturating_add(1),
+            (true, true) => {
+                self.followed = self.followed.saturating_add(1);
+                self.alone = self.alone.saturating_add(1);
+            }
             // A flush of several writes, or a write behind a write.
-            (true, false) | (false, true) => self.followed = 0,
+            (true, false) | (false, true) => (self.followed, self.alone) = (0, 0),
             (false, false) => {}
         }
         self.lone = false;
+    }
+
+    pub fn saw_read(&mut self) {
+        self.alone = 0;
     }
 }
 
@@ -60,6 +76,9 @@ impl Default for Syncing {
             covers: (0, Place { seq: 0, block: 0 }),
             lone: false,
             followed: 0,
+            alone: 0,
+            began: Instant::now(),
+            took: Duration::MAX,
         }
     }
 }
@@ -109,11 +128,14 @@ impl<B: Background> LogEngine<B> {
         self.sync.covers = (complete, self.written_before());
         self.sync.running = Some(waiters);
         self.in_kernel += 1;
-        io.disk.sync(self.file_id(), tag(Kind::Sync, 0));
+        self.sync.began = Instant::now();
+        let here = self.sync.alone >= SURE && self.jobs.len() <= 1 && self.sync.took <= MAX_SYNC_HERE;
+        io.disk.sync(self.file_id(), here, tag(Kind::Sync, 0));
     }
 
     pub(super) fn sync_ended(&mut self, result: i32, io: &mut Io<'_>) {
         let waiters = self.sync.running.take().unwrap_or_default();
+        self.sync.took = self.sync.began.elapsed();
         if result == -libc::EINTR {
             self.sync.unsynced = true;
             self.sync.next.extend(waiters);

@@ -77,3 +77,54 @@ fn a_segment_that_dies_behind_the_cut_is_not_written_over() {
     assert!(world.ask(Operation::Write, 3, 1));
     world.settle();
 }
+
+/// What the cleaner has been through is empty, however its live blocks lay.
+#[test]
+fn nothing_live_is_left_in_a_cleaned_segment() {
+    let tuning = Tuning { clean_busy: 1.0, clean_roomy: 1.0, ..Tuning::default() };
+    let mut world = World::new(1, 40_000, tuning, false);
+    write(&mut world, 0..40_000);
+    // Blocks are left alone, in pairs, with all distances up to ten between them, and in long runs.
+    let is_left = |block: u64| (block % 4000 > 3500) || block % (2 + (block / 40) % 10) < 1 + (block / 400) % 2;
+    for block in (0..40_000).filter(|block| !is_left(*block)) {
+        while !world.ask(Operation::Write, block, 1) {
+            world.run_disk();
+        }
+    }
+    let (mut cleaned, mut moved) = (0, 0);
+    for _ in 0..200 {
+        world.with(|engine, io| engine.tick(io));
+        world.run_disk();
+        world.with(|engine, _| {
+            for segment in engine.segments.iter().filter(|segment| segment.cleaned) {
+                assert_eq!(segment.live, 0, "of segment {}", segment.id.seq);
+                cleaned += 1;
+            }
+            moved = engine.metrics.moved_blocks;
+        });
+    }
+    assert!(cleaned > 0 && moved > 0, "nothing was cleaned");
+    world.settle();
+    world.kill();
+}
+
+/// The engine's thread makes a sync itself only for a guest that does nothing but write, flush and wait.
+#[test]
+fn syncs_are_made_here_for_a_lone_writer_alone() {
+    let mut world = World::new(1, 4_000, Tuning::default(), false);
+    let pair = |world: &mut World, block: u64| {
+        assert!(world.ask(Operation::Write, block, 1));
+        world.run_disk();
+        flush(world);
+    };
+    (0..7).for_each(|block| pair(&mut world, block));
+    assert_eq!(world.disk.syncs_here, 0, "it may be chance");
+    (7..16).for_each(|block| pair(&mut world, block));
+    assert_eq!(world.disk.syncs_here, 9);
+    assert!(world.ask(Operation::Read, 3, 1));
+    world.run_disk();
+    (16..20).for_each(|block| pair(&mut world, block));
+    assert_eq!(world.disk.syncs_here, 9, "somebody reads, who would wait");
+    world.settle();
+    world.kill();
+}

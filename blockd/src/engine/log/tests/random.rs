@@ -13,7 +13,14 @@ fn seeds(default: u64) -> std::ops::Range<u64> {
 
 fn small() -> Tuning {
     // Checkpoints and cleaning happen early enough to be seen.
-    Tuning { checkpoint_bytes: 48 << 20, clean_idle: 1.1, clean_busy: 1.2, map_bytes: 64 << 10, ..Tuning::default() }
+    Tuning {
+        checkpoint_bytes: 48 << 20,
+        clean_idle: 1.1,
+        clean_busy: 1.2,
+        clean_roomy: 1.2,
+        map_bytes: 64 << 10,
+        ..Tuning::default()
+    }
 }
 
 fn live(seed: u64, blocks: u64, tuning: Tuning, encrypted: bool, actions: u32) {

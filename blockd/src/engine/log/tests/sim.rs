@@ -68,6 +68,8 @@ pub struct SimDisk {
     /// Writes that completed and no sync has covered, in order; and how many were covered before.
     pub(super) unsynced: VecDeque<(u64, Vec<u8>)>,
     pub(super) covered: usize,
+    /// Syncs that the engine's thread was to make itself.
+    pub syncs_here: u32,
     pub faults: Faults,
 }
 
@@ -89,7 +91,8 @@ impl Disk for SimDisk {
         self.pending.push(Pending { tag, file, op: Op::Write { iovecs, count, offset } });
     }
 
-    fn sync(&mut self, file: FileId, tag: u64) {
+    fn sync(&mut self, file: FileId, here: bool, tag: u64) {
+        self.syncs_here += u32::from(here);
         let covers = self.covered + self.unsynced.len();
         self.pending.push(Pending { tag, file, op: Op::Sync { covers } });
     }
