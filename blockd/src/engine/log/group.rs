@@ -1,7 +1,7 @@
 //! Groups: what is written to the log in one go.
 
 use super::{Background, Kind, LogEngine, OpenSegment, sync, tag};
-use crate::engine::check::{Check, Guard, Identity};
+use crate::engine::check::{Check, Identity};
 use crate::engine::format::{
     BLOCK_BYTES, Contents, EXTENT_BYTES, Entry, EntryKind, Extent, ExtentKind, FRONT_BLOCKS, GroupHeader, GroupRecord,
     Index, MAX_EXTENT_BYTES_OF_HEADER, MAX_GROUP_BLOCKS, MAX_ZEROS, Place, SEGMENT_BLOCKS, SEGMENT_BYTES,
@@ -26,8 +26,8 @@ const MAX_UNSYNCED: u32 = 256;
 const FLUSHES_WORTH_ZEROS: u32 = 32;
 /// Zeros written at a time.
 const ZEROS_BYTES: usize = 1 << 20;
-/// Buffers kept for the next groups.
-const MAX_SPARE_BUFFERS: usize = 4;
+/// Buffers kept for the next groups, which take two each where the volume is encrypted.
+const MAX_SPARE_BUFFERS: usize = 8;
 
 /// Who is told when a group and all before it are on the disk.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -266,7 +266,7 @@ impl<B: Background> LogEngine<B> {
         let Some(segment) = &self.open else { return false };
         let place = Place { seq: segment.index.segment.seq, block: segment.next };
         let slot = segment.slot;
-        let buffer = self.buffers.pop().unwrap_or_else(|| AlignedBuffer::new((1 + MAX_GROUP_BLOCKS) * BLOCK_BYTES));
+        let buffer = spare_or_new(&mut self.buffers);
         self.pending = Some(Group::new(slot, place, self.guards[0].check_bytes(), buffer));
         true
     }
@@ -346,13 +346,23 @@ impl<B: Background> LogEngine<B> {
         }
     }
 
-    /// The blocks `added` of the pending group have their contents. Their checksums are taken while they are in the cache; tags
-    /// follow when the group is closed.
+    /// The blocks `added` of the pending group have their contents. They are checked and encrypted while they are in the cache, and the
+    /// disk is at work on the group before.
     pub(super) fn protect_pending(&mut self, added: Range<usize>) {
-        let (Some(group), Guard::Plain) = (&mut self.pending, &self.guards[0]) else { return };
+        let (Some(group), Some(segment)) = (&mut self.pending, &self.open) else { return };
+        let (guard, id) = (&self.guards[0], segment.index.segment);
         for block in added {
-            let crc = crate::engine::check::crc32c(group.payload(block..block + 1));
-            group.checks.push(Check::Crc(crc));
+            if !guard.is_sealed() {
+                let crc = crate::engine::check::crc32c(group.payload(block..block + 1));
+                group.checks.push(Check::Crc(crc));
+                continue;
+            }
+            let at = (1 + block) * BLOCK_BYTES..(2 + block) * BLOCK_BYTES;
+            let cipher = group.cipher.get_or_insert_with(|| spare_or_new(&mut self.buffers));
+            let bytes = &mut cipher.as_mut_slice()[at.clone()];
+            bytes.copy_from_slice(&group.plain.as_slice()[at]);
+            let position = group.place.block + 1 + block as u16;
+            group.checks.push(guard.protect(id, position, group.identities[block], bytes));
         }
     }
 
@@ -361,24 +371,12 @@ impl<B: Background> LogEngine<B> {
         let Some(mut group) = self.pending.take() else { return };
         let witness = self.witness(group.place);
         let Some(segment) = &mut self.open else { return };
-        let (guard, id) = (&self.guards[0], segment.index.segment);
-        if guard.is_sealed() {
-            let mut cipher =
-                self.buffers.pop().unwrap_or_else(|| AlignedBuffer::new((1 + MAX_GROUP_BLOCKS) * BLOCK_BYTES));
-            let bytes = &mut cipher.as_mut_slice()[BLOCK_BYTES..group.len()];
-            bytes.copy_from_slice(group.payload(0..group.blocks));
-            for (i, block) in bytes.chunks_exact_mut(BLOCK_BYTES).enumerate() {
-                let position = group.place_of(i).block;
-                group.checks.push(guard.protect(id, position, group.identities[i], block));
-            }
-            group.cipher = Some(cipher);
-        }
         let contents =
             Contents { extents: std::mem::take(&mut group.extents), checks: std::mem::take(&mut group.checks) };
         let (segment_header, previous) = (SegmentHeader { witness, ..segment.header }, self.last_group.take());
         let header = GroupHeader { segment: segment_header, position: group.place.block, contents, previous };
         let target = group.cipher.as_mut().unwrap_or(&mut group.plain);
-        header.encode(guard.is_sealed(), &mut target.as_mut_slice()[..BLOCK_BYTES]);
+        header.encode(self.guards[0].is_sealed(), &mut target.as_mut_slice()[..BLOCK_BYTES]);
         add_to_index(&mut segment.index, header.position, &header.contents);
         self.last_group = Some(GroupRecord { place: group.place, contents: header.contents });
         segment.next += 1 + group.blocks as u16;
@@ -441,7 +439,7 @@ impl<B: Background> LogEngine<B> {
     pub(super) fn send_early(&mut self, io: &mut Io<'_>) {
         let Some(pending) = self.pending.as_mut().filter(|pending| pending.len() >= PART_BYTES) else { return };
         let (full, had) = (pending.len() / PART_BYTES, pending.parts.len());
-        if self.held || full == had || self.guards[0].is_sealed() {
+        if self.held || full == had {
             return;
         }
         pending.parts.extend((had..full).map(|number| Part::new(number * PART_BYTES, PART_BYTES)));
@@ -601,6 +599,10 @@ impl<B: Background> LogEngine<B> {
     pub(super) fn has_groups_of(&self, seq: u32) -> bool {
         self.groups.iter().chain(&self.pending).any(|group| group.place.seq == seq)
     }
+}
+
+fn spare_or_new(spare: &mut Vec<AlignedBuffer>) -> AlignedBuffer {
+    spare.pop().unwrap_or_else(|| AlignedBuffer::new((1 + MAX_GROUP_BLOCKS) * BLOCK_BYTES))
 }
 
 /// Note in the segment's index what the group at `position` brings.
