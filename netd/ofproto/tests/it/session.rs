@@ -12,7 +12,7 @@ use std::fmt::Write as _;
 use std::io::{Read, Write};
 use std::os::unix::net::UnixStream;
 use std::path::Path;
-use std::time::Duration;
+use std::time::{Duration, Instant};
 
 /// No answer takes longer.
 const DEADLINE: Duration = Duration::from_secs(60);
@@ -262,6 +262,15 @@ fn differences(version: Version) -> String {
         if theirs != ours && !is_refused_monitor {
             let _ = writeln!(text, "{version:?} {message:?}\n  daemon: {theirs:?}\n  here:   {ours:?}");
         }
+    }
+    let began = Instant::now();
+    let told = |sessions: &[Session; 2]| sessions.each_ref().map(|session| session.removed.len());
+    while let [theirs, ours] = told(&sessions)
+        && (theirs == 0 || theirs != ours)
+        && began.elapsed() < DEADLINE
+    {
+        std::thread::sleep(Duration::from_millis(20));
+        sessions.each_mut().map(|session| session.ask(&Message::EchoRequest(Vec::new()), 0));
     }
     let [theirs, ours] = sessions.map(|session| session.removed);
     assert!(!theirs.is_empty());
