@@ -270,7 +270,9 @@ fn differences(version: Version) -> String {
         && began.elapsed() < DEADLINE
     {
         std::thread::sleep(Duration::from_millis(20));
-        sessions.each_mut().map(|session| session.ask(&Message::EchoRequest(Vec::new()), 0));
+        for session in &mut sessions {
+            session.ask(&Message::EchoRequest(Vec::new()), 0);
+        }
     }
     let [theirs, ours] = sessions.map(|session| session.removed);
     assert!(!theirs.is_empty());
