@@ -14,6 +14,8 @@ use std::os::unix::net::UnixStream;
 use std::path::Path;
 use std::time::{Duration, Instant};
 
+/// OFPT_ERROR, in all versions.
+const ERROR_TYPE: u8 = 1;
 /// No answer takes longer.
 const DEADLINE: Duration = Duration::from_secs(60);
 
@@ -49,10 +51,15 @@ impl Session {
     fn receive(&mut self) -> (u32, Message) {
         loop {
             if let Some(bytes) = self.framer.next_message().unwrap() {
-                // The daemon refuses monitors in the words of OpenFlow 1.0, whatever the version, and returns a part of the request.
+                // The daemon refuses monitors in the words of OpenFlow 1.0, whatever the version, and returns a part of the request. It
+                // reads the request's header from memory that it has given back: once in a while the version is none (3.1.0).
+                let mut bytes = bytes.to_vec();
                 let old = Context::new(Version::V1_0);
-                let context = if bytes.starts_with(&[1, 1]) { &old } else { &self.context };
-                let mut decoded = decode(bytes, context).unwrap();
+                let is_old = bytes[1] == ERROR_TYPE && bytes[0] != self.context.version.wire();
+                if is_old {
+                    bytes[0] = Version::V1_0.wire();
+                }
+                let mut decoded = decode(&bytes, if is_old { &old } else { &self.context }).unwrap();
                 if let Message::Error(error) = &mut decoded.message
                     && matches!(
                         error.code,
