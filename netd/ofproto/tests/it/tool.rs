@@ -31,8 +31,6 @@ fn comparable(text: &str) -> Vec<String> {
     ];
     let mut lines: Vec<String> = text
         .lines()
-        // Times of day stand before what the tool itself complains of.
-        .map(|line| line.split_once('Z').filter(|(time, _)| time.starts_with("20")).map_or(line, |(_, rest)| rest))
         .map(|line| {
             let mut line = line.to_owned();
             for word in VARYING {

@@ -190,7 +190,8 @@ pub fn finish(command: &mut Command, input: &str) -> Output {
 pub fn ovs_ofctl(version: &str, target: &str, command: &str) -> Output {
     let words = command.split(' ').map(|word| word.replace("SW", target));
     let mut tool = Command::new("ovs-ofctl");
-    tool.arg("--timeout=20").arg(format!("-OOpenFlow{version}")).args(words);
+    // What it complains of, without times of day.
+    tool.args(["--timeout=20", "-vPATTERN:console:%c|%p|%m"]).arg(format!("-OOpenFlow{version}")).args(words);
     let output = finish(&mut tool, "");
     // On a busy machine the daemon now and then drops a connection, or lets it wait.
     let told = String::from_utf8_lossy(&output.stderr).into_owned();
