@@ -90,22 +90,23 @@ impl Uring {
         unsafe { self.push(opcode::Timeout::new(at).build().user_data(tag)) }
     }
 
-    /// Hand everything queued to the kernel without waiting, and let it post completions that are ready.
+    /// Hand everything queued to the kernel without waiting, and let it post completions that are ready. Then make the syncs that
+    /// this thread makes itself: whoever submits has told what was answered before.
     pub fn submit(&mut self) -> io::Result<()> {
-        if self.unsubmitted || self.ring.submission().taskrun() {
-            self.enter(0)?;
-        }
-        self.sync_here();
-        Ok(())
-    }
-
-    /// Only now: what was answered before has been told, and what was queued is under way.
-    fn sync_here(&mut self) {
+        self.hand_over()?;
         for (fd, tag) in std::mem::take(&mut self.syncs) {
             // SAFETY: a sync names no memory.
             let result = unsafe { libc::fdatasync(fd) };
             self.finished(tag, errno_or(result as isize));
         }
+        Ok(())
+    }
+
+    fn hand_over(&mut self) -> io::Result<()> {
+        if self.unsubmitted || self.ring.submission().taskrun() {
+            self.enter(0)?;
+        }
+        Ok(())
     }
 
     /// [`Self::submit`], then sleep until at least one completion is there.
@@ -186,7 +187,7 @@ impl Disk for Uring {
 
     fn start(&mut self) {
         // What does not work here is met again, and told, when the round ends.
-        let _ = self.submit();
+        let _ = self.hand_over();
     }
 
     fn sync(&mut self, file: FileId, here: bool, tag: u64) {
@@ -212,5 +213,29 @@ impl Disk for Uring {
         let entry = opcode::Fallocate::new(types::Fd(file.fd), len).offset(offset).mode(mode).build();
         // SAFETY: a deallocation names no memory.
         unsafe { self.push(entry.user_data(tag)) }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use std::os::fd::AsRawFd;
+
+    /// A sync of our own waits for the end of the round, and tells what the disk said.
+    #[test]
+    fn syncs_of_the_thread_end_like_others() {
+        let file = tempfile::tempfile().unwrap();
+        let (pipe, _end) = io::pipe().unwrap();
+        let mut uring = Uring::new().unwrap();
+        for (fd, tag) in [(file.as_raw_fd(), 1), (pipe.as_raw_fd(), 2)] {
+            uring.sync(FileId { fd, in_memory: false }, true, tag);
+        }
+        uring.start();
+        assert!(!uring.is_ready(), "others are to be answered first");
+        uring.wait().unwrap();
+        let mut ended = Vec::new();
+        uring.reap(&mut ended);
+        let ended: Vec<_> = ended.iter().map(|cqe| (cqe.tag, cqe.result)).collect();
+        assert_eq!(ended, [(1, 0), (2, -libc::EINVAL)]);
     }
 }

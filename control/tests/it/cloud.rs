@@ -68,21 +68,7 @@ impl Cloud {
     }
 
     pub async fn call_as(&self, account: &str, action: &str, params: Value) -> Result<Map<String, Value>, ApiError> {
-        let Value::Object(params) = params else { panic!("parameters are an object") };
-        let request = ApiRequest {
-            request_id: "test".into(),
-            service: service_of(action).into(),
-            action: action.into(),
-            region: "us-east-1".into(),
-            caller: Principal {
-                account: account.parse().expect("an account"),
-                arn: format!("arn:aws:iam::{account}:root"),
-                user_id: account.into(),
-                access_key_id: "AKIATEST".into(),
-            },
-            params,
-        };
-        match self.routes.call(&self.api, request).await.expect("a handler") {
+        match self.routes.call(&self.api, request(account, action, params)).await.expect("a handler") {
             ApiReply::Ok(members) => Ok(members),
             ApiReply::Err(error) => Err(error),
         }
@@ -133,9 +119,23 @@ impl Cloud {
     }
 }
 
-fn service_of(action: &str) -> &'static str {
-    let named = hive_aws_types::OPERATIONS.iter().find(|operation| operation.name == action);
-    named.expect("an operation").service
+/// As the gateway passes it on, for an account's root.
+pub fn request(account: &str, action: &str, params: Value) -> ApiRequest {
+    let Value::Object(params) = params else { panic!("parameters are an object") };
+    let operation = hive_aws_types::OPERATIONS.iter().find(|operation| operation.name == action);
+    ApiRequest {
+        request_id: "test".into(),
+        service: operation.expect("an operation").service.into(),
+        action: action.into(),
+        region: "us-east-1".into(),
+        caller: Principal {
+            account: account.parse().expect("an account"),
+            arn: format!("arn:aws:iam::{account}:root"),
+            user_id: account.into(),
+            access_key_id: "AKIATEST".into(),
+        },
+        params,
+    }
 }
 
 async fn add_image(stores: &Stores) -> (String, String) {

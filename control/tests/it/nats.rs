@@ -1,9 +1,9 @@
 //! The handlers over a real nats-server: the same records, and calls over the bus.
 
-use crate::cloud::Cloud;
+use crate::cloud::{ACCOUNT, Cloud, request};
 use hive_bus::testing::NatsServer;
 use hive_bus::{Bus, BusConfig};
-use hive_types::envelope::{ApiReply, ApiRequest, Principal, subject};
+use hive_types::envelope::{ApiReply, subject};
 use hived::Role;
 use hived::api::serve;
 use hived::store::Stores;
@@ -26,20 +26,7 @@ async fn calls_over_the_bus() {
     let call = |action: &'static str, params: Value| {
         let bus = bus.clone();
         async move {
-            let Value::Object(params) = params else { panic!("parameters are an object") };
-            let request = ApiRequest {
-                request_id: "r".into(),
-                service: "ec2".into(),
-                action: action.into(),
-                region: "us-east-1".into(),
-                caller: Principal {
-                    account: crate::cloud::ACCOUNT.parse().expect("an account"),
-                    arn: "arn".into(),
-                    user_id: "u".into(),
-                    access_key_id: "k".into(),
-                },
-                params,
-            };
+            let request = request(ACCOUNT, action, params);
             bus.request::<_, ApiReply>(&subject("ec2", action), &request).await.expect("an answer")
         }
     };

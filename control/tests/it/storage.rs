@@ -1,6 +1,6 @@
 //! A whole hived with its node's agent, over a real nats-server and a blockd of ours: what handlers want, the node makes true.
 
-use crate::cloud::{ACCOUNT, Cloud, config, text};
+use crate::cloud::{ACCOUNT, Cloud, config, request, text};
 use crate::fake_blockd::{self, Shared};
 use crate::machine::{self, Switch};
 use base64::Engine;
@@ -9,7 +9,7 @@ use hive_blockd_api::{ErrorKind, VolumeHealth};
 use hive_bus::testing::NatsServer;
 use hive_bus::{Bus, BusConfig, BusError};
 use hive_types::ApiError;
-use hive_types::envelope::{ApiReply, ApiRequest, Principal, subject};
+use hive_types::envelope::{ApiReply, subject};
 use hive_types::error::{BlockFault, Resource};
 use hived::NodeConfig;
 use hived::store::{Imaging, SnapshotRecord, SnapshotState, Stores};
@@ -41,23 +41,8 @@ impl Drop for Region {
 
 /// Asks whichever hived takes the operation.
 pub async fn call(bus: &Bus, action: &str, params: Value) -> Result<Value, ApiError> {
-    let Value::Object(params) = params else { panic!("parameters are an object") };
-    let operation = hive_aws_types::OPERATIONS.iter().find(|operation| operation.name == action);
-    let service = operation.expect("an operation").service;
-    let request = ApiRequest {
-        request_id: "r".into(),
-        service: service.into(),
-        action: action.into(),
-        region: "us-east-1".into(),
-        caller: Principal {
-            account: ACCOUNT.parse().expect("an account"),
-            arn: format!("arn:aws:iam::{ACCOUNT}:root"),
-            user_id: ACCOUNT.into(),
-            access_key_id: "k".into(),
-        },
-        params,
-    };
-    match bus.request::<_, ApiReply>(&subject(service, action), &request).await {
+    let request = request(ACCOUNT, action, params);
+    match bus.request::<_, ApiReply>(&subject(&request.service, action), &request).await {
         Ok(ApiReply::Ok(members)) => Ok(Value::Object(members)),
         Ok(ApiReply::Err(error)) => Err(error),
         Err(error) => Err(ApiError::ServiceUnavailable { reason: error.to_string() }),

@@ -23,8 +23,10 @@ const BUSY_MOVES: usize = 8;
 const MAX_UTILISATION: f64 = 0.95;
 /// Segments this close to the end of the log are left to empty by themselves.
 const YOUNG_SEGMENTS: u32 = 4;
-/// A volume may take this part of the file system's free room to be cleaned later.
+/// A volume may take this part of the file system's free room to be cleaned later, and all volumes together not this last part of the
+/// whole, which is left to those who need it.
 const ROOM_SHARE: u64 = 8;
+const ROOM_KEPT: u64 = 16;
 /// Blocks that are free to be wasted: small volumes are not cleaned.
 const SLACK_BLOCKS: u64 = 4 * SEGMENT_BLOCKS as u64;
 
@@ -148,9 +150,10 @@ impl<B: Background> LogEngine<B> {
     /// See how much room there is to put cleaning off: of what is cleaned late, more is dead by itself. What is uploaded takes room
     /// elsewhere too.
     pub(super) fn look_for_room(&mut self) {
-        let free = |stat: rustix::fs::StatVfs| stat.f_bavail.saturating_mul(stat.f_frsize) / BLOCK_BYTES as u64;
         self.room_blocks = match rustix::fs::fstatvfs(&self.file) {
-            Ok(stat) if !self.tuning.upload => free(stat) / ROOM_SHARE,
+            Ok(stat) if !self.tuning.upload => {
+                room_to_take(stat.f_bavail, stat.f_blocks).saturating_mul(stat.f_frsize) / BLOCK_BYTES as u64
+            }
             _ => 0,
         };
     }
@@ -281,5 +284,31 @@ impl<B: Background> LogEngine<B> {
             run.next += 1;
         }
         run
+    }
+}
+
+/// Of `free` blocks of a file system that has `all`.
+fn room_to_take(free: u64, all: u64) -> u64 {
+    free.saturating_sub(all / ROOM_KEPT) / ROOM_SHARE
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    /// Many volumes that take as much as they may leave the kept part, whatever their number.
+    #[test]
+    fn room_is_left_to_others() {
+        let (all, mut free) = (1 << 28, 1 << 27);
+        let mut taken = [0; 1000];
+        for _ in 0..100 {
+            for volume in &mut taken {
+                let may = room_to_take(free, all);
+                free = free + *volume - may.max(*volume);
+                *volume = may.max(*volume);
+            }
+        }
+        assert!(free >= all / ROOM_KEPT, "{free}");
+        assert!(taken[0] > 0 && room_to_take(0, all) == 0);
     }
 }

@@ -352,16 +352,16 @@ impl<B: Background> LogEngine<B> {
         let (Some(group), Some(segment)) = (&mut self.pending, &self.open) else { return };
         let (guard, id) = (&self.guards[0], segment.index.segment);
         for block in added {
-            if !guard.is_sealed() {
-                let crc = crate::engine::check::crc32c(group.payload(block..block + 1));
-                group.checks.push(Check::Crc(crc));
-                continue;
-            }
-            let at = (1 + block) * BLOCK_BYTES..(2 + block) * BLOCK_BYTES;
-            let cipher = group.cipher.get_or_insert_with(|| spare_or_new(&mut self.buffers));
-            let bytes = &mut cipher.as_mut_slice()[at.clone()];
-            bytes.copy_from_slice(&group.plain.as_slice()[at]);
-            let position = group.place.block + 1 + block as u16;
+            let (position, at) = (group.place_of(block).block, (1 + block) * BLOCK_BYTES..(2 + block) * BLOCK_BYTES);
+            let plain = &mut group.plain.as_mut_slice()[at.clone()];
+            let bytes = if guard.is_sealed() {
+                let cipher = group.cipher.get_or_insert_with(|| spare_or_new(&mut self.buffers));
+                let bytes = &mut cipher.as_mut_slice()[at];
+                bytes.copy_from_slice(plain);
+                bytes
+            } else {
+                plain
+            };
             group.checks.push(guard.protect(id, position, group.identities[block], bytes));
         }
     }

@@ -89,8 +89,8 @@ impl Default for Tuning {
 /// Without requests for so long the volume counts as idle: the cleaner may take its time.
 const IDLE_AFTER: Duration = Duration::from_millis(200);
 
-/// An idle volume keeps the room of its free slots for so long: the file system's first write to room that was given anew costs a
-/// quarter more, and a transaction.
+/// An idle volume keeps the room of its free slots for so long: first writes to room that was given anew cost the file system a
+/// transaction each.
 const QUIET_TICKS: u32 = 2;
 
 /// Kinds of operations in the tags this engine gives out, above an index of 28 bits.

@@ -13,8 +13,8 @@ use std::time::{Duration, Instant};
 const SYNC_EVERY: u32 = 64;
 /// Lone writes in a row, each followed by a flush, after which the next one's flush is not waited for.
 const SURE: u32 = 8;
-/// The engine's own thread makes a sync that nothing else of the volume is likely to wait behind: handing it to a thread of the
-/// kernel's and back takes half as long again. Not where the last one took longer than this.
+/// The engine's own thread makes a sync that nothing else of the volume is likely to wait behind: it need not be handed to a thread of
+/// the kernel's and back, which takes a good part of what the sync does. Not where the last one took longer than this.
 const MAX_SYNC_HERE: Duration = Duration::from_millis(1);
 
 /// Who wants a sync.

@@ -21,6 +21,8 @@ const DEADLINE: Duration = Duration::from_secs(60);
 
 struct Session {
     stream: UnixStream,
+    /// Or our own agent.
+    is_daemon: bool,
     framer: Framer,
     context: Context,
     /// The daemon tells of them when it finds the time.
@@ -28,10 +30,11 @@ struct Session {
 }
 
 impl Session {
-    fn new(path: &Path, version: Version) -> Self {
+    fn new(path: &Path, is_daemon: bool, version: Version) -> Self {
         let stream = UnixStream::connect(path).unwrap();
         stream.set_read_timeout(Some(DEADLINE)).unwrap();
-        let mut this = Self { stream, framer: Framer::default(), context: Context::new(version), removed: Vec::new() };
+        let (framer, context) = (Framer::default(), Context::new(version));
+        let mut this = Self { stream, is_daemon, framer, context, removed: Vec::new() };
         this.send(&Message::Hello(Hello::of(&[version])), 1);
         this.receive();
         this
@@ -55,10 +58,10 @@ impl Session {
                 // reads the request's header from memory that it has given back: once in a while the version is none (3.1.0).
                 let mut bytes = bytes.to_vec();
                 let old = Context::new(Version::V1_0);
-                let is_old = bytes[1] == ERROR_TYPE && bytes[0] != self.context.version.wire();
-                if is_old {
-                    bytes[0] = Version::V1_0.wire();
+                if self.is_daemon && bytes[1] == ERROR_TYPE && bytes[0] != self.context.version.wire() {
+                    bytes[0] = old.version.wire();
                 }
+                let is_old = bytes.starts_with(&[old.version.wire(), ERROR_TYPE]);
                 let mut decoded = decode(&bytes, if is_old { &old } else { &self.context }).unwrap();
                 if let Message::Error(error) = &mut decoded.message
                     && matches!(
@@ -255,8 +258,8 @@ fn messages(version: Version) -> Vec<Message> {
 
 fn differences(version: Version) -> String {
     let (switch, agent) = (Switch::start(), Agent::start());
-    let paths = [switch.path("br0.mgmt"), agent.directory.path().join("br0.mgmt")];
-    let mut sessions = paths.map(|path| Session::new(&path, version));
+    let paths = [(switch.path("br0.mgmt"), true), (agent.directory.path().join("br0.mgmt"), false)];
+    let mut sessions = paths.map(|(path, is_daemon)| Session::new(&path, is_daemon, version));
     let mut text = String::new();
     for message in messages(version) {
         if sessions[0].bytes(&message, 0).is_none() {
