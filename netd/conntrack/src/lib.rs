@@ -30,7 +30,7 @@ pub use expect::EXPECTATIONS_MAX;
 pub use fragment::{DATAGRAMS_MAX, FRAGMENTS_MAX};
 pub use nat::{Choice, Nat, NatRange};
 pub use packet::{Checksum, Packet};
-pub use pin::{Pin, is_plain};
+pub use pin::{Pin, is_plain, is_plain_v6};
 pub use splice::Splice;
 pub use table::{Conntrack, Counters, Flush, Settings};
 pub use tcp::TcpState;

@@ -32,17 +32,41 @@ const TURNS: u8 = 0x07;
 #[inline]
 pub fn is_plain(ip: &[u8], total_bytes: usize, checksum: Checksum, tail_sum: impl FnOnce() -> u64) -> bool {
     const HEADER: usize = 20;
-    let Some((header, transport)) = ip.split_first_chunk::<HEADER>() else { return false };
+    let Some(header) = ip.first_chunk::<HEADER>() else { return false };
     if checksum != Checksum::Good && fold(sum(header)) != 0xffff {
         return false;
     }
-    let Some(transport_bytes) = total_bytes.checked_sub(HEADER) else { return false };
+    is_plain_behind::<HEADER>(ip, header[9], total_bytes, checksum, tail_sum)
+}
+
+/// The same of an IPv6 packet without extension headers.
+#[inline]
+pub fn is_plain_v6(ip: &[u8], total_bytes: usize, checksum: Checksum, tail_sum: impl FnOnce() -> u64) -> bool {
+    let Some(protocol) = ip.get(6) else { return false };
+    is_plain_behind::<IPV6_HEADER>(ip, *protocol, total_bytes, checksum, tail_sum)
+}
+
+const IPV6_HEADER: usize = 40;
+
+#[inline(always)]
+fn is_plain_behind<const HEADER: usize>(
+    ip: &[u8],
+    protocol: u8,
+    total_bytes: usize,
+    checksum: Checksum,
+    tail_sum: impl FnOnce() -> u64,
+) -> bool {
+    let v6 = HEADER == IPV6_HEADER;
+    let (Some((_, transport)), Some(transport_bytes)) =
+        (ip.split_first_chunk::<HEADER>(), total_bytes.checked_sub(HEADER))
+    else {
+        return false;
+    };
     let transport = transport.get(..transport.len().min(transport_bytes)).unwrap_or(&[]);
     let Some(ports) = be32(transport, 0) else { return false };
     if ports >> 16 == 0 || ports & 0xffff == 0 {
         return false;
     }
-    let protocol = header[9];
     let none = match protocol {
         PROTO_TCP => {
             let Some(offset) = transport.get(12) else { return false };
@@ -57,7 +81,7 @@ pub fn is_plain(ip: &[u8], total_bytes: usize, checksum: Checksum, tail_sum: imp
             if length < 8 || usize::from(length) > transport_bytes {
                 return false;
             }
-            be16(transport, 6) == Some(0)
+            !v6 && be16(transport, 6) == Some(0)
         }
         _ => return false,
     };
@@ -66,7 +90,7 @@ pub fn is_plain(ip: &[u8], total_bytes: usize, checksum: Checksum, tail_sum: imp
         Checksum::Bad => false,
         Checksum::Unknown if none => true,
         Checksum::Unknown => {
-            let Some(pseudo) = pseudo_header(ip, false, protocol, transport_bytes) else { return false };
+            let Some(pseudo) = pseudo_header(ip, v6, protocol, transport_bytes) else { return false };
             let tail = if transport.len() < transport_bytes { tail_sum() } else { 0 };
             let tail = if transport.len() % 2 == 0 { tail } else { fold(tail).swap_bytes().into() };
             fold(pseudo + sum(transport) + tail) == 0xffff

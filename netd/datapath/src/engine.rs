@@ -1,15 +1,18 @@
 //! One worker's engine: bursts of packets through the caches, and what is in none of them through the pipeline.
 
+use crate::burst::Place;
+use crate::context::Contexts;
 use crate::counters::{Counter, Counters};
-use crate::exact::{Exact, Exit, Fused, Hit};
+use crate::exact::{Exact, Fused, Keyed};
 use crate::flows::{Flow, FlowId, Flows, Plan};
 use crate::meter::Meters;
-use crate::packet::{Outgoing, Output, Packet, Tail, fills_in_behind};
-use crate::quick::{self, L4, QUICK_WORDS, Quick, Secret, quick};
-use crate::trace::Trace;
-use crate::tracker::{Locked, Tracker};
+use crate::packet::{Output, Packet, Tail};
+use crate::quick::{self, Secret};
+use crate::run::Position;
+use crate::trace::{Before, Trace};
+use crate::tracker::Tracker;
+use crate::v6::{self, V6};
 use crate::work::Work;
-use hive_conntrack::{Checksum, is_plain};
 use hive_flow::{Field, Key};
 use hive_ipfix::FlowKey;
 use hive_program::{Op, Pipeline, PortId, Sample, Traffic};
@@ -22,7 +25,8 @@ pub const BURST: usize = 32;
 /// How an engine is to behave.
 #[derive(Clone, Debug)]
 pub struct EngineSettings {
-    /// Keys of the exact-match cache: 64 bytes each. 10,000 connections are 20,000 keys.
+    /// Keys of the exact-match cache: 64 bytes each. 10,000 connections are 20,000 keys. From the first
+    /// packet of IPv6 on there are as many for these, of 128 bytes.
     pub exact_entries: usize,
     /// Flows (`other_config:flow-limit`).
     pub flows_max: usize,
@@ -89,7 +93,8 @@ pub struct Engine<P: Pipeline> {
     pub(crate) settings: EngineSettings,
     pub(crate) flows: Flows<P::Credits>,
     pub(crate) exact: Exact<P::Credits>,
-    secret: Secret,
+    pub(crate) secret: Secret,
+    pub(crate) contexts: Contexts,
     /// Of the pipeline, as last asked for.
     pub(crate) epoch: u64,
     /// Flows of earlier epochs are not used any more, whatever their port's share.
@@ -98,11 +103,13 @@ pub struct Engine<P: Pipeline> {
     marked: u64,
     next_mark_ms: u64,
     /// Counts what makes an earlier lookup void.
-    changes: u64,
+    pub(crate) changes: u64,
     budgets: HashMap<u32, Budget>,
     pub(crate) trace: Trace<P::Credits>,
     /// Not in use at the moment.
     pub(crate) works: Vec<Work>,
+    /// Of a burst.
+    pub(crate) v6s: Vec<V6>,
     pub(crate) scratch: Vec<u8>,
     /// What chance said last.
     pub(crate) drawn: u64,
@@ -131,19 +138,6 @@ const RECIRCULATIONS_MAX: u32 = 8;
 /// Passes of all copies of one packet: lists that recirculate many copies each would multiply.
 const PASSES_MAX: u32 = 64;
 
-/// The stages' results for one packet.
-#[derive(Clone, Copy)]
-struct Place {
-    key: Quick,
-    /// It has a quick key.
-    quick: bool,
-    hit: Hit,
-    /// It is fused, but its connection does not go on as it did: the way is kept for those that will.
-    exception: bool,
-    /// [`Engine::changes`] when it was looked up.
-    changes: u64,
-}
-
 impl<P: Pipeline> Engine<P> {
     pub fn new(shared: Shared<P>, settings: EngineSettings) -> Self {
         let (epoch, drawn) = (shared.pipeline.epoch(), settings.seed);
@@ -157,11 +151,13 @@ impl<P: Pipeline> Engine<P> {
             flows: Flows::new(settings.seed, settings.flows_max),
             exact: Exact::new(settings.exact_entries),
             secret: Secret::new(settings.seed ^ 1),
+            contexts: Contexts::new(settings.seed),
             settings,
             changes: 0,
             budgets: HashMap::new(),
             trace: Trace::default(),
             works: Vec::new(),
+            v6s: Vec::new(),
             scratch: Vec::new(),
             drawn,
             sweep: crate::sweep::Sweep::default(),
@@ -199,218 +195,24 @@ impl<P: Pipeline> Engine<P> {
         now_ms: u64,
     ) {
         self.follow_epoch(now_ms);
+        if self.contexts.forget(now_ms) {
+            self.exact.invalidate();
+            self.changes += 1;
+        }
         let tracker = Arc::clone(&self.shared.tracker);
         for burst in packets.chunks_mut(BURST) {
             self.burst(in_port, burst, output, &tracker, now_ms);
         }
     }
 
-    #[inline]
-    fn lookup(&self, place: &mut Place) {
-        place.changes = self.changes;
-        let key = self.exact.masked(&place.key);
-        let (hit, generation) = self.exact.find(self.secret.hash(&key), &key);
-        place.hit = match hit {
-            Hit::Flow(index) if self.flows.generation(index) != Some(generation) => Hit::None,
-            hit => hit,
-        };
-    }
-
-    fn burst<T: Tail, O: Output<T>>(
-        &mut self,
-        in_port: PortId,
-        packets: &mut [Packet<'_, T>],
-        output: &mut O,
-        tracker: &Tracker,
-        now_ms: u64,
-    ) {
-        const NOWHERE: Place =
-            Place { key: [0; QUICK_WORDS], quick: false, hit: Hit::None, exception: false, changes: 0 };
-        let mut places = [NOWHERE; BURST];
-        let count = packets.len().min(BURST);
-        let (packets, places) = (&mut packets[..count], &mut places[..count]);
-        let mut bytes = 0;
-        for (packet, place) in packets.iter().zip(places.iter_mut()) {
-            bytes += packet.frame_bytes as u64;
-            if packet.metadata.is_none()
-                && let Some(key) = quick(&packet.line, packet.frame_bytes, in_port.0)
-                && fills_in_behind(&packet.vnet, L4, quick::protocol(&key))
-            {
-                place.key = key;
-                place.quick = true;
-            }
-        }
-        self.counters.add(Counter::Packets, count as u64);
-        self.counters.add(Counter::Bursts, 1);
-        self.counters.add(Counter::Bytes, bytes);
-        // Loads that do not wait for each other: what the next stages need is fetched.
-        let mut touched = 0;
-        for place in places.iter().filter(|place| place.quick) {
-            touched ^= self.exact.touch(self.secret.hash(&self.exact.masked(&place.key)));
-        }
-        std::hint::black_box(touched);
-        let mut fused = false;
-        for place in places.iter_mut().filter(|place| place.quick) {
-            self.lookup(place);
-            fused |= matches!(place.hit, Hit::Fused(_));
-        }
-        let mut touched = 0;
-        for place in places.iter() {
-            touched ^= match place.hit {
-                Hit::Fused(index) => {
-                    self.exact.fused(index).map_or(0, |fused| fused.used_ms ^ u64::from(fused.pin_count))
-                }
-                Hit::Flow(index) => self.flows.at(index).map_or(0, |flow| flow.used_ms),
-                Hit::None => 0,
-            };
-        }
-        std::hint::black_box(touched);
-        let mut at = 0;
-        while at < count {
-            let end = self.run_length(packets, places, at, fused, tracker, output, now_ms);
-            self.emit(&mut packets[at..end], &places[at..end], output, now_ms);
-            at = end;
-            if at < count {
-                output.pause();
-                let place = &places[at];
-                let known = if let Hit::Flow(index) = place.hit { Some(index) } else { None };
-                self.slow(in_port, &packets[at], place, known, output, tracker, now_ms);
-                at += 1;
-            }
-        }
-    }
-
-    /// The packets from `at` on that the caches know, and whose connections have been gone on with: up to which.
-    #[allow(clippy::too_many_arguments)]
-    fn run_length<T: Tail, O: Output<T>>(
-        &mut self,
-        packets: &[Packet<'_, T>],
-        places: &mut [Place],
-        at: usize,
-        fused: bool,
-        tracker: &Tracker,
-        output: &mut O,
-        now_ms: u64,
-    ) -> usize {
-        let mut locked: Option<Locked<'_>> = None;
-        let mut end = at;
-        while end < places.len() {
-            let place = &mut places[end];
-            if place.quick && place.changes != self.changes {
-                self.lookup(place);
-            }
-            match place.hit {
-                Hit::Flow(index) => {
-                    if self.flows.at(index).is_none_or(|flow| flow.plan == Plan::List) {
-                        break;
-                    }
-                }
-                Hit::Fused(index) => {
-                    let Some(way) = self.exact.fused(index) else { break };
-                    let pins = way.pins();
-                    if let Some(first) = pins.first() {
-                        if locked.is_none() {
-                            output.pause();
-                            let lock = tracker.lock(Tracker::shard_of(first.zone));
-                            if fused {
-                                self.touch_pins(&places[end..], &lock);
-                            }
-                            locked = Some(lock);
-                        }
-                        if !established(&packets[end], pins, &mut locked, tracker, now_ms) {
-                            places[end].hit = Hit::None;
-                            places[end].exception = true;
-                            break;
-                        }
-                    }
-                }
-                Hit::None => break,
-            }
-            end += 1;
-        }
-        end
-    }
-
-    fn touch_pins(&self, places: &[Place], lock: &Locked<'_>) {
-        let mut touched = 0;
-        for place in places {
-            if let Hit::Fused(index) = place.hit
-                && let Some(pin) = self.exact.fused(index).and_then(|way| way.pins().first())
-                && Tracker::shard_of(pin.zone) == lock.shard
-            {
-                touched ^= lock.conntrack.touch_pin(pin);
-            }
-        }
-        std::hint::black_box(touched);
-    }
-
-    /// Carries out what the caches say.
-    fn emit<T: Tail, O: Output<T>>(
-        &mut self,
-        packets: &mut [Packet<'_, T>],
-        places: &[Place],
-        output: &mut O,
-        now_ms: u64,
-    ) {
-        let (mut exact, mut fused_hits) = (0, 0);
-        for (packet, place) in packets.iter_mut().zip(places) {
-            let held = packet.line_bytes();
-            if let Hit::Fused(index) = place.hit
-                && let Some(patch) = self.exact.fused(index).and_then(|way| way.patch.as_deref())
-            {
-                let partial = packet.vnet.needs_checksum() && usize::from(packet.vnet.csum_start) == L4;
-                patch.apply(&mut packet.line, quick::protocol(&place.key), partial);
-            }
-            let mut outgoing = Outgoing {
-                vnet: packet.vnet,
-                head: &packet.line[..held],
-                tail: &packet.tail,
-                tail_from: 0,
-                tail_bytes: packet.frame_bytes - held,
-                tunnel: None,
-                skb_priority: 0,
-            };
-            match place.hit {
-                Hit::Flow(index) => {
-                    let Some(flow) = self.flows.at_mut(index) else { continue };
-                    exact += 1;
-                    flow.count(packet.frame_bytes, quick::tcp_flags(&place.key), now_ms);
-                    match flow.plan {
-                        Plan::Output(port) => {
-                            output.output(port, &outgoing);
-                        }
-                        Plan::Drop(reason) => self.counters.add(reason.into(), 1),
-                        Plan::List => {}
-                    }
-                }
-                Hit::Fused(index) => {
-                    let Some(way) = self.exact.fused_mut(index) else { continue };
-                    fused_hits += 1;
-                    way.count(packet.frame_bytes, quick::tcp_flags(&place.key), now_ms);
-                    match way.exit {
-                        Exit::Output(port) => {
-                            outgoing.tunnel = way.rest.tunnel.as_deref();
-                            outgoing.skb_priority = way.rest.skb_priority;
-                            output.output(port, &outgoing);
-                        }
-                        Exit::Drop(reason) => self.counters.add(reason.into(), 1),
-                        Exit::Nowhere => {}
-                    }
-                }
-                Hit::None => {}
-            }
-        }
-        self.counters.add(Counter::ExactHits, exact);
-        self.counters.add(Counter::FusedHits, fused_hits);
-    }
-
     /// A packet that no cache takes to its end.
     #[allow(clippy::too_many_arguments)]
-    fn slow<T: Tail, O: Output<T>>(
+    pub(crate) fn slow<T: Tail, O: Output<T>>(
         &mut self,
         in_port: PortId,
         packet: &Packet<'_, T>,
         place: &Place,
+        v6: Option<&V6>,
         known: Option<u32>,
         output: &mut O,
         tracker: &Tracker,
@@ -420,13 +222,16 @@ impl<P: Pipeline> Engine<P> {
         template.set(Field::InPort, in_port.0.into());
         template.set(Field::RecircId, 0);
         let mut work = self.works.pop().unwrap_or_default();
-        work.load(packet, &template, self.settings.vlan_limit);
+        // What was looked at already is not read again: it might differ.
+        let head = v6.map_or(&packet.line[..packet.line_bytes()], V6::head);
+        work.load(packet, head, &template, self.settings.vlan_limit);
         if work.parsed.malformed == Some(hive_flow::Malformed::Ethernet) || !work.fills_in_behind() {
             self.counters.add(Counter::Malformed, 1);
             self.works.push(work);
             return;
         }
-        self.trace.start(place.quick && self.settings.caches && self.settings.fuse);
+        let keyed = place.is_keyed() && self.settings.caches;
+        self.trace.start(keyed && self.settings.fuse);
         let mut circumstances = Circumstances {
             tail: &packet.tail,
             output: &mut *output,
@@ -439,27 +244,40 @@ impl<P: Pipeline> Engine<P> {
         self.pass(&mut circumstances, &mut work, known);
         self.works.push(work);
         output.pause();
-        if place.quick && self.settings.caches && (known.is_none() && !place.exception || self.trace.is_whole()) {
-            self.remember(&place.key, packet, now_ms);
+        let anew = known.is_none() && !place.exception;
+        if keyed && (anew || self.trace.is_whole()) {
+            self.remember(place, place.before(&packet.line, v6), anew, now_ms);
         }
     }
 
-    /// Keeps what was traced.
-    fn remember<T>(&mut self, key: &Quick, packet: &Packet<'_, T>, now_ms: u64) {
+    /// Keeps what was traced; `anew`: its key led nowhere.
+    fn remember(&mut self, place: &Place, before: Before<'_>, anew: bool, now_ms: u64) {
         let Some((first, _)) = self.trace.passes.first() else { return };
         let first = *first;
         let Some(flow) = self.flows.get_mut(first) else { return };
-        let plan = flow.plan;
-        let worth = plan == Plan::List && self.trace.is_whole();
-        let mask = if worth { self.trace.mask } else { quick::mask_words(flow.mask()) };
-        self.exact.widen(&mask);
-        let key = self.exact.masked(key);
-        let hash = self.secret.hash(&key);
-        let released = if worth {
-            let fused = self.trace.fuse(&packet.line, now_ms);
-            self.exact.insert_fused(hash, &key, fused)
-        } else {
-            self.exact.insert_flow(hash, &key, first)
+        let mask = *flow.mask();
+        let fused = if flow.plan == Plan::List { self.trace.fuse(before, now_ms) } else { None };
+        // Of two ways by length the one that is taken more often is kept.
+        if fused.is_none() && !anew || place.other_length && !self.exact.quick.draws() {
+            return;
+        }
+        let key = match before {
+            Before::Plain(_) | Before::Tagged(_) => {
+                let mask = if fused.is_some() { self.trace.quick_mask() } else { quick::mask_words(&mask) };
+                self.exact.quick.widen(&mask);
+                let key = self.exact.quick.masked(&place.key);
+                Keyed::Quick(self.secret.hash(&key), key)
+            }
+            Before::V6(packet) => {
+                let mask = if fused.is_some() { self.trace.mask } else { v6::mask_words(&mask) };
+                self.exact.long.widen(&mask);
+                let key = self.exact.long.masked(&packet.key);
+                Keyed::Long(self.secret.hash_long(&key), key)
+            }
+        };
+        let released = match fused {
+            Some(fused) => self.exact.insert_fused(&key, fused),
+            None => self.exact.insert_flow(&key, first),
         };
         self.changes += 1;
         if let Some(fused) = released {
@@ -541,7 +359,7 @@ impl<P: Pipeline> Engine<P> {
             self.trace.drop(reason);
             return;
         }
-        self.run(circumstances, work, &ops, 0);
+        self.run(circumstances, work, &ops, Position::OUTERMOST);
     }
 
     /// The flow of a key as of now, or else that of an earlier epoch: it is asked for anew as one that is not known, within the port's
@@ -604,7 +422,7 @@ impl<P: Pipeline> Engine<P> {
         self.follow_epoch(now_ms);
         let tracker = Arc::clone(&self.shared.tracker);
         let mut work = self.works.pop().unwrap_or_default();
-        work.load(packet, template, self.settings.vlan_limit);
+        work.load(packet, &packet.line[..packet.line_bytes()], template, self.settings.vlan_limit);
         self.trace.off();
         let in_port = PortId(template.get_u64(Field::InPort) as u32);
         let mut circumstances = Circumstances {
@@ -616,7 +434,7 @@ impl<P: Pipeline> Engine<P> {
             depth: 0,
             passes_left: PASSES_MAX,
         };
-        self.run(&mut circumstances, &mut work, ops, 0);
+        self.run(&mut circumstances, &mut work, ops, Position::OUTERMOST);
         self.works.push(work);
     }
 
@@ -670,49 +488,4 @@ impl<P: Pipeline> Engine<P> {
             self.shared.pipeline.credit(&flow.credits, pending, now_ms);
         }
     }
-}
-
-/// Goes on with all connections of a way, or with none.
-#[inline]
-fn established<'t, T: Tail>(
-    packet: &Packet<'_, T>,
-    pins: &[hive_conntrack::Pin],
-    locked: &mut Option<Locked<'t>>,
-    tracker: &'t Tracker,
-    now_ms: u64,
-) -> bool {
-    let vnet = &packet.vnet;
-    let checksum =
-        if vnet.needs_checksum() && usize::from(vnet.csum_start) == L4 { Checksum::Partial } else { Checksum::Unknown };
-    let held = packet.line_bytes();
-    let total_bytes = usize::from(u16::from_be_bytes([packet.line[16], packet.line[17]]));
-    let ip = &packet.line[quick::L3..held];
-    let tail_sum = || packet.tail.sum(0, (quick::L3 + total_bytes).saturating_sub(held));
-    if !is_plain(ip, total_bytes, checksum, tail_sum) {
-        return false;
-    }
-    let transport = &packet.line[L4..held];
-    let transport_bytes = total_bytes.saturating_sub(L4 - quick::L3);
-    // With several, all or none: what has gone on cannot be taken back.
-    for check in [true, false].into_iter().skip(usize::from(pins.len() == 1)) {
-        for pin in pins {
-            let shard = Tracker::shard_of(pin.zone);
-            if locked.as_ref().is_none_or(|lock| lock.shard != shard) {
-                // One at a time: two workers could wait for each other.
-                *locked = None;
-                *locked = Some(tracker.lock(shard));
-            }
-            let Some(lock) = locked else { return false };
-            let conntrack = &mut lock.conntrack;
-            let goes_on = if check {
-                conntrack.would_establish(now_ms, pin, transport, transport_bytes)
-            } else {
-                conntrack.established(now_ms, pin, transport, transport_bytes)
-            };
-            if !goes_on {
-                return false;
-            }
-        }
-    }
-    true
 }

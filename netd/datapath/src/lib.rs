@@ -2,8 +2,8 @@
 //! frames come in as a private copy of their beginning and a [`Tail`] that is only copied from, and leave by an [`Output`].
 //!
 //! A packet is looked for, in this order, in
-//! 1. the exact-match cache, by its quick key: it leads to a flow, or to a connection's way through all passes (tracking,
-//!    translation, routing), which then costs one lookup;
+//! 1. the exact-match cache, by its quick key, or its long one if it is of IPv6: it leads to a flow, or to a connection's way through
+//!    all passes (tracking, translation, routing), which then costs one lookup;
 //! 2. the flow tables, for each pass: translations of the pipeline, by the bits that they depend on;
 //! 3. the pipeline itself, within each port's share.
 //!
@@ -11,9 +11,12 @@
 //! second at most; nor a connection by what it was before.
 #![forbid(unsafe_code)]
 
+mod burst;
+mod context;
 mod counters;
 mod dump;
 mod engine;
+mod established;
 mod exact;
 mod flows;
 mod meter;
@@ -22,9 +25,11 @@ mod patch;
 mod quick;
 mod run;
 mod set;
+mod slots;
 mod sweep;
 mod trace;
 mod tracker;
+mod v6;
 mod work;
 
 pub use counters::{Counter, Counters};

@@ -1,7 +1,8 @@
-//! What all passes together change in the headers of a packet with a quick key.
+//! What all passes together change in the headers of a packet with a quick or long key.
 
 use crate::packet::LINE;
-use crate::quick::{L3, L4};
+use crate::quick::{L3, L4, TAG_BYTES};
+use crate::v6::{V6, untagged};
 use crate::work::Covered;
 use hive_flow::{PROTO_TCP, PROTO_UDP};
 use hive_packet::checksum::fold;
@@ -20,6 +21,8 @@ const FIELDS: [(std::ops::Range<usize>, Covered); 8] = [
     (36..38, Covered::Transport),
 ];
 const CHANGED_END: usize = 38;
+/// Of IPv6, from where it begins, what can change and no checksum covers: version, class and label; the hop limit.
+const V6_FIELDS: [std::ops::Range<usize>; 2] = [0..4, 7..8];
 
 /// What is written, and by how much the sums of the changed words differ: a field that is changed is alike before in all of a way's
 /// packets, and others are left as each packet has them.
@@ -70,6 +73,46 @@ impl Patch {
         (patch.changed != 0).then_some(patch)
     }
 
+    /// As [`Self::between`], with a tag before.
+    pub fn between_tagged(before: &[u8; LINE], after: &[u8; LINE]) -> Option<Self> {
+        Self::between(&untagged(before, L3 + TAG_BYTES), &untagged(after, L3 + TAG_BYTES))
+    }
+
+    /// The same of IPv6, if nothing has changed that a checksum covers; else Err.
+    pub fn between_v6(v6: &V6, after: &[u8; LINE]) -> Result<Option<Self>, MoreChanged> {
+        let before = v6.line();
+        let mut patch = Self { changed: 0, values: [0; CHANGED_END], ip: 0, pseudo: 0, transport: 0 };
+        let mut rest = *before;
+        for (number, field) in v6_fields(v6.l3).enumerate() {
+            if before[field.clone()] != after[field.clone()] {
+                patch.changed |= 1 << number;
+                patch.values[field.clone()].copy_from_slice(&after[field.clone()]);
+                rest[field.clone()].copy_from_slice(&after[field]);
+            }
+        }
+        // Ports are the last that can be set, and checksums follow from what is before them.
+        let end = (v6.l4() + 4).min(LINE);
+        if rest[..end] != after[..end] {
+            return Err(MoreChanged);
+        }
+        Ok((patch.changed != 0).then_some(patch))
+    }
+
+    pub fn apply_v6(&self, v6: &mut V6) {
+        for (number, field) in v6_fields(v6.l3).enumerate() {
+            if self.changed & 1 << number != 0 {
+                v6.head_mut()[field.clone()].copy_from_slice(&self.values[field]);
+            }
+        }
+    }
+
+    pub fn apply_tagged(&self, line: &mut [u8; LINE], protocol: u8, partial: bool) {
+        let mut without = untagged(line, L3 + TAG_BYTES);
+        self.apply(&mut without, protocol, partial);
+        line[..12].copy_from_slice(&without[..12]);
+        line[L3 + TAG_BYTES..].copy_from_slice(&without[L3..LINE - TAG_BYTES]);
+    }
+
     /// `partial`: the transport checksum holds the sum of the pseudo-header.
     #[inline]
     pub fn apply(&self, line: &mut [u8; LINE], protocol: u8, partial: bool) {
@@ -104,6 +147,15 @@ impl Patch {
         }
     }
 }
+
+/// Ethernet's, and [`V6_FIELDS`].
+fn v6_fields(l3: usize) -> impl Iterator<Item = std::ops::Range<usize>> {
+    [0..6, 6..12].into_iter().chain(V6_FIELDS.map(|field| l3 + field.start..l3 + field.end))
+}
+
+/// What a patch cannot hold was changed.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) struct MoreChanged;
 
 #[inline]
 fn be16(line: &[u8; LINE], at: usize) -> u16 {

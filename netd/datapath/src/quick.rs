@@ -1,7 +1,8 @@
-//! The key of the common packet: IPv4 without options, whole, TCP, UDP or ICMP, untagged, from a port without metadata. All of it is
-//! in the first six words; every other word of its [`Key`](hive_flow::Key) is 0.
+//! The key of the common packet: IPv4 without options, whole, TCP, UDP or ICMP. All of it is in the first six words; every other word of
+//! its [`Key`](hive_flow::Key) is 0, but for what its context ([`crate::context`]) has.
 
 use crate::packet::LINE;
+use crate::v6::{LONG_WORDS, Long};
 use hive_flow::{ETH_TYPE_IPV4, Mask, PROTO_ICMP, PROTO_TCP, PROTO_UDP};
 
 /// Words of a quick key: those of a [`Key`](hive_flow::Key) with the same numbers.
@@ -12,6 +13,8 @@ pub type Quick = [u64; QUICK_WORDS];
 /// Where the headers of a packet with a quick key are.
 pub const L3: usize = 14;
 pub const L4: usize = 34;
+/// What both are later by behind a VLAN tag.
+pub const TAG_BYTES: usize = 4;
 
 /// The source and destination of IP and of the transport, and its protocol.
 pub const FIVE_TUPLE: Quick = [u64::MAX, 0xffff, 0, 0xff << 56, u64::MAX, 0xffff_ffff << 32];
@@ -37,7 +40,7 @@ fn be32_at(line: &[u8; LINE], at: usize) -> u32 {
 }
 
 /// None of other packets, malformed ones among them.
-#[inline]
+#[inline(always)]
 pub fn quick(line: &[u8; LINE], frame_bytes: usize, in_port: u32) -> Option<Quick> {
     if be16::<12>(line) != ETH_TYPE_IPV4 || line[L3] != 0x45 || frame_bytes < L4 + 8 {
         return None;
@@ -92,11 +95,11 @@ pub fn mask_words(mask: &Mask) -> Quick {
 
 /// Secret numbers: who can send packets must not know which of them meet.
 #[derive(Clone, Debug)]
-pub struct Secret([u64; QUICK_WORDS]);
+pub struct Secret([u64; LONG_WORDS]);
 
 impl Secret {
     pub fn new(seed: u64) -> Self {
-        // SplitMix64's constants: six numbers without a pattern from one.
+        // SplitMix64's constants: numbers without a pattern from one.
         let mut state = seed;
         Self(std::array::from_fn(|_| {
             state = state.wrapping_add(0x9e37_79b9_7f4a_7c15);
@@ -112,6 +115,17 @@ impl Secret {
     pub fn hash(&self, key: &Quick) -> u64 {
         let pair = |at: usize| mix(key[at] ^ self.0[at], key[at + 1] ^ self.0[at + 1]);
         mix(pair(0) ^ pair(2).rotate_left(21) ^ pair(4).rotate_left(42), 0x9e37_79b9_7f4a_7c15)
+    }
+
+    /// Of a long key, in the same way.
+    #[inline]
+    pub fn hash_long(&self, key: &Long) -> u64 {
+        let (pairs, secrets) = (key.as_chunks::<2>().0, self.0.as_chunks::<2>().0);
+        let all = pairs
+            .iter()
+            .zip(secrets)
+            .fold(0u64, |all, (key, secret)| all.wrapping_add(mix(key[0] ^ secret[0], key[1] ^ secret[1])));
+        mix(all, 0x9e37_79b9_7f4a_7c15)
     }
 
     /// Of any number of words.

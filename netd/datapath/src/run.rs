@@ -15,6 +15,23 @@ use std::sync::Arc;
 /// Lists within lists.
 const NESTING_MAX: u32 = 16;
 
+/// Where a list of operations is.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) struct Position {
+    nesting: u32,
+    /// Nothing is done with the packet behind it.
+    last: bool,
+}
+
+impl Position {
+    /// Of a pass.
+    pub const OUTERMOST: Self = Self { nesting: 0, last: true };
+
+    fn within(self, last: bool) -> Self {
+        Self { nesting: self.nesting + 1, last }
+    }
+}
+
 /// Whether the packet goes on.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(crate) enum Next {
@@ -28,14 +45,15 @@ impl<P: Pipeline> Engine<P> {
         circumstances: &mut Circumstances<'_, T, O>,
         work: &mut Work,
         ops: &[Op],
-        nesting: u32,
+        position: Position,
     ) -> Next {
-        if nesting > NESTING_MAX {
+        if position.nesting > NESTING_MAX {
             self.trace.off();
             self.counters.add(Counter::CloneDepth, 1);
             return Next::End;
         }
         for (at, op) in ops.iter().enumerate() {
+            let last = position.last && at + 1 == ops.len();
             match op {
                 Op::Output(port) => {
                     self.trace.output(*port, work);
@@ -84,7 +102,7 @@ impl<P: Pipeline> Engine<P> {
                 Op::Recirculate(id) => {
                     self.counters.add(Counter::Recirculations, 1);
                     circumstances.depth += 1;
-                    if at + 1 == ops.len() && nesting == 0 {
+                    if last {
                         self.recirculate(circumstances, work, id.0);
                     } else {
                         self.trace.off();
@@ -110,16 +128,21 @@ impl<P: Pipeline> Engine<P> {
                     circumstances.output.pause();
                     self.sample(work, sample);
                 }
+                // Nothing comes behind that could see what it does.
+                Op::Clone(inner) if last => {
+                    self.run(circumstances, work, inner, position.within(last));
+                }
                 Op::Clone(inner) => {
                     self.trace.off();
                     self.on_copy(work, |engine, copy| {
-                        engine.run(circumstances, copy, inner, nesting + 1);
+                        engine.run(circumstances, copy, inner, position.within(false));
                     });
                 }
                 Op::IfLarger { bytes, then, otherwise } => {
-                    self.trace.off();
-                    let inner = if work.sent_bytes() > usize::from(*bytes) { then } else { otherwise };
-                    if self.run(circumstances, work, inner, nesting + 1) == Next::End {
+                    let larger = work.sent_bytes() > usize::from(*bytes);
+                    self.trace.depends_on_length(*bytes, larger);
+                    let inner = if larger { then } else { otherwise };
+                    if self.run(circumstances, work, inner, position.within(last)) == Next::End {
                         return Next::End;
                     }
                 }

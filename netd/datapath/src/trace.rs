@@ -1,10 +1,11 @@
 //! What one packet's way was made of, so that the next one of its kind can take it at once.
 
-use crate::exact::{Exit, Fused, FusedRest, PINS_MAX};
+use crate::exact::{Exit, Fused, FusedRest, Lengths, PINS_MAX};
 use crate::flows::{Flow, FlowId};
 use crate::packet::LINE;
 use crate::patch::Patch;
-use crate::quick::{self, FIVE_TUPLE, QUICK_WORDS, Quick};
+use crate::quick::QUICK_WORDS;
+use crate::v6::{self, LONG_TUPLE, LONG_WORDS, Long, V6};
 use crate::work::Work;
 use hive_conntrack::Pin;
 use hive_flow::Field;
@@ -12,12 +13,14 @@ use hive_ipfix::FlowKey;
 use hive_program::{DropReason, PortId, Sample, Traffic, Tunnel};
 use std::sync::Arc;
 
-/// The way of a packet with a quick key. It is whole as long as everything on it follows from the bits of the key under `mask` and
-/// from the pinned connections.
+/// The way of a packet with a quick or long key. It is whole as long as everything on it follows from the bits of the key under `mask`,
+/// from its length being one of `lengths`, and from the pinned connections.
 #[derive(Debug)]
 pub(crate) struct Trace<C> {
     whole: bool,
-    pub mask: Quick,
+    /// Of a quick key as of a long one, which begins alike.
+    pub mask: Long,
+    lengths: Lengths,
     pins: [Pin; PINS_MAX],
     pin_count: u8,
     pub passes: Vec<(FlowId, Arc<C>)>,
@@ -33,7 +36,8 @@ impl<C> Default for Trace<C> {
     fn default() -> Self {
         Self {
             whole: false,
-            mask: [0; QUICK_WORDS],
+            mask: [0; LONG_WORDS],
+            lengths: Lengths::ALL,
             pins: [Pin::default(); PINS_MAX],
             pin_count: 0,
             passes: Vec::new(),
@@ -48,8 +52,19 @@ impl<C> Default for Trace<C> {
 
 impl<C> Trace<C> {
     pub fn start(&mut self, whole: bool) {
-        *self = Self { whole, passes: std::mem::take(&mut self.passes), ..Self::default() };
+        self.whole = whole;
         self.passes.clear();
+        if !whole {
+            return;
+        }
+        // Of pins and headers there are as many as are counted, and as are written.
+        self.mask = [0; LONG_WORDS];
+        self.lengths = Lengths::ALL;
+        self.pin_count = 0;
+        self.samples.clear();
+        self.exit = Exit::Nowhere;
+        self.tunnel = None;
+        self.skb_priority = 0;
     }
 
     /// There was something that need not be so the next time.
@@ -62,9 +77,10 @@ impl<C> Trace<C> {
     }
 
     /// The flow of the first pass is noted in any case.
+    #[inline]
     pub fn pass(&mut self, id: FlowId, flow: &Flow<C>, is_first: bool) {
         if self.whole {
-            self.depends_on(&quick::mask_words(flow.mask()));
+            self.depends_on(&v6::mask_words(flow.mask()));
         }
         if self.whole || is_first {
             self.passes.push((id, Arc::clone(&flow.credits)));
@@ -78,7 +94,7 @@ impl<C> Trace<C> {
         }
     }
 
-    fn depends_on(&mut self, mask: &Quick) {
+    fn depends_on(&mut self, mask: &Long) {
         for (all, more) in self.mask.iter_mut().zip(mask) {
             *all |= more;
         }
@@ -86,18 +102,30 @@ impl<C> Trace<C> {
 
     /// What comes behind depends on what the packet's connection is.
     pub fn depends_on_connection(&mut self) {
-        self.depends_on(&FIVE_TUPLE);
+        self.depends_on(&LONG_TUPLE);
+    }
+
+    /// What comes behind depends on whether the packet is longer than that.
+    pub fn depends_on_length(&mut self, bytes: u16, larger: bool) {
+        self.lengths.keep(bytes, larger);
     }
 
     /// A field was set: what is written is the new value of all of it, so it has to be known.
     pub fn set(&mut self, field: Field) {
+        if !self.whole {
+            return;
+        }
         // The checksum of ICMP lies where a patch has ports, and differs from message to message.
         if matches!(field, Field::IcmpType | Field::IcmpCode) {
             return self.off();
         }
-        let Some(place) = field.place() else { return };
-        if usize::from(place.word) < QUICK_WORDS {
-            self.mask[usize::from(place.word)] |= place.mask();
+        let more = match field {
+            // They share bytes.
+            Field::IpDscp | Field::IpEcn | Field::Ipv6Label => [Field::IpDscp, Field::IpEcn, Field::Ipv6Label],
+            field => [field; 3],
+        };
+        for field in more {
+            v6::add_field(&mut self.mask, field);
         }
     }
 
@@ -137,25 +165,45 @@ impl<C> Trace<C> {
         self.skb_priority = work.key().get_u64(Field::SkbPriority) as u32;
     }
 
-    /// The way of a packet that began so.
-    pub fn fuse(&mut self, before: &[u8; LINE], now_ms: u64) -> Fused<C> {
-        let patch = match self.exit {
-            Exit::Output(_) => Patch::between(before, &self.after),
+    /// The way of a packet that began so; none if it cannot be repeated.
+    pub fn fuse(&mut self, before: Before<'_>, now_ms: u64) -> Option<Fused<C>> {
+        if !self.whole {
+            return None;
+        }
+        let patch = match (self.exit, before) {
+            (Exit::Output(_), Before::Plain(line)) => Patch::between(line, &self.after),
+            (Exit::Output(_), Before::Tagged(line)) => Patch::between_tagged(line, &self.after),
+            (Exit::Output(_), Before::V6(v6)) => Patch::between_v6(v6, &self.after).ok()?,
             _ => None,
         };
-        Fused {
+        Some(Fused {
             pins: self.pins,
             pin_count: self.pin_count,
+            dressed: self.tunnel.is_some() || self.skb_priority != 0,
             exit: self.exit,
             patch: patch.map(Box::new),
             pending: Traffic::default(),
             used_ms: now_ms,
+            lengths: self.lengths,
             rest: Box::new(FusedRest::new(
                 std::mem::take(&mut self.passes),
                 std::mem::take(&mut self.samples),
                 self.tunnel.take(),
                 self.skb_priority,
             )),
-        }
+        })
     }
+
+    /// The part of the mask that is a quick key's.
+    pub fn quick_mask(&self) -> [u64; QUICK_WORDS] {
+        std::array::from_fn(|at| self.mask[at])
+    }
+}
+
+/// A packet's headers as they came.
+#[derive(Clone, Copy, Debug)]
+pub(crate) enum Before<'p> {
+    Plain(&'p [u8; LINE]),
+    Tagged(&'p [u8; LINE]),
+    V6(&'p V6),
 }

@@ -38,15 +38,14 @@ pub(crate) struct Work {
 }
 
 impl Work {
-    /// Takes a packet up, with a key that begins with this one.
-    pub fn load<T: Tail>(&mut self, packet: &Packet<'_, T>, template: &Key, vlan_limit: usize) {
+    /// Takes a packet up, of which `head` is the beginning, with a key that begins with this one.
+    pub fn load<T: Tail>(&mut self, packet: &Packet<'_, T>, head: &[u8], template: &Key, vlan_limit: usize) {
         self.buffer.clear();
         self.buffer.resize(HEADROOM, 0);
         self.start = HEADROOM;
-        let held = packet.line_bytes();
-        self.buffer.extend_from_slice(&packet.line[..held]);
-        self.tail_from = 0;
-        self.tail_bytes = packet.frame_bytes - held;
+        self.buffer.extend_from_slice(head);
+        self.tail_from = head.len() - packet.line_bytes();
+        self.tail_bytes = packet.frame_bytes - head.len();
         self.vnet = packet.vnet;
         self.before = None;
         self.tunnel = None;
@@ -93,9 +92,7 @@ impl Work {
         if self.vnet.gso_type == GSO_NONE {
             return self.frame_bytes();
         }
-        let l4 = usize::from(self.parsed.l4_offset.unwrap_or(0));
-        let header_bytes = self.head().get(l4 + 12).map_or(20, |offset| usize::from(offset >> 4) * 4);
-        (l4 + header_bytes + usize::from(self.vnet.gso_size)).min(self.frame_bytes())
+        segment_bytes(&self.vnet, self.head(), usize::from(self.parsed.l4_offset.unwrap_or(0))).min(self.frame_bytes())
     }
 
     /// Fetches until the head has so many bytes, if there are.
@@ -370,6 +367,13 @@ impl Work {
             skb_priority: self.key().get_u64(Field::SkbPriority) as u32,
         }
     }
+}
+
+/// The length of a segment of a large frame that begins so.
+#[inline]
+pub(crate) fn segment_bytes(vnet: &VnetHeader, head: &[u8], l4: usize) -> usize {
+    let header_bytes = head.get(l4 + 12).map_or(20, |offset| usize::from(offset >> 4) * 4);
+    l4 + header_bytes + usize::from(vnet.gso_size)
 }
 
 /// Which checksums cover a part of a packet.

@@ -14,8 +14,9 @@ pub(crate) const HEADROOM_BYTES: usize = 64;
 /// The largest datagram, or the largest frame that the kernel makes of segments, with a virtio-net header.
 const MESSAGE_BYTES: usize = 65_536 + 256;
 const SLOT_BYTES: usize = HEADROOM_BYTES + MESSAGE_BYTES;
-/// Of all control messages that are asked for: packet info of IPv6, class, size of segments, VLAN tag.
-pub(crate) const CONTROL_BYTES: usize = 128;
+/// Of all control messages that are asked for: packet info of IPv6, class, size of segments, VLAN tag; or are sent: packet info (40), class,
+/// hop limit, mark and size of segments (24 each).
+pub(crate) const CONTROL_BYTES: usize = 160;
 
 #[derive(Clone, Copy)]
 #[repr(C, align(8))]

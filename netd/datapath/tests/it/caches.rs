@@ -1,15 +1,15 @@
 //! The engine with caches does what the engine without them does: for any rules, packets, changes of rules, ends of connections.
 
-use crate::packets::{ACK, Ends, FIN, RST, SYN, Tcp, ethernet, ipv4, tcp, udp};
+use crate::packets::{ACK, Ends, FIN, RST, SYN, Tcp, ethernet, icmp6, ipv4, tcp, tcp6, udp, udp6};
 use crate::rules::{Rule, Rules};
 use hive_conntrack::{Flush, Nat, NatRange, Request, Settings};
 use hive_datapath::{
     Band, Counter, Engine, EngineSettings, MeterSpec, Meters, Outgoing, Output, Packet, Shared, Tracker,
 };
-use hive_flow::Field;
+use hive_flow::{Field, Key};
 use hive_packet::VnetHeader;
 use hive_packet::checksum::{fold, sum};
-use hive_packet::offload::NEEDS_CSUM;
+use hive_packet::offload::{GSO_TCPV4, GSO_TCPV6, GSO_UDP_L4, NEEDS_CSUM};
 use hive_program::{BridgeId, HashOf, MeterId, Op, PortId, Punt, RecircId, Tunnel};
 use proptest::prelude::*;
 use std::sync::Arc;
@@ -62,7 +62,19 @@ impl Switch {
     }
 
     pub fn send(&mut self, port: u32, frames: &[(Vec<u8>, VnetHeader)], now_ms: u64) -> Vec<Sent> {
-        let mut packets: Vec<_> = frames.iter().map(|(frame, vnet)| Packet::of_frame(frame, *vnet)).collect();
+        let packets = frames.iter().map(|(frame, vnet)| Packet::of_frame(frame, *vnet)).collect();
+        self.process(port, packets, now_ms)
+    }
+
+    pub fn send_known(&mut self, port: u32, frames: &[Frame], now_ms: u64) -> Vec<Sent> {
+        let packets = frames.iter().map(|Frame { bytes, vnet, metadata }| Packet {
+            metadata: metadata.as_ref(),
+            ..Packet::of_frame(bytes, *vnet)
+        });
+        self.process(port, packets.collect(), now_ms)
+    }
+
+    fn process(&mut self, port: u32, mut packets: Vec<Packet<'_, &[u8]>>, now_ms: u64) -> Vec<Sent> {
         let mut out = Collect::default();
         self.engine.process(PortId(port), &mut packets, &mut out, now_ms);
         out.0
@@ -74,23 +86,39 @@ impl Switch {
     }
 }
 
-/// Gives a frame a partial checksum, as a guest with offloads sends it.
-fn partial(mut frame: Vec<u8>) -> (Vec<u8>, VnetHeader) {
-    let offset = match frame.get(23) {
-        Some(6) if frame.len() >= 54 => 16,
-        Some(17) if frame.len() >= 42 => 6,
-        _ => return (frame, VnetHeader::default()),
+/// A frame, and what is known of it beside.
+#[derive(Clone, Debug)]
+pub struct Frame {
+    pub bytes: Vec<u8>,
+    pub vnet: VnetHeader,
+    pub metadata: Option<Key>,
+}
+
+/// Gives a frame a partial checksum, as a guest with offloads sends it, and has it cut into segments of that size.
+pub fn offloaded(mut bytes: Vec<u8>, gso_size: u16) -> (Vec<u8>, VnetHeader) {
+    let l3 = if bytes.get(12..14) == Some(&[0x81, 0]) { 18 } else { 14 };
+    let (l4, protocol_at, addresses) = match bytes.get(l3 - 2..l3) {
+        Some([8, 0]) => (l3 + 20, l3 + 9, l3 + 12..l3 + 20),
+        Some([0x86, 0xdd]) => (l3 + 40, l3 + 6, l3 + 8..l3 + 40),
+        _ => return (bytes, VnetHeader::default()),
     };
-    let length = frame.len() - 34;
-    let pseudo = fold(sum(&frame[26..34]) + u64::from(frame[23]) + length as u64);
-    frame[34 + offset..36 + offset].copy_from_slice(&pseudo.to_be_bytes());
-    let header = VnetHeader { flags: NEEDS_CSUM, csum_start: 34, csum_offset: offset as u16, ..VnetHeader::default() };
-    (frame, header)
+    let (offset, gso_type) = match bytes.get(protocol_at) {
+        Some(6) if bytes.len() >= l4 + 20 => (16, if addresses.len() == 8 { GSO_TCPV4 } else { GSO_TCPV6 }),
+        Some(17) if bytes.len() >= l4 + 8 => (6, GSO_UDP_L4),
+        _ => return (bytes, VnetHeader::default()),
+    };
+    let length = bytes.len() - l4;
+    let pseudo = fold(sum(&bytes[addresses]) + u64::from(bytes[protocol_at]) + length as u64);
+    bytes[l4 + offset..l4 + offset + 2].copy_from_slice(&pseudo.to_be_bytes());
+    let (csum_start, csum_offset) = (l4 as u16, offset as u16);
+    let vnet = VnetHeader { flags: NEEDS_CSUM, csum_start, csum_offset, ..VnetHeader::default() };
+    let vnet = if gso_size == 0 { vnet } else { VnetHeader { gso_type, gso_size, header_bytes: csum_start, ..vnet } };
+    (bytes, vnet)
 }
 
 #[derive(Clone, Debug)]
 enum Step {
-    Send(u32, Vec<(Vec<u8>, VnetHeader)>),
+    Send(u32, Vec<Frame>),
     Wait(u64),
     Rules(Vec<Rule>),
     FlushFlows,
@@ -98,7 +126,25 @@ enum Step {
     Maintain,
 }
 
-fn frame() -> impl Strategy<Value = (Vec<u8>, VnetHeader)> {
+/// Mostly nothing, or a tunnel.
+fn metadata() -> impl Strategy<Value = Option<Key>> {
+    let tunnel = |fields: &[(Field, u128)]| {
+        let mut key = Key::ZERO;
+        fields.iter().for_each(|(field, value)| key.set(*field, *value));
+        Some(key)
+    };
+    let ports = |source, destination| [(Field::TunSrc, source), (Field::TunDst, destination)];
+    prop_oneof![
+        4 => Just(None),
+        4 => (7u128..9, 1u128..3).prop_map(move |(id, source)| {
+            tunnel(&[&[(Field::TunId, id)], &ports(source, 9)[..]].concat())
+        }),
+        1 => (0u128..3).prop_map(move |option| tunnel(&[(Field::TunId, 7), (Field::TunMetadata(0), option)])),
+        1 => (0u128..3).prop_map(move |mark| tunnel(&[(Field::TunIpv6Src, 1 << 100), (Field::PktMark, mark)])),
+    ]
+}
+
+fn frame() -> impl Strategy<Value = Frame> {
     let ends =
         (0u32..3, 0u32..3, 1000u16..1002, 80u16..82, any::<bool>()).prop_map(|(a, b, source, destination, back)| {
             let ends = Ends { source: (0x0a00_0001 + a, source), destination: (0x0a00_0011 + b, destination) };
@@ -109,12 +155,21 @@ fn frame() -> impl Strategy<Value = (Vec<u8>, VnetHeader)> {
     ];
     let payload = proptest::collection::vec(any::<u8>(), 0..60);
     let numbers = (0u32..300, 0u32..300, prop_oneof![Just(100u16), Just(9000)]);
-    let of_tcp =
-        (ends.clone(), flags, numbers, payload.clone()).prop_map(|(ends, flags, (seq, ack, window), payload)| {
-            tcp(ends, Tcp { flags, seq, ack, window, payload: &payload })
-        });
-    let of_udp = (ends.clone(), payload.clone()).prop_map(|(ends, payload)| udp(ends, &payload));
-    let echo = (ends, any::<bool>()).prop_map(|(ends, answer)| {
+    let of_tcp = (ends.clone(), flags, numbers, payload.clone(), any::<bool>()).prop_map(
+        |(ends, flags, (seq, ack, window), payload, v6)| {
+            let make = if v6 { tcp6 } else { tcp };
+            make(ends, Tcp { flags, seq, ack, window, payload: &payload })
+        },
+    );
+    let of_udp = (ends.clone(), payload.clone(), any::<bool>())
+        .prop_map(|(ends, payload, v6)| if v6 { udp6(ends, &payload) } else { udp(ends, &payload) });
+    let echo = (ends, any::<bool>(), 0u8..5).prop_map(|(ends, answer, v6)| {
+        match v6 {
+            0 => return icmp6(ends, if answer { 129 } else { 128 }, &[0, 5, 0, 1]),
+            // A solicitation.
+            1 => return icmp6(ends, 135, &[0; 20]),
+            _ => {}
+        }
         let mut message = vec![if answer { 0 } else { 8 }, 0, 0, 0, 0, 5, 0, 1];
         let check = !fold(sum(&message));
         message[2..4].copy_from_slice(&check.to_be_bytes());
@@ -122,17 +177,22 @@ fn frame() -> impl Strategy<Value = (Vec<u8>, VnetHeader)> {
     });
     let other = proptest::collection::vec(any::<u8>(), 0..80);
     let frame = prop_oneof![6 => of_tcp, 4 => of_udp, 1 => echo, 1 => other];
-    // How it is spoilt: TTL, TOS, a bit anywhere, padding, a partial checksum, a tag.
-    (frame, 0u8..14, any::<(u8, u8)>()).prop_map(|(mut frame, how, (at, bits))| {
+    // How it is spoilt: TTL, TOS, a bit anywhere, padding, a tag; then what a guest with offloads sends.
+    let spoilt = (frame, 0u8..14, any::<(u8, u8)>()).prop_map(|(mut frame, how, (at, bits))| {
+        let v6 = frame.get(12..14) == Some(&[0x86, 0xdd]);
         match how {
-            0 | 1 => return partial(frame),
-            2 if frame.len() > 34 => {
-                let old = [frame[22], frame[23]];
-                frame[22] = bits;
+            // Only the header is summed up, and in words.
+            0..=2 if frame.len() > 34 && !v6 => {
+                let place = if how == 2 { 22 } else { 15 };
+                let word = place & !1;
+                let old = [frame[word], frame[word + 1]];
+                frame[place] = bits & if how == 2 { 3 } else { 7 };
                 let check = u16::from_be_bytes([frame[24], frame[25]]);
-                let check = hive_packet::checksum::update(check, &old, &[bits, old[1]]);
+                let check = hive_packet::checksum::update(check, &old, &[frame[word], frame[word + 1]]);
                 frame[24..26].copy_from_slice(&check.to_be_bytes());
             }
+            0 if frame.len() > 34 => frame[21] = bits & 3,
+            1 | 2 if frame.len() > 34 => (frame[14], frame[15], frame[17]) = (0x60 | bits & 1, bits & 0x70, at & 1),
             3 => {
                 let at = usize::from(at) % frame.len().max(1);
                 if let Some(byte) = frame.get_mut(at) {
@@ -140,10 +200,19 @@ fn frame() -> impl Strategy<Value = (Vec<u8>, VnetHeader)> {
                 }
             }
             4 => frame.extend_from_slice(&[0; 30]),
-            5 if frame.len() > 14 => drop(frame.splice(12..12, [0x81, 0, 0, 5])),
+            5 | 6 if frame.len() > 14 => drop(frame.splice(12..12, [0x81, 0, 0, 5 + (at & 1)])),
+            7 if frame.len() > 14 => drop(frame.splice(12..12, [0x88, 0xa8, 0, 5])),
             _ => {}
         }
-        (frame, VnetHeader::default())
+        frame
+    });
+    (spoilt, 0u8..8, 10u16..40, metadata()).prop_map(|(bytes, offloads, size, metadata)| {
+        let (bytes, vnet) = match offloads {
+            0 => offloaded(bytes, 0),
+            1 => offloaded(bytes, size),
+            _ => (bytes, VnetHeader::default()),
+        };
+        Frame { bytes, vnet, metadata }
     })
 }
 
@@ -179,6 +248,9 @@ fn set() -> impl Strategy<Value = Op> {
         Field::SkbPriority,
         Field::IcmpType,
         Field::MplsTtl,
+        Field::Ipv6Src,
+        Field::Ipv6Dst,
+        Field::Ipv6Label,
     ]);
     (field, 0u128..4, prop_oneof![Just(u128::MAX), Just(3u128)]).prop_map(|(field, value, mask)| Op::Set {
         field,
@@ -187,8 +259,8 @@ fn set() -> impl Strategy<Value = Op> {
     })
 }
 
-fn op() -> impl Strategy<Value = Op> {
-    let tunnel = Tunnel {
+pub fn tunnel() -> Tunnel {
+    Tunnel {
         id: 9,
         remote: std::net::IpAddr::from([10, 1, 1, 1]),
         local: None,
@@ -196,7 +268,10 @@ fn op() -> impl Strategy<Value = Op> {
         ttl: 64,
         df: false,
         options: Arc::from([]),
-    };
+    }
+}
+
+fn op() -> impl Strategy<Value = Op> {
     let punt = Punt { bridge: BridgeId(1), what: 0, metadata: hive_flow::Match::default(), meter: None };
     let leaf = prop_oneof![
         5 => (1u32..4).prop_map(|port| Op::Output(PortId(port))),
@@ -211,14 +286,14 @@ fn op() -> impl Strategy<Value = Op> {
         1 => (20u32..90).prop_map(|bytes| Op::Truncate { bytes }),
         1 => Just(Op::Hash { of: HashOf::SymmetricL4, basis: 1 }),
         1 => Just(Op::Meter(METER)),
-        1 => Just(Op::SetTunnel(Arc::new(tunnel))),
+        1 => Just(Op::SetTunnel(Arc::new(tunnel()))),
         1 => Just(Op::Punt(Arc::new(punt))),
     ];
     leaf.prop_recursive(2, 8, 3, |inner| {
         let list = proptest::collection::vec(inner, 0..3);
         prop_oneof![
             list.clone().prop_map(|list| Op::Clone(list.into())),
-            (40u16..90, list.clone(), list).prop_map(|(bytes, then, otherwise)| Op::IfLarger {
+            (40u16..140, list.clone(), list).prop_map(|(bytes, then, otherwise)| Op::IfLarger {
                 bytes,
                 then: then.into(),
                 otherwise: otherwise.into()
@@ -241,6 +316,13 @@ fn rule() -> impl Strategy<Value = Rule> {
         1 => Just((Field::DpHash, 1, 1)),
         1 => Just((Field::EthType, 0x0800, 0xffff)),
         1 => (0u128..3).prop_map(|mark| (Field::PktMark, mark, 3)),
+        1 => (7u128..9).prop_map(|id| (Field::TunId, id, u128::MAX)),
+        1 => (1u128..3).prop_map(|source| (Field::TunSrc, source, u128::MAX)),
+        1 => (1u128..3).prop_map(|option| (Field::TunMetadata(0), option, 3)),
+        1 => Just((Field::VlanTci, 0x1005, 0x1fff)),
+        1 => Just((Field::EthType, 0x86dd, 0xffff)),
+        1 => (0x10u128..0x13).prop_map(|host| (Field::Ipv6Dst, host, 0xff)),
+        1 => (0u128..2).prop_map(|label| (Field::Ipv6Label, label, 1)),
     ];
     (proptest::collection::vec(wanted, 0..4), proptest::collection::vec(op(), 0..5)).prop_map(|(mut wanted, ops)| {
         for (field, value, mask) in &mut wanted {
@@ -256,14 +338,24 @@ fn tracking_rules() -> impl Strategy<Value = Vec<Rule>> {
     let output = |port| Op::Output(PortId(port));
     let at = |id: u128, state: u128| vec![(Field::RecircId, id, u128::from(u32::MAX)), (Field::CtState, state, 0x33)];
     let rest = proptest::collection::vec(set(), 0..3);
-    (request(), request(), rest, proptest::collection::vec(rule(), 0..3)).prop_map(
-        move |(look, commit, rest, before)| {
+    let length = proptest::option::of((50u16..140, any::<bool>()));
+    (request(), request(), rest, length, proptest::collection::vec(rule(), 0..3)).prop_map(
+        move |(look, commit, rest, length, before)| {
+            let there = match length {
+                None => output(2),
+                // To another node, or what is too long to the router.
+                Some((bytes, known)) => {
+                    let otherwise = [Op::SetTunnel(Arc::new(tunnel())), output(2)];
+                    let then = if known { vec![output(3)] } else { vec![] };
+                    Op::IfLarger { bytes, then: then.into(), otherwise: otherwise.into() }
+                }
+            };
             let mut rules = before;
             rules.push(Rule {
                 wanted: vec![(Field::RecircId, 0, u128::from(u32::MAX))],
                 ops: vec![look, Op::Recirculate(RecircId(1))],
             });
-            rules.push(Rule { wanted: at(1, 0x22), ops: rest.into_iter().chain([output(2)]).collect() });
+            rules.push(Rule { wanted: at(1, 0x22), ops: rest.into_iter().chain([there]).collect() });
             rules.push(Rule { wanted: at(1, 0x21), ops: vec![commit, output(2)] });
             rules
         },
@@ -305,7 +397,7 @@ fn compare(rules: Vec<Rule>, steps: Vec<Step>) -> Result<u64, TestCaseError> {
     for step in &steps {
         match step {
             Step::Send(port, frames) => {
-                let [plain, cached, fused] = switches.each_mut().map(|switch| switch.send(*port, frames, now_ms));
+                let [plain, cached, fused] = switches.each_mut().map(|switch| switch.send_known(*port, frames, now_ms));
                 prop_assert_eq!(&plain, &cached, "without and with flows");
                 prop_assert_eq!(&plain, &fused, "without and with fused ways");
             }

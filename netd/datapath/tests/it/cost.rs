@@ -1,12 +1,12 @@
 //! What a packet costs: `cargo test --release -p hive-datapath -- --ignored --nocapture cost`.
 
-use crate::packets::{ACK, Ends, SYN, Tcp, tcp, udp};
+use crate::packets::{ACK, Ends, SYN, Tcp, tagged, tcp, tcp6, udp};
 use crate::rules::{Rule, Rules};
 use hive_conntrack::{Request, Settings};
 use hive_datapath::{BURST, Counter, Engine, EngineSettings, Outgoing, Output, Packet, Shared, Tracker};
-use hive_flow::Field;
+use hive_flow::{Field, Key};
 use hive_packet::VnetHeader;
-use hive_program::{Op, PortId, RecircId};
+use hive_program::{Op, PortId, RecircId, Tunnel};
 use std::sync::Arc;
 use std::time::Duration;
 
@@ -16,6 +16,8 @@ pub struct Count(u64);
 impl<T> Output<T> for Count {
     fn output(&mut self, port: PortId, frame: &Outgoing<'_, T>) -> bool {
         self.0 += u64::from(port.0) + u64::from(frame.head[0] & 1);
+        // As ports do.
+        self.0 += u64::from(frame.tunnel.is_some()) + u64::from(frame.skb_priority);
         true
     }
 }
@@ -52,6 +54,19 @@ pub fn security_group(zone: u16) -> Vec<Rule> {
 }
 
 fn run(name: &str, rules: Vec<Rule>, first: &[Vec<u8>], frames: &[Vec<u8>], rounds: u32, settings: EngineSettings) {
+    run_with(name, rules, first, frames, rounds, settings, None);
+}
+
+/// `metadata`: of all frames.
+fn run_with(
+    name: &str,
+    rules: Vec<Rule>,
+    first: &[Vec<u8>],
+    frames: &[Vec<u8>],
+    rounds: u32,
+    settings: EngineSettings,
+    metadata: Option<Key>,
+) {
     let shared = Shared {
         pipeline: Arc::new(Rules::new(rules)),
         tracker: Arc::new(Tracker::new(&Settings::default())),
@@ -66,6 +81,7 @@ fn run(name: &str, rules: Vec<Rule>, first: &[Vec<u8>], frames: &[Vec<u8>], roun
         for chunk in frames.chunks(BURST) {
             let mut packets: Vec<_> =
                 chunk.iter().map(|frame| Packet::of_frame(frame, VnetHeader::default())).collect();
+            packets.iter_mut().for_each(|packet| packet.metadata = metadata.as_ref());
             let started = cpu_time();
             engine.process(PortId(1), &mut packets, &mut count, now_ms);
             spent += cpu_time() - started;
@@ -132,4 +148,57 @@ fn cost_of_packets() {
     let acks: Vec<_> = (0..10_000).map(|number| tcp(ends(number), data)).collect();
     run("10,000 of TCP", security_group(1), &opening, &acks, 100, EngineSettings::default());
     run("10,000 of TCP, not fused", security_group(1), &opening, &acks, 20, off);
+}
+
+/// What came, or goes, to another node: the second pass asks how long packets are.
+fn to_another_node(zone: u16) -> Vec<Rule> {
+    let mut rules = security_group(zone);
+    let tunnel = Tunnel {
+        id: 7,
+        remote: std::net::IpAddr::from([192, 168, 7, 2]),
+        local: None,
+        tos: 0,
+        ttl: 64,
+        df: true,
+        options: Arc::from([]),
+    };
+    rules[1].ops = vec![
+        Op::Set { field: Field::EthDst, value: 0x0200_0000_00cc, mask: Field::EthDst.full_mask() },
+        Op::SetTunnel(Arc::new(tunnel)),
+        Op::IfLarger { bytes: 1464, then: Arc::from([]), otherwise: Arc::from([Op::Output(PortId(2))]) },
+    ];
+    rules
+}
+
+pub fn from_tunnel(id: u64) -> Key {
+    let mut key = Key::ZERO;
+    key.set(Field::TunId, id.into());
+    key.set(Field::TunSrc, 0xc0a8_0701);
+    key.set(Field::TunDst, 0xc0a8_0702);
+    key
+}
+
+#[test]
+#[ignore = "prints figures"]
+fn cost_of_other_packets() {
+    let segment = |flags, seq, ack| Tcp { flags, seq, ack, window: 9000, payload: &[] };
+    type Make = fn(Ends, Tcp<'_>) -> Vec<u8>;
+    let connections = |make: Make| {
+        let opening: Vec<_> = (0..10_000)
+            .map(|number| make(ends(number), segment(SYN, 1, 0)))
+            .chain((0..10_000).map(|number| make(ends(number).reversed(), segment(SYN | ACK, 1, 2))))
+            .collect();
+        let acks: Vec<_> = (0..10_000).map(|number| make(ends(number), segment(ACK, 2, 2))).collect();
+        (opening, acks)
+    };
+    let (opening, acks) = connections(tcp);
+    let all = EngineSettings::default;
+    run("10,000 of TCP", security_group(1), &opening, &acks, 50, all());
+    run("10,000 of TCP into a tunnel", to_another_node(1), &opening, &acks, 50, all());
+    run_with("10,000 of TCP from a tunnel", security_group(1), &opening, &acks, 50, all(), Some(from_tunnel(7)));
+    let (opening, acks) = connections(tcp6);
+    run("10,000 of TCP over IPv6", security_group(1), &opening, &acks, 50, all());
+    run("10,000 of TCP over IPv6 into a tunnel", to_another_node(1), &opening, &acks, 50, all());
+    let (opening, acks) = connections(|ends, segment| tagged(tcp(ends, segment)));
+    run("10,000 of TCP with a tag", security_group(1), &opening, &acks, 50, all());
 }

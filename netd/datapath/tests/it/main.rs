@@ -4,6 +4,7 @@
 #![allow(clippy::unwrap_used)]
 
 mod caches;
+mod classes;
 mod cost;
 mod executor;
 mod limits;

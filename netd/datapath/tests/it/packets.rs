@@ -76,3 +76,49 @@ pub fn tcp(ends: Ends, segment: Tcp<'_>) -> Vec<u8> {
     sum_up(6, ends, &mut bytes, 16);
     ethernet(0x0800, &ipv4(6, ends.source.0, ends.destination.0, &bytes))
 }
+
+/// The same between addresses of IPv6.
+fn ipv6(protocol: u8, ends: Ends, transport: &mut [u8], check_at: usize) -> Vec<u8> {
+    const NETWORK: [u8; 12] = [0xfd, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 1];
+    let mut packet = vec![0x60, 0, 0, 0];
+    packet.extend_from_slice(&(transport.len() as u16).to_be_bytes());
+    packet.extend_from_slice(&[protocol, 64]);
+    for (address, _) in [ends.source, ends.destination] {
+        packet.extend_from_slice(&NETWORK);
+        packet.extend_from_slice(&address.to_be_bytes());
+    }
+    let pseudo = sum(&packet[8..40]) + u64::from(protocol) + transport.len() as u64;
+    let value = match !fold(pseudo + sum(transport)) {
+        0 if protocol == 17 => 0xffff,
+        value => value,
+    };
+    transport[check_at..check_at + 2].copy_from_slice(&value.to_be_bytes());
+    packet.extend_from_slice(transport);
+    ethernet(0x86dd, &packet)
+}
+
+/// Of a frame of IPv4 without options the same transport over IPv6.
+fn over_ipv6(frame: &[u8], ends: Ends, check_at: usize) -> Vec<u8> {
+    let mut transport = frame[34..].to_vec();
+    transport[check_at..check_at + 2].fill(0);
+    ipv6(frame[23], ends, &mut transport, check_at)
+}
+
+pub fn tcp6(ends: Ends, segment: Tcp<'_>) -> Vec<u8> {
+    over_ipv6(&tcp(ends, segment), ends, 16)
+}
+
+pub fn udp6(ends: Ends, payload: &[u8]) -> Vec<u8> {
+    over_ipv6(&udp(ends, payload), ends, 6)
+}
+
+/// Type, code and what is behind the checksum.
+pub fn icmp6(ends: Ends, kind: u8, rest: &[u8]) -> Vec<u8> {
+    let mut message = [&[kind, 0, 0, 0], rest].concat();
+    ipv6(58, ends, &mut message, 2)
+}
+
+pub fn tagged(mut frame: Vec<u8>) -> Vec<u8> {
+    frame.splice(12..12, [0x81, 0, 0x20, 5]);
+    frame
+}

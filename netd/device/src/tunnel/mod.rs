@@ -6,6 +6,7 @@
 
 mod endpoint;
 pub mod geneve;
+mod lone;
 mod options;
 mod port;
 pub mod secure;

@@ -1,6 +1,7 @@
 //! Datagrams on their way out: put together into batches, and datagrams of one size for one place into one message (UDP_SEGMENT).
 
 use super::endpoint::take_input;
+use super::lone::Lone;
 use crate::control::Writer;
 use crate::mmsg::{self, BATCH, Outgoing};
 use crate::sys;
@@ -8,7 +9,7 @@ use hive_packet::{be16, ethertype, network_layer, protocol};
 use std::io;
 use std::net::SocketAddr;
 use std::ops::Range;
-use std::os::fd::{AsFd, OwnedFd};
+use std::os::fd::{AsFd, BorrowedFd, OwnedFd};
 use std::sync::Arc;
 
 /// Source ports by which routers on the way can tell flows apart (RFC 8926, 3.3). Each is a socket.
@@ -49,6 +50,8 @@ impl SenderKey {
 #[derive(Debug)]
 pub(super) struct Sender {
     pub sockets: [Arc<OwnedFd>; SOURCE_PORTS],
+    /// Do not fragment.
+    df: bool,
 }
 
 impl Sender {
@@ -57,20 +60,20 @@ impl Sender {
         for _ in 0..SOURCE_PORTS {
             sockets.push(Arc::new(open(key)?));
         }
-        Ok(Self { sockets: sockets.try_into().map_err(|_| io::ErrorKind::Other)? })
+        Ok(Self { sockets: sockets.try_into().map_err(|_| io::ErrorKind::Other)?, df: key.df })
     }
 }
 
 fn open(key: SenderKey) -> io::Result<OwnedFd> {
     let socket = sys::socket(if key.v6 { libc::AF_INET6 } else { libc::AF_INET }, libc::SOCK_DGRAM)?;
     let option = |level, name, value: i32| sys::set_option(&socket, level, name, &value);
-    // "Probe": do not fragment, and do not believe messages that anybody could have sent about the path's MTU.
+    // "Probe": do not fragment, "omit": do, by the device's MTU; neither believes messages that anybody could have sent about the path's.
     if key.v6 {
         option(libc::IPPROTO_IPV6, libc::IPV6_V6ONLY, 1)?;
-        let discover = if key.df { libc::IPV6_PMTUDISC_PROBE } else { libc::IPV6_PMTUDISC_DONT };
+        let discover = if key.df { libc::IPV6_PMTUDISC_PROBE } else { libc::IPV6_PMTUDISC_OMIT };
         option(libc::IPPROTO_IPV6, libc::IPV6_MTU_DISCOVER, discover)?;
     } else {
-        let discover = if key.df { libc::IP_PMTUDISC_PROBE } else { libc::IP_PMTUDISC_DONT };
+        let discover = if key.df { libc::IP_PMTUDISC_PROBE } else { libc::IP_PMTUDISC_OMIT };
         option(libc::IPPROTO_IP, libc::IP_MTU_DISCOVER, discover)?;
         option(libc::SOL_SOCKET, libc::SO_NO_CHECK, i32::from(!key.checksum))?;
     }
@@ -90,10 +93,8 @@ struct Message {
     bytes: Range<usize>,
     /// Of the first datagram.
     datagram_bytes: usize,
-    datagrams: usize,
-    /// Those with a frame within, and its bytes.
-    frames: usize,
-    frame_bytes: usize,
+    /// Which of the batch's.
+    datagrams: Range<usize>,
     sender: Arc<Sender>,
     socket: usize,
     checksum: bool,
@@ -101,6 +102,37 @@ struct Message {
     control: Writer,
     /// For more to follow, the last datagram has to be as long as the first.
     open: bool,
+    /// Its datagrams leave one by one.
+    lone: bool,
+}
+
+impl Message {
+    /// All of it.
+    fn whole(&self) -> Part<'_> {
+        Part { message: self, bytes: self.bytes.clone(), datagrams: self.datagrams.clone() }
+    }
+
+    /// Its datagrams.
+    fn parts(&self) -> impl Iterator<Item = Part<'_>> {
+        let Range { start, end } = self.bytes;
+        (start..end).step_by(self.datagram_bytes.max(1)).zip(self.datagrams.clone()).map(move |(begin, at)| Part {
+            message: self,
+            bytes: begin..end.min(begin + self.datagram_bytes),
+            datagrams: at..at + 1,
+        })
+    }
+
+    fn is_segmented(&self) -> bool {
+        self.datagrams.len() > 1 && !self.lone
+    }
+}
+
+/// What leaves of a message at once.
+#[derive(Clone, Debug)]
+struct Part<'a> {
+    message: &'a Message,
+    bytes: Range<usize>,
+    datagrams: Range<usize>,
 }
 
 /// Where a datagram goes.
@@ -125,6 +157,9 @@ pub(super) struct Sum {
 pub(super) struct Batch {
     pub bytes: Vec<u8>,
     messages: Vec<Message>,
+    /// Of each datagram the bytes of the frame in it; 0: none.
+    frames: Vec<usize>,
+    lone: Lone,
 }
 
 impl Batch {
@@ -132,6 +167,7 @@ impl Batch {
     pub fn push(&mut self, begin: usize, frame_bytes: usize, way: &Way<'_>) {
         let length = self.bytes.len() - begin;
         let socket = way.hash as usize % SOURCE_PORTS;
+        self.frames.push(frame_bytes);
         if let Some(last) = self.messages.last_mut()
             // Without a checksum the kernel does not take segments.
             && way.checksum
@@ -142,28 +178,25 @@ impl Batch {
             && last.control == *way.control
             && Arc::ptr_eq(&last.sender, way.sender)
             && length <= last.datagram_bytes
-            && last.datagrams < SEGMENTS_MAX
+            && last.datagrams.len() < SEGMENTS_MAX
             && last.bytes.len() + length <= MESSAGE_BYTES_MAX
         {
             last.bytes.end += length;
-            last.datagrams += 1;
-            last.frames += usize::from(frame_bytes > 0);
-            last.frame_bytes += frame_bytes;
+            last.datagrams.end += 1;
             last.open = length == last.datagram_bytes;
             return;
         }
         self.messages.push(Message {
             bytes: begin..begin + length,
             datagram_bytes: length,
-            datagrams: 1,
-            frames: usize::from(frame_bytes > 0),
-            frame_bytes,
+            datagrams: self.frames.len() - 1..self.frames.len(),
             sender: Arc::clone(way.sender),
             socket,
             checksum: way.checksum,
             to: way.to,
             control: *way.control,
             open: true,
+            lone: false,
         });
     }
 
@@ -173,41 +206,96 @@ impl Batch {
 
     /// Sends everything. Datagrams of one flow stay in their order: they leave by one socket.
     pub fn flush(&mut self) -> Sum {
-        let mut sum = Sum::default();
-        for message in &mut self.messages {
-            sum.frames += message.frames as u64;
-            sum.bytes += message.frame_bytes as u64;
-            if message.datagrams > 1 {
+        let Self { bytes, messages, frames, lone } = self;
+        let carried = frames.iter().filter(|bytes| **bytes > 0);
+        let mut sum = Sum { frames: carried.count() as u64, bytes: frames.iter().sum::<usize>() as u64, dropped: 0 };
+        for message in messages.iter_mut().filter(|message| message.datagrams.len() > 1) {
+            message.lone = !message.sender.df && lone.has(message.to, message.datagram_bytes);
+            if !message.lone {
                 let size = u16::try_from(message.datagram_bytes).unwrap_or(u16::MAX);
                 message.control.push(libc::SOL_UDP, libc::UDP_SEGMENT, &size.to_ne_bytes());
             }
         }
-        let mut rest: Vec<&Message> = self.messages.iter().collect();
+        let mut rest: Vec<&Message> = messages.iter().collect();
         while let Some(first) = rest.first() {
             let (sender, socket) = (Arc::clone(&first.sender), first.socket);
             let (now, later): (Vec<&Message>, Vec<&Message>) =
                 rest.into_iter().partition(|message| message.socket == socket && Arc::ptr_eq(&message.sender, &sender));
-            let outgoing: Vec<_> = now
-                .iter()
-                .map(|message| Outgoing {
-                    bytes: &self.bytes[message.bytes.clone()],
-                    to: Some(message.to),
-                    control: &message.control,
-                })
-                .collect();
-            mmsg::send(sender.sockets[socket].as_fd(), &outgoing, |index, _| {
-                if let Some(message) = now.get(index) {
-                    sum.frames -= message.frames as u64;
-                    sum.bytes -= message.frame_bytes as u64;
-                    sum.dropped += message.frames as u64;
+            let mut parts: Vec<Part<'_>> = Vec::with_capacity(now.len());
+            for message in now {
+                if message.lone {
+                    parts.extend(message.parts());
+                } else {
+                    parts.push(message.whole());
+                }
+            }
+            let socket = sender.sockets[socket].as_fd();
+            send(socket, bytes, &parts, None, |part, error| {
+                if !part.message.is_segmented() || !is_too_long(error) {
+                    sum.lose(&frames[part.datagrams.clone()]);
+                    return;
+                }
+                // What is behind it waits, so the order stays.
+                let message = part.message;
+                let (again, lost): (Vec<_>, Vec<_>) =
+                    message.parts().partition(|part| !sender.df || part.bytes.len() < message.datagram_bytes);
+                lost.iter().for_each(|part| sum.lose(&frames[part.datagrams.clone()]));
+                let control = message.control.without_last();
+                let mut failed = 0;
+                send(socket, bytes, &again, Some(&control), |part, _| {
+                    failed += 1;
+                    sum.lose(&frames[part.datagrams.clone()]);
+                });
+                // If none went either, it was something else.
+                if !sender.df && failed < again.len() {
+                    lone.learn(message.to, message.datagram_bytes);
                 }
             });
             rest = later;
         }
         self.bytes.clear();
         self.messages.clear();
+        self.frames.clear();
         sum
     }
+}
+
+impl Sum {
+    /// Those with a frame in them did not go.
+    fn lose(&mut self, frames: &[usize]) {
+        let count = frames.iter().filter(|bytes| **bytes > 0).count() as u64;
+        self.frames -= count;
+        self.bytes -= frames.iter().sum::<usize>() as u64;
+        self.dropped += count;
+    }
+}
+
+/// Of a segmented message: what kernels say if its datagrams are longer than the path takes, EINVAL in older ones.
+fn is_too_long(error: &io::Error) -> bool {
+    matches!(error.raw_os_error(), Some(libc::EMSGSIZE | libc::EINVAL))
+}
+
+/// `control`: in place of the messages' own.
+fn send(
+    socket: BorrowedFd<'_>,
+    bytes: &[u8],
+    parts: &[Part<'_>],
+    control: Option<&Writer>,
+    mut failed: impl FnMut(&Part<'_>, &io::Error),
+) {
+    let outgoing: Vec<_> = parts
+        .iter()
+        .map(|part| Outgoing {
+            bytes: &bytes[part.bytes.clone()],
+            to: Some(part.message.to),
+            control: control.unwrap_or(&part.message.control),
+        })
+        .collect();
+    mmsg::send(socket, &outgoing, |index, error| {
+        if let Some(part) = parts.get(index) {
+            failed(part, error);
+        }
+    });
 }
 
 /// A number that is the same for all frames of a connection: of addresses, protocol and ports.

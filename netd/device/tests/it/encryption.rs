@@ -82,15 +82,15 @@ fn frame(text: &[u8], source_port: u16) -> Vec<u8> {
 }
 
 /// Two ports that have shaken hands.
-struct Pair {
+pub struct Pair {
     nodes: [Namespace; 2],
-    ports: [TunnelPort; 2],
+    pub ports: [TunnelPort; 2],
     handles: [SecurityHandle; 2],
     tunnels: Tunnels,
 }
 
 impl Pair {
-    fn new() -> Self {
+    pub fn new() -> Self {
         let nodes = nodes();
         let [left, right] = configs(Kind::Geneve, ADDRESSES[0]);
         let tunnels = Tunnels::default();

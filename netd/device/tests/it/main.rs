@@ -3,6 +3,7 @@
 
 mod devices;
 mod encryption;
+mod long;
 mod namespace;
 mod ovs;
 mod receive;

@@ -69,6 +69,9 @@ impl Translator<'_> {
         };
         // Back to where it came out of its tunnel.
         let arrived = address(self.original, Field::TunDst, Field::TunIpv6Dst);
+        if let Some(arrived) = arrived {
+            self.mask.add_all(if arrived.is_ipv4() { Field::TunDst } else { Field::TunIpv6Dst });
+        }
         if arrived == Some(remote) {
             self.note(|| "not tunneling to our own address".to_owned());
             return false;

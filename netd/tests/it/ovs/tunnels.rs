@@ -68,6 +68,62 @@ fn flows_choose_the_tunnel_and_its_options() {
     assert!(!reaches(&hosts[0], "10.1.0.2"));
 }
 
+/// Packets that went by a connection's way.
+fn fused(lab: &Lab) -> u64 {
+    let counters = lab.appctl("coverage/show");
+    let line = counters.lines().find(|line| line.contains("datapath_fused_hits"));
+    line.and_then(|line| line.rsplit(' ').next()?.parse().ok()).unwrap_or(0)
+}
+
+/// Security groups at both nodes, and a length that packets may have between, as a VPC has it: each packet is one lookup.
+#[test]
+fn connections_between_nodes_go_by_cached_ways() {
+    let [left, right] = nodes();
+    let mut hosts = Vec::new();
+    for (lab, own, other) in [(&left, 1, 2), (&right, 2, 1)] {
+        lab.vsctl("add-br br0 -- set bridge br0 datapath_type=netdev fail_mode=secure");
+        let host = lab.host("p1", &format!("10.1.0.{own}/24"));
+        host.address("eth0", &format!("fd00:9::{own}/64"));
+        host.ip("link set eth0 mtu 1400");
+        lab.vsctl("add-port br0 p1 -- set interface p1 ofport_request=1");
+        lab.vsctl(
+            "add-port br0 tun -- set interface tun type=geneve options:remote_ip=flow options:key=flow ofport_request=2",
+        );
+        let there = format!("set_field:7->tun_id,set_field:192.168.7.{other}->tun_dst,check_pkt_larger(1414)->reg0[0]");
+        let from = format!("in_port=2,tun_id=7,tun_src=192.168.7.{other}");
+        for flow in [
+            format!("table=0,priority=9,in_port=1,arp,actions={there},goto_table:2"),
+            format!("table=0,priority=9,in_port=1,icmp6,actions={there},goto_table:2"),
+            format!("table=0,priority=9,{from},arp,actions=output:1"),
+            format!("table=0,priority=9,{from},icmp6,actions=output:1"),
+            "table=0,priority=5,in_port=1,ip,actions=ct(zone=5,table=1)".to_owned(),
+            "table=0,priority=5,in_port=1,ipv6,actions=ct(zone=5,table=1)".to_owned(),
+            format!("table=1,ct_state=+trk+new,ip,actions=ct(commit,zone=5),{there},goto_table:2"),
+            format!("table=1,ct_state=+trk+new,ipv6,actions=ct(commit,zone=5),{there},goto_table:2"),
+            format!("table=1,ct_state=+trk+est,actions={there},goto_table:2"),
+            "table=2,priority=9,reg0=1,actions=drop".to_owned(),
+            "table=2,priority=5,actions=output:2".to_owned(),
+            format!("table=0,priority=5,{from},ip,actions=ct(zone=5,table=3)"),
+            format!("table=0,priority=5,{from},ipv6,actions=ct(zone=5,table=3)"),
+            "table=3,ct_state=+trk+new,ip,actions=ct(commit,zone=5),output:1".to_owned(),
+            "table=3,ct_state=+trk+new,ipv6,actions=ct(commit,zone=5),output:1".to_owned(),
+            "table=3,ct_state=+trk+est,actions=output:1".to_owned(),
+        ] {
+            lab.flow(&flow);
+        }
+        hosts.push(host);
+    }
+    for addresses in [["10.1.0.1", "10.1.0.2"], ["fd00:9::1", "fd00:9::2"]] {
+        hosts[0].ping(addresses[1]);
+        let before = [fused(&left), fused(&right)];
+        hosts[0].stream(&hosts[1], addresses[1], 20 << 20);
+        hosts[1].stream(&hosts[0], addresses[0], 20 << 20);
+        wait("most went by their connections' ways", || {
+            fused(&left) - before[0] > 300 && fused(&right) - before[1] > 300
+        });
+    }
+}
+
 /// Makes a node's key, as an operator does; its public half.
 fn make_key(lab: &Lab) -> String {
     let file = lab.path("key");
@@ -134,6 +190,49 @@ fn encrypted_nodes_are_on_one_network_and_restarts_do_not_part_them() {
     });
     right.vsctl(&format!("set interface tun options:wireguard_peer={other_key}"));
     wait("they speak again", || reaches(&hosts[0], "10.1.0.2"));
+}
+
+/// Machines that send more than the wire takes at once: in fragments if the tunnel says so, and not at all if it does not.
+#[test]
+fn what_is_too_long_for_the_wire_is_fragmented_if_it_may_be() {
+    for encrypted in [false, true] {
+        let [left, right] = nodes();
+        let keys = if encrypted { [make_key(&left), make_key(&right)] } else { [String::new(), String::new()] };
+        let mut hosts = Vec::new();
+        for (lab, own, other) in [(&left, 1, 2), (&right, 2, 1)] {
+            lab.vsctl("add-br br0 -- set bridge br0 datapath_type=netdev");
+            let host = lab.host("p1", &format!("10.1.0.{own}/24"));
+            lab.node.ip("link set p1 mtu 9001");
+            host.ip("link set eth0 mtu 9001");
+            lab.vsctl("add-port br0 p1");
+            let mut add = format!(
+                "add-port br0 tun -- set interface tun type=geneve options:remote_ip=192.168.7.{other} \
+                 options:local_ip=192.168.7.{own} options:key=7 options:df_default=false"
+            );
+            if encrypted {
+                let file = lab.path("key");
+                let peer = &keys[other - 1];
+                add += &format!(" options:wireguard_peer={peer} options:wireguard_private_key_file={file}");
+            }
+            lab.vsctl(&add);
+            hosts.push(host);
+        }
+        hosts[0].ping("10.1.0.2");
+        let whole = || {
+            let mut ping = Command::new("ip");
+            ping.args(["netns", "exec", &hosts[0].name, "ping", "-n", "-c", "1", "-W", "1", "-M", "do"]);
+            ping.args(["-s", "8973", "10.1.0.2"]).output().unwrap().status.success()
+        };
+        wait("a packet of 9001 bytes crosses", whole);
+        hosts[0].stream(&hosts[1], "10.1.0.2", 20 << 20);
+        hosts[1].stream(&hosts[0], "10.1.0.1", 20 << 20);
+        left.vsctl("set interface tun options:df_default=true");
+        let dropped = || status(&left, "statistics", "tx_dropped").parse::<u64>().unwrap_or(0);
+        let before = dropped();
+        wait("it is dropped, and counted", || !whole() && dropped() > before);
+        left.vsctl("set interface tun options:df_default=false");
+        wait("it is fragmented again", whole);
+    }
 }
 
 #[test]
