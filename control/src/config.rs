@@ -1,7 +1,7 @@
 //! `hived.toml`. Unknown keys are refused; every path is absolute.
 
 use hive_types::id::AccountId;
-use ipnet::Ipv4Net;
+use ipnet::{Ipv4Net, Ipv6Net};
 use serde::{Deserialize, Serialize};
 use std::collections::BTreeSet;
 use std::net::Ipv4Addr;
@@ -17,6 +17,8 @@ const MAX_DEVICE_NAME_BYTES: usize = 15;
 const MAX_FILE_BYTES: u64 = 1 << 20;
 /// Most addresses of a pool: a free one is found by looking at one after another.
 const MIN_POOL_PREFIX_LEN: u8 = 16;
+/// A VPC's block has 56 bits, and the first one of a pool is nobody's.
+const IPV6_POOL_PREFIX_LENS: std::ops::RangeInclusive<u8> = 32..=55;
 
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Serialize, Deserialize)]
 #[serde(rename_all = "kebab-case")]
@@ -60,6 +62,10 @@ pub struct Config {
     /// Networks of which Elastic IPs and public addresses of instances are: `["203.0.113.0/24"]`. None: there are no such addresses.
     #[serde(default)]
     pub public_address_pools: Vec<Ipv4Net>,
+    /// Networks that VPCs' IPv6 blocks, of 56 bits, are of: `["2001:db8::/40"]`. They are routed to the nodes' uplinks; the first block of
+    /// each is the nodes' own. None: VPCs have no IPv6.
+    #[serde(default)]
+    pub ipv6_pools: Vec<Ipv6Net>,
     /// Present on the one hived that runs this machine's instances; without it only API calls are answered.
     #[serde(default)]
     pub node: Option<NodeConfig>,
@@ -204,6 +210,12 @@ impl Config {
         for pool in &self.public_address_pools {
             let fits = pool.trunc() == *pool && pool.prefix_len() >= MIN_POOL_PREFIX_LEN;
             require(fits, "public_address_pools", pool.to_string(), "networks of at most a /16, without host bits")?;
+        }
+        for pool in &self.ipv6_pools {
+            let fits = pool.trunc() == *pool && IPV6_POOL_PREFIX_LENS.contains(&pool.prefix_len());
+            require(fits, "ipv6_pools", pool.to_string(), "networks of 32 to 55 bits, without host bits")?;
+            let shared = self.ipv6_pools.iter().filter(|other| other.contains(pool)).count() > 1;
+            require(!shared, "ipv6_pools", pool.to_string(), "networks of which none is within another")?;
         }
         let Some(node) = &self.node else { return Ok(()) };
         if let Some(url) = &node.objects_url {

@@ -58,6 +58,7 @@ pub async fn run(config: Config) -> anyhow::Result<()> {
         account: config.account.clone(),
         peer_regions: config.peer_regions.clone(),
         public_address_pools: config.public_address_pools.clone(),
+        ipv6_pools: config.ipv6_pools.clone(),
     };
 
     let seeding = tokio::spawn(seed::keep_seeding(bus.clone(), stores.clone(), config.clone()));

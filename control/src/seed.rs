@@ -119,6 +119,8 @@ fn adopt(network: &mut Network, instance: &InstanceRecord) {
         mac: own.mac.clone(),
         private_ip: own.private_ip,
         secondary_ips: Vec::new(),
+        ipv6: Vec::new(),
+        primary_ipv6: false,
         public_ip: None,
         groups,
         description: String::new(),

@@ -114,6 +114,14 @@ fn codes(resource: Resource) -> Codes {
             STATE,
             "CidrBlockLimitExceeded",
         ),
+        Resource::SubnetCidrAssociation => row(
+            "InvalidSubnetCidrBlockAssociationID.NotFound",
+            "InvalidSubnetCidrBlockAssociationId.Malformed",
+            NO_CODE,
+            CONFLICT,
+            STATE,
+            "SubnetCidrBlockLimitExceeded",
+        ),
         Resource::SecurityGroupRule => row(
             "InvalidSecurityGroupRuleId.NotFound",
             "InvalidSecurityGroupRuleId.Malformed",
@@ -137,6 +145,14 @@ fn codes(resource: Resource) -> Codes {
             CONFLICT,
             STATE,
             "InternetGatewayLimitExceeded",
+        ),
+        Resource::EgressOnlyGateway => row(
+            "InvalidEgressOnlyInternetGatewayId.NotFound",
+            "InvalidEgressOnlyInternetGatewayId.Malformed",
+            NO_CODE,
+            CONFLICT,
+            STATE,
+            "EgressOnlyInternetGatewayLimitExceeded",
         ),
         Resource::Gateway => {
             row("InvalidGatewayID.NotFound", "InvalidGatewayID.Malformed", NO_CODE, CONFLICT, STATE, LIMIT)
@@ -320,7 +336,7 @@ fn block_fault(error: &ApiError) -> Fault {
 mod tests {
     use super::*;
 
-    const RESOURCES: [Resource; 31] = [
+    const RESOURCES: [Resource; 33] = [
         Resource::Instance,
         Resource::Image,
         Resource::Volume,
@@ -336,9 +352,11 @@ mod tests {
         Resource::VolumeModification,
         Resource::User,
         Resource::CidrAssociation,
+        Resource::SubnetCidrAssociation,
         Resource::SecurityGroupRule,
         Resource::PrefixList,
         Resource::InternetGateway,
+        Resource::EgressOnlyGateway,
         Resource::Gateway,
         Resource::RouteTable,
         Resource::Route,

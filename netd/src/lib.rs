@@ -6,7 +6,7 @@
 //! | [`ovs`] | what the database asks for, what controllers say, and what ovs-appctl asks |
 //! | [`dataplane`] | workers and ports of a switch that a pipeline of tables programs |
 //! | `port` | moves bytes of guests: their memory, rings, the vhost-user protocol |
-//! | [`services`] | ARP, ICMP, DHCP, DNS and the instance metadata service |
+//! | [`services`] | ARP, neighbour discovery, ICMP, DHCP, DNS and the instance metadata service |
 
 #![deny(unsafe_code)]
 

@@ -69,8 +69,13 @@ What is answered to whom; each line is answered by one:
   {"method":"metrics"}
   END
 
+A segment with {"ipv6":{"network":"2001:db8:0:5::","prefix_len":64}} and a port with {"ipv6":["2001:db8:0:5::5"]} are served in IPv6
+too: what is to come to the services is router solicitations (icmp6,icmp_type=133), DHCPv6 (udp6,tp_dst=547), and what is for
+fd00:ec2::/32 and the router, the link-local address of gateway_mac. Guests are told of the router unasked as well.
+
 A packet that is too long for a link is answered as by a router ("fragmentation needed"), if it comes with the link's MTU in
-bits 32 to 47 of tun_id and the router's address as tun_src; here of packets to an uplink that takes 1500 bytes (0x5dc):
+bits 32 to 47 of tun_id and the router's address as tun_src ("packet too big" in IPv6, with tun_ipv6_src or in the name of the
+segment's router); here of packets to an uplink that takes 1500 bytes (0x5dc):
 
   ovs-ofctl add-flow br0 "in_port=1,ip,nw_dst=192.0.2.0/24,actions=check_pkt_larger(1514)->NXM_NX_REG0[0],resubmit(,1)"
   ovs-ofctl add-flow br0 "table=1,reg0=1,ip,actions=set_field:0x5dc00000007->tun_id,set_field:10.0.0.1->tun_src,output:20"

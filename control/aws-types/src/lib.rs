@@ -23,6 +23,30 @@ pub trait Operation {
     const SERVICE: &'static str;
     /// `RunInstances`
     const NAME: &'static str;
+
+    /// Here, and not where they are called, because the compiler then makes the code of all types once.
+    ///
+    /// # Errors
+    /// The members are none of the input's.
+    fn decode(members: Members) -> serde_json::Result<Self::Input>;
+
+    /// # Errors
+    /// Never of a type that was generated: their keys are texts.
+    fn encode(output: &Self::Output) -> serde_json::Result<Members>;
+}
+
+/// What of a request or reply is on the bus.
+pub type Members = serde_json::Map<String, serde_json::Value>;
+
+fn decode<T: DeserializeOwned>(members: Members) -> serde_json::Result<T> {
+    serde_json::from_value(serde_json::Value::Object(members))
+}
+
+fn encode<T: Serialize>(output: &T) -> serde_json::Result<Members> {
+    match serde_json::to_value(output)? {
+        serde_json::Value::Object(members) => Ok(members),
+        _ => Err(serde::ser::Error::custom("an output is no object")),
+    }
 }
 
 /// An operation by name.

@@ -43,6 +43,9 @@ pub struct Profile {
     /// Networks of which Elastic IPs are, `["203.0.113.0/24"]`; none: there are no Elastic IPs.
     #[serde(default)]
     pub public_address_pools: Vec<String>,
+    /// Networks of 32 to 55 bits of which VPCs' IPv6 blocks are, `["2001:db8::/40"]`; none: VPCs have no IPv6.
+    #[serde(default)]
+    pub ipv6_pools: Vec<String>,
     /// The way to public addresses, as hived's `[node.uplink]`: `kind = "host"` and the name of an interface that is made on this
     /// machine, or `kind = "device"`, a network card and the next router's `gateway_mac`. None: VPCs are among themselves.
     #[serde(default)]

@@ -26,7 +26,7 @@ use hive_bus::Bus;
 use hive_types::Principal;
 use hive_types::error::Resource;
 use hive_types::id::{AccountId, MalformedId};
-use ipnet::Ipv4Net;
+use ipnet::{Ipv4Net, Ipv6Net};
 use jiff::Timestamp;
 use std::collections::BTreeSet;
 use std::str::FromStr;
@@ -50,6 +50,7 @@ pub struct Place {
     /// Other regions whose snapshots the nodes' blockds can read.
     pub peer_regions: BTreeSet<String>,
     pub public_address_pools: Vec<Ipv4Net>,
+    pub ipv6_pools: Vec<Ipv6Net>,
 }
 
 impl Place {

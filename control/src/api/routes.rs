@@ -9,7 +9,6 @@ use hive_bus::{Bus, BusError, Refusal, Serving};
 use hive_types::envelope::{WORKER_QUEUE, subject};
 use hive_types::{ApiError, ApiReply, ApiRequest};
 use jiff::Timestamp;
-use serde_json::Value;
 use std::collections::{BTreeMap, BTreeSet};
 use std::sync::Arc;
 use tokio::sync::Semaphore;
@@ -124,6 +123,8 @@ impl Routes {
         self.on::<ec2::DeleteSubnet, _, _>(vpc::subnets::delete_subnet);
         self.on::<ec2::DescribeSubnets, _, _>(vpc::subnets::describe_subnets);
         self.on::<ec2::ModifySubnetAttribute, _, _>(vpc::subnets::modify_subnet_attribute);
+        self.on::<ec2::AssociateSubnetCidrBlock, _, _>(vpc::ipv6::associate_subnet_cidr_block);
+        self.on::<ec2::DisassociateSubnetCidrBlock, _, _>(vpc::ipv6::disassociate_subnet_cidr_block);
         self.on::<ec2::CreateDhcpOptions, _, _>(vpc::dhcp::create_dhcp_options);
         self.on::<ec2::DeleteDhcpOptions, _, _>(vpc::dhcp::delete_dhcp_options);
         self.on::<ec2::DescribeDhcpOptions, _, _>(vpc::dhcp::describe_dhcp_options);
@@ -166,6 +167,9 @@ impl Routes {
         self.on::<ec2::AttachInternetGateway, _, _>(vpc::gateways::attach_internet_gateway);
         self.on::<ec2::DetachInternetGateway, _, _>(vpc::gateways::detach_internet_gateway);
         self.on::<ec2::DescribeInternetGateways, _, _>(vpc::gateways::describe_internet_gateways);
+        self.on::<ec2::CreateEgressOnlyInternetGateway, _, _>(vpc::egress_only::create);
+        self.on::<ec2::DeleteEgressOnlyInternetGateway, _, _>(vpc::egress_only::delete);
+        self.on::<ec2::DescribeEgressOnlyInternetGateways, _, _>(vpc::egress_only::describe_all);
         self.on::<ec2::CreateRouteTable, _, _>(vpc::route_tables::create_route_table);
         self.on::<ec2::DeleteRouteTable, _, _>(vpc::route_tables::delete_route_table);
         self.on::<ec2::DescribeRouteTables, _, _>(vpc::route_tables::describe_route_tables);
@@ -191,6 +195,8 @@ impl Routes {
         self.on::<ec2::ResetNetworkInterfaceAttribute, _, _>(vpc::interfaces::attribute::reset);
         self.on::<ec2::AssignPrivateIpAddresses, _, _>(vpc::interfaces::addresses::assign_private_ip_addresses);
         self.on::<ec2::UnassignPrivateIpAddresses, _, _>(vpc::interfaces::addresses::unassign_private_ip_addresses);
+        self.on::<ec2::AssignIpv6Addresses, _, _>(vpc::interfaces::ipv6::assign_ipv6_addresses);
+        self.on::<ec2::UnassignIpv6Addresses, _, _>(vpc::interfaces::ipv6::unassign_ipv6_addresses);
         self.on::<ec2::AllocateAddress, _, _>(vpc::addresses::allocate_address);
         self.on::<ec2::ReleaseAddress, _, _>(vpc::addresses::release_address);
         self.on::<ec2::AssociateAddress, _, _>(vpc::addresses::associate_address);
@@ -209,13 +215,10 @@ impl Routes {
             Box::pin(async move {
                 let ApiRequest { request_id, caller, params, .. } = request;
                 let answered = async {
-                    let input: O::Input = serde_json::from_value(Value::Object(params))
+                    let input = O::decode(params)
                         .map_err(|e| Error::Fault(format!("the gateway passed an input that does not decode: {e}")))?;
                     let output = handler(api, Call { caller, now: Timestamp::now() }, input).await?;
-                    match serde_json::to_value(output) {
-                        Ok(Value::Object(members)) => Ok(members),
-                        other => Err(Error::Fault(format!("an output is not an object: {other:?}"))),
-                    }
+                    O::encode(&output).map_err(|e| Error::Fault(format!("an output does not encode: {e}")))
                 };
                 match answered.await {
                     Ok(members) => {

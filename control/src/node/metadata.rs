@@ -45,6 +45,9 @@ pub fn compile(instance: &InstanceRecord, network: &Network, place: &Place) -> M
         if let Some(public) = network.public_ip(primary, primary.private_ip) {
             put("public-ipv4", public.to_string());
         }
+        if let Some(ipv6) = primary.ipv6.first() {
+            put("ipv6", ipv6.to_string());
+        }
     }
     put("services/domain", "amazonaws.com".into());
     put("services/partition", "aws".into());
@@ -56,9 +59,15 @@ pub fn compile(instance: &InstanceRecord, network: &Network, place: &Place) -> M
         let local: Vec<String> = interface.addresses().map(|ip| ip.to_string()).collect();
         let public = interface.addresses().filter_map(|ip| network.public_ip(interface, ip));
         let public: Vec<String> = public.map(|ip| ip.to_string()).collect();
-        let subnet = network.subnets.get(&interface.subnet_id).map(|subnet| subnet.cidr.to_string());
-        let blocks = network.vpcs.get(&interface.vpc_id).map(|vpc| vpc.blocks.as_slice()).unwrap_or_default();
-        let blocks: Vec<String> = blocks.iter().map(|block| block.cidr.to_string()).collect();
+        let subnet = network.subnets.get(&interface.subnet_id);
+        let subnet_ipv6 = subnet.and_then(|subnet| subnet.ipv6.as_ref()).map(|block| block.cidr.to_string());
+        let subnet = subnet.map(|subnet| subnet.cidr.to_string());
+        let vpc = network.vpcs.get(&interface.vpc_id);
+        let blocks = vpc.into_iter().flat_map(|vpc| &vpc.blocks);
+        let blocks: Vec<String> = blocks.map(|block| block.cidr.to_string()).collect();
+        let ipv6_blocks = vpc.into_iter().flat_map(|vpc| &vpc.ipv6_blocks);
+        let ipv6_blocks: Vec<String> = ipv6_blocks.map(|block| block.cidr.to_string()).collect();
+        let ipv6: Vec<String> = interface.ipv6.iter().map(ToString::to_string).collect();
         let own_name = format!("{}.{}", hostname(interface.private_ip), dns_domain(&place.region));
         let mut put =
             |name: &str, text: String| put(&format!("network/interfaces/macs/{}/{name}", interface.mac), text);
@@ -79,8 +88,16 @@ pub fn compile(instance: &InstanceRecord, network: &Network, place: &Place) -> M
         ] {
             put(name, text);
         }
-        if !public.is_empty() {
-            put("public-ipv4s", public.join("\n"));
+        // What there is nothing of is no leaf.
+        for (name, text) in [
+            ("public-ipv4s", public.join("\n")),
+            ("ipv6s", ipv6.join("\n")),
+            ("subnet-ipv6-cidr-blocks", subnet_ipv6.unwrap_or_default()),
+            ("vpc-ipv6-cidr-blocks", ipv6_blocks.join("\n")),
+        ] {
+            if !text.is_empty() {
+                put(name, text);
+            }
         }
     }
     if let Some(key) = &instance.key {
@@ -105,6 +122,7 @@ pub fn compile(instance: &InstanceRecord, network: &Network, place: &Place) -> M
         enabled: instance.metadata.enabled,
         token_required: instance.metadata.token_required,
         hop_limit: instance.metadata.hop_limit,
+        ipv6: instance.metadata.ipv6,
         tree,
         user_data: instance.user_data.clone(),
     }

@@ -186,7 +186,7 @@ impl Agent {
         let node = Arc::new(Node {
             blockd: Blockd { socket: config.blockd_socket.clone() },
             netd: Netd { socket: config.netd_socket.clone() },
-            switch: Switch::new(&config, &place.public_address_pools).context("cannot make the key for tunnels")?,
+            switch: Switch::new(&config, &place).context("cannot make the key for tunnels")?,
             network_changed: Notify::new(),
             written: Written::open(&config.state_dir).context("cannot make the directory of written blocks")?,
             view: Mutex::new(Arc::new(copy.view().clone())),

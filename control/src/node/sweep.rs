@@ -4,7 +4,8 @@
 use super::Node;
 use crate::error::Error;
 use crate::store::{
-    InstanceRecord, InstanceState, InterfaceAttachment, NatGatewayRecord, Network, PublicAddressRecord, VolumeState,
+    Claimed, InstanceRecord, InstanceState, InterfaceAttachment, NatGatewayRecord, Network, PublicAddressRecord,
+    VolumeState,
 };
 use hive_types::id::{AccountId, InstanceId};
 use jiff::{SignedDuration, Timestamp};
@@ -61,12 +62,12 @@ async fn sweep(node: &Node, now: Timestamp) -> Result<(), Error> {
         sweep_network(node, account, network, &instances, now).await?;
     }
     for claim in claims.iter().filter(|claim| is_old(claim.value.since)) {
-        let Some(address) = PublicAddressRecord::address_of(&claim.key) else { continue };
+        let Some(claimed) = Claimed::of_key(&claim.key) else { continue };
         let network = networks.get(&claim.value.account);
-        if network.is_some_and(|network| network.has_public_owner(address, &claim.value.owner)) {
+        if network.is_some_and(|network| network.has_public_owner(claimed, &claim.value.owner)) {
             continue;
         }
-        info!(%address, owner = claim.value.owner, "taking back a public address");
+        info!(%claimed, owner = claim.value.owner, "taking back a public address");
         let is_same = |record: &PublicAddressRecord| Ok::<_, Error>(*record == claim.value);
         stores.public_addresses.delete_if(&claim.key, is_same).await?;
     }

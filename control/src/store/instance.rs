@@ -174,6 +174,9 @@ pub struct MetadataOptions {
     pub token_required: bool,
     /// 1 to 64
     pub hop_limit: u8,
+    /// At `fd00:ec2::254` too.
+    #[serde(default)]
+    pub ipv6: bool,
 }
 
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]

@@ -18,10 +18,11 @@ pub use instance::{
 };
 pub use key::{KeyPairRecord, KeyType};
 pub use network::{
-    AclEntry, AclRecord, AddressAssociation, AddressRecord, CidrBlock, Destination, DhcpOptionsRecord, FlowLogRecord,
-    GroupReference, InterfaceAttachment, InterfaceOwner, InterfaceRecord, InternetGatewayRecord, NatGatewayRecord,
-    Network, NetworkRecord, Networks, Peer, PrefixListEntry, PrefixListRecord, PrefixListVersion, PublicAddressRecord,
-    RouteRecord, RouteTableRecord, Rule, RuleKey, SecurityGroupRecord, SubnetRecord, Target, VpcRecord, overlap,
+    AclEntry, AclRecord, AddressAssociation, AddressRecord, CidrBlock, Claimed, Destination, DhcpOptionsRecord,
+    EgressOnlyGatewayRecord, FlowLogRecord, GroupReference, InterfaceAttachment, InterfaceOwner, InterfaceRecord,
+    InternetGatewayRecord, Ipv6Block, NatGatewayRecord, Network, NetworkRecord, Networks, Peer, PrefixListEntry,
+    PrefixListRecord, PrefixListVersion, PublicAddressRecord, RouteRecord, RouteTableRecord, Rule, RuleKey,
+    SecurityGroupRecord, SubnetIpv6, SubnetRecord, Target, VpcRecord, overlap, overlap_ipv6,
 };
 pub use node::{DrawnIds, IdempotencyRecord, NatPlaceRecord, NodeRecord, PlacementRecord, Reserved, VniRecord};
 pub use snapshot::{Origin, SnapshotRecord, SnapshotState};
@@ -55,7 +56,7 @@ pub struct Stores {
     pub key_pairs: Table<KeyPairRecord>,
     /// Everything of the VPCs, whose records change together.
     pub networks: Networks,
-    /// Key: the address, see [`PublicAddressRecord::key_of`].
+    /// Key: what is claimed, see [`Claimed::key`].
     pub public_addresses: Table<PublicAddressRecord>,
     /// Key: the number, see [`VniRecord::key_of`].
     pub vnis: Table<VniRecord>,

@@ -28,7 +28,8 @@ pub struct Cloud {
 pub fn config() -> Config {
     toml::from_str(&format!(
         "nats_url = \"nats://127.0.0.1:4222\"\nregion = \"us-east-1\"\nzone = \"us-east-1a\"\naccount = \"{ACCOUNT}\"\n\
-         peer_regions = [\"us-east-9\"]\npublic_address_pools = [\"203.0.113.0/28\"]\n"
+         peer_regions = [\"us-east-9\"]\npublic_address_pools = [\"203.0.113.0/28\"]\n\
+         ipv6_pools = [\"2001:db8:4800::/54\"]\n"
     ))
     .expect("a configuration")
 }
@@ -53,6 +54,7 @@ impl Cloud {
             account: ACCOUNT.parse().expect("an account"),
             peer_regions: ["us-east-9".to_owned()].into(),
             public_address_pools: config().public_address_pools,
+            ipv6_pools: config().ipv6_pools,
         };
         let api = Arc::new(Api { stores: stores.clone(), place, bus: None });
         let (image_id, snapshot_id) = add_image(&stores).await;

@@ -23,9 +23,11 @@ pub enum Resource {
     /// An account, as a permission names one.
     User,
     CidrAssociation,
+    SubnetCidrAssociation,
     SecurityGroupRule,
     PrefixList,
     InternetGateway,
+    EgressOnlyGateway,
     /// Any gateway, as a route names it.
     Gateway,
     RouteTable,

@@ -79,9 +79,11 @@ resource_id! {
     NetworkInterfaceId = "eni";
     AttachmentId = "eni-attach";
     CidrAssociationId = "vpc-cidr-assoc";
+    SubnetCidrAssociationId = "subnet-cidr-assoc";
     SecurityGroupRuleId = "sgr";
     PrefixListId = "pl";
     InternetGatewayId = "igw";
+    EgressOnlyGatewayId = "eigw";
     RouteTableId = "rtb";
     RouteTableAssociationId = "rtbassoc";
     NatGatewayId = "nat";

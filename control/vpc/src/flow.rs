@@ -76,6 +76,8 @@ tables! {
     RefusedOut = 22;
     /// What the receiver's have not.
     RefusedIn = 23;
+    /// From the internet to an interface behind an egress-only internet gateway: answers pass.
+    EgressOnly = 24;
 }
 
 impl Table {
@@ -86,9 +88,11 @@ impl Table {
 
 /// The registers that carry a packet's context.
 pub mod register {
-    /// Where the packet leaves: 0 within the VPC, [`TO_INTERNET`].
+    /// Where the packet leaves: 0 within the VPC, [`TO_INTERNET`], [`TO_EGRESS_ONLY`].
     pub const TARGET: u8 = 8;
     pub const TO_INTERNET: u32 = 1;
+    /// The same by an egress-only gateway.
+    pub const TO_EGRESS_ONLY: u32 = 2;
     /// Bits, below.
     pub const FLAGS: u8 = 9;
     /// Between subnets: network ACLs apply.
@@ -285,6 +289,16 @@ pub(crate) fn track(zone: u8, table: Table) -> Action {
 /// datagram out with the last one, and would send them where that goes.
 pub(crate) fn commit(zone: u8, mark: u32, table: Table) -> Action {
     conntrack(register_zone(zone), true, table, vec![set(OxmField::CtMark, mark)])
+}
+
+/// Keep the connection in a zone, and go on.
+pub(crate) fn keep(zone: u16, table: Table) -> Action {
+    conntrack(ConntrackZone::Number(zone), true, table, Vec::new())
+}
+
+/// Look the connection up in a zone, and go on.
+pub(crate) fn track_in(zone: u16, table: Table) -> Action {
+    conntrack(ConntrackZone::Number(zone), false, table, Vec::new())
 }
 
 /// Give the connection a source address and a port of its own, and go on.

@@ -23,6 +23,7 @@
 //!                                                       └─> a NAT gateway: to 9 as its own; 18 what comes back to it
 //! ```
 //!
+//! What comes from the uplink to an interface with routes to an egress-only internet gateway meets 24 before 12.
 //! If an interface here is logged, what is on its way to 12 is sampled in 20, what 7, 11, 15 and 17 refuse in 21 and 22.
 //!
 //! Registers ([`register`]) carry what was found: the sender's and receiver's number, the subnet, route table, ACL and set of groups that
@@ -41,7 +42,10 @@
 //! - **Internet gateways are everywhere**: an interface's Elastic IP is at its own node's uplink. Without state: addresses are replaced, and
 //!   the switch mends checksums. Errors' quotes are not: they are about the public address.
 //! - **A NAT gateway is at one node**, a zone of its own; others reach it as they reach an interface.
-//! - **A packet too long for the uplink, or the tunnel,** goes to the services port with its sender's number, to be answered as a router would.
+//! - **A packet too long for the uplink, or the tunnel,** goes to the services port with its sender's number, to be answered as a router would;
+//!   through the tunnel, which fragments, it goes all the same.
+//! - **IPv6 addresses are public**, at their own node's uplink. Behind an egress-only internet gateway connections are kept in a zone that all
+//!   such share, and what comes in is looked up there first (24).
 //! - **Zones' timeouts** cannot be said in OpenFlow; [`Compiled::zones`] is for the database of the bridge.
 #![forbid(unsafe_code)]
 

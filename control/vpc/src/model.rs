@@ -47,6 +47,8 @@ ids! {
     RouteTableId;
     /// `igw-…`
     InternetGatewayId;
+    /// `eigw-…`
+    EgressOnlyGatewayId;
     /// `nat-…`
     NatGatewayId;
     /// `eipalloc-…`
@@ -105,6 +107,8 @@ pub struct Network {
     pub acls: BTreeMap<AclId, NetworkAcl>,
     pub route_tables: BTreeMap<RouteTableId, RouteTable>,
     pub internet_gateways: BTreeMap<InternetGatewayId, InternetGateway>,
+    /// Each is of one VPC.
+    pub egress_only_gateways: BTreeMap<EgressOnlyGatewayId, VpcId>,
     pub nat_gateways: BTreeMap<NatGatewayId, NatGateway>,
     pub addresses: BTreeMap<AllocationId, ElasticIp>,
     pub dhcp_options: BTreeMap<DhcpOptionsId, DhcpOptions>,
@@ -121,6 +125,7 @@ impl Network {
         self.acls.extend(other.acls);
         self.route_tables.extend(other.route_tables);
         self.internet_gateways.extend(other.internet_gateways);
+        self.egress_only_gateways.extend(other.egress_only_gateways);
         self.nat_gateways.extend(other.nat_gateways);
         self.addresses.extend(other.addresses);
         self.dhcp_options.extend(other.dhcp_options);
@@ -286,7 +291,7 @@ pub enum Peer {
     PrefixList(PrefixListId),
 }
 
-/// Entries by rule number, 1 to 32766; the first that fits counts, and none means deny.
+/// Entries by rule number, 1 to 32766 and the last ones; the first that fits counts, and none means deny.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
 pub struct NetworkAcl {
     pub ingress: BTreeMap<u16, AclEntry>,
@@ -324,6 +329,8 @@ pub enum Destination {
 pub enum RouteTarget {
     Local,
     InternetGateway(InternetGatewayId),
+    /// Of IPv6: connections begin inside.
+    EgressOnlyGateway(EgressOnlyGatewayId),
     NatGateway(NatGatewayId),
     Interface(InterfaceId),
     Blackhole,

@@ -73,7 +73,7 @@ fn render_service(
     for (module, body) in modules {
         let mut uses = String::from("use serde::{Deserialize, Serialize};\n");
         if body.contains("Operation for") {
-            uses.insert_str(0, "use crate::Operation;\n");
+            uses.insert_str(0, "use crate::{Members, Operation};\n");
         }
         if users.values().any(|families| families.len() > 1 && families.contains(module)) {
             uses.insert_str(0, "use super::common::*;\n");
@@ -104,7 +104,9 @@ fn write_operation(text: &mut String, service: &str, model: &Model, name: &str) 
     writeln!(text, "/// {}", summary(&operation.documentation))?;
     writeln!(text, "#[derive(Clone, Copy, Debug)]\npub struct {name};\n")?;
     writeln!(text, "impl Operation for {name} {{\ntype Input = {input};\ntype Output = {output};")?;
-    writeln!(text, "const SERVICE: &'static str = {service:?};\nconst NAME: &'static str = {name:?};\n}}\n")?;
+    writeln!(text, "const SERVICE: &'static str = {service:?};\nconst NAME: &'static str = {name:?};\n")?;
+    writeln!(text, "fn decode(members: Members) -> serde_json::Result<{input}> {{\ncrate::decode(members)\n}}\n")?;
+    writeln!(text, "fn encode(output: &{output}) -> serde_json::Result<Members> {{\ncrate::encode(output)\n}}\n}}\n")?;
     Ok(())
 }
 

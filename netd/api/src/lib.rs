@@ -10,7 +10,7 @@
 
 use serde::{Deserialize, Serialize};
 use std::collections::BTreeMap;
-use std::net::Ipv4Addr;
+use std::net::{Ipv4Addr, Ipv6Addr};
 
 /// Longest request or reply line; bounds what a broken client can make the daemon hold.
 pub const MAX_LINE_BYTES: usize = 1 << 20;
@@ -21,6 +21,8 @@ pub const MAX_PORTS: usize = 1024;
 /// Most hosts of one [`Hosts`], so that it fits a line, and of all: each takes some 300 bytes.
 pub const MAX_HOSTS: usize = 16 << 10;
 pub const MAX_HOSTS_IN_ALL: usize = 128 << 10;
+/// Most IPv6 addresses of one port: EC2 gives an interface no more than 50.
+pub const MAX_IPV6_ADDRESSES: usize = 64;
 /// Most servers of a kind that DHCP names (the limit of EC2's DHCP option sets).
 pub const MAX_DHCP_SERVERS: usize = 4;
 /// Seconds that an address is leased for unless the segment says otherwise (EC2's).
@@ -50,6 +52,13 @@ pub fn is_domain_list(names: &str) -> bool {
 pub fn is_unicast(address: Ipv4Addr) -> bool {
     // 0/8 is this network, 127/8 the host itself, 224/4 multicast, 240/4 reserved or all hosts (RFC 6890).
     !matches!(address.octets()[0], 0 | 127 | 224..)
+}
+
+/// An IPv6 address that a host may have.
+pub fn is_unicast_v6(address: Ipv6Addr) -> bool {
+    // Nobody, the host itself, groups, and IPv4 addresses, which are in no IPv6 packet (RFC 6890).
+    let is_ipv4 = matches!(address.segments(), [0, 0, 0, 0, 0, 0xffff, ..]);
+    !(address.is_unspecified() || address.is_loopback() || address.is_multicast() || is_ipv4)
 }
 
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
@@ -107,7 +116,7 @@ pub enum ErrorKind {
     Io,
 }
 
-/// One IPv4 subnet, and what its guests are told of it.
+/// One subnet, of IPv4 and perhaps of IPv6 too, and what its guests are told of it.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(deny_unknown_fields)]
 pub struct Segment {
@@ -144,6 +153,25 @@ pub struct Segment {
     /// Seconds that an address is leased for, at least 60.
     #[serde(default = "default_lease_s")]
     pub lease_s: u32,
+    /// None: nothing of IPv6 is answered.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub ipv6: Option<Ipv6Segment>,
+}
+
+/// What a subnet has of IPv6. The router and DHCP server is [`Segment::gateway_mac`]'s link-local address, which advertises itself with
+/// [`Segment::mtu`]; names are answered at fd00:ec2::253.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct Ipv6Segment {
+    /// Network address of the subnet.
+    pub network: Ipv6Addr,
+    pub prefix_len: u8,
+    /// DHCPv6 option 23, in this order, at most [`MAX_DHCP_SERVERS`], as of the list below; an empty list is not sent.
+    #[serde(default)]
+    pub name_servers: Vec<Ipv6Addr>,
+    /// DHCPv6 options 56 (NTP) and 31 (SNTP): clients know the one or the other.
+    #[serde(default)]
+    pub ntp_servers: Vec<Ipv6Addr>,
 }
 
 fn default_lease_s() -> u32 {
@@ -161,6 +189,10 @@ pub struct Port {
     pub mac: String,
     /// Leased by DHCP.
     pub ipv4: Ipv4Addr,
+    /// Leased by DHCPv6, the primary one first; at most [`MAX_IPV6_ADDRESSES`]. Those outside [`Segment::ipv6`] are not, so that a subnet
+    /// and its ports may be put in any order.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub ipv6: Vec<Ipv6Addr>,
     /// DHCP option 12 and the name that DNS answers in the segment's domain.
     pub hostname: String,
     pub metadata: MetadataService,
@@ -181,15 +213,18 @@ pub struct Hosts {
     pub hosts: BTreeMap<Ipv4Addr, String>,
 }
 
-/// What 169.254.169.254 answers on a port.
+/// What 169.254.169.254, and fd00:ec2::254, answer on a port.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(deny_unknown_fields)]
 pub struct MetadataService {
     pub enabled: bool,
     /// IMDSv2 only: a request without a token gets 401.
     pub token_required: bool,
-    /// IP TTL of answers to token requests, 1 to 64.
+    /// IP TTL, or hop limit, of answers to token requests, 1 to 64.
     pub hop_limit: u8,
+    /// fd00:ec2::254 answers too (EC2's HttpProtocolIpv6).
+    #[serde(default)]
+    pub ipv6: bool,
     /// Leaf path below `/latest/` -> text, as `meta-data/instance-id`, `dynamic/instance-identity/document`. Directory listings
     /// are made from these paths; every dated version (`/2021-03-23/`) serves the same tree.
     pub tree: BTreeMap<String, String>,
@@ -217,4 +252,25 @@ pub struct Metrics {
     pub answered_bytes: u64,
     /// Frames that were not answered, by reason (`unknown-number`, `spoofed-mac`, `malformed`, ...).
     pub drops: BTreeMap<String, u64>,
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn groups_and_what_is_on_no_link_are_no_hosts_addresses() {
+        for (text, expected) in [
+            ("2001:db8::5", true),
+            ("fe80::1", true),
+            ("fd00:ec2::253", true),
+            ("::", false),
+            ("::1", false),
+            ("ff02::1", false),
+            ("ff3e::1", false),
+            ("::ffff:10.0.0.5", false),
+        ] {
+            assert_eq!(is_unicast_v6(text.parse().unwrap()), expected, "{text}");
+        }
+    }
 }

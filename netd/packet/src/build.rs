@@ -1,5 +1,7 @@
 //! Small packets made from nothing: what the switch itself answers with.
 
+pub mod v6;
+
 use crate::checksum;
 use crate::{MacAddr, ethertype, ipv4, protocol, put};
 use std::net::Ipv4Addr;
@@ -7,9 +9,11 @@ use std::net::Ipv4Addr;
 /// TTL of packets that the switch originates (RFC 1700's recommended default).
 pub const DEFAULT_TTL: u8 = 64;
 
-/// An Ethernet frame around an IPv4 packet.
+/// An Ethernet frame around an IP packet: of IPv6 if it says so itself.
 pub fn ethernet(dst: MacAddr, src: MacAddr, packet: &[u8]) -> Vec<u8> {
-    [&dst.0[..], &src.0, &ethertype::IPV4.to_be_bytes(), packet].concat()
+    let is_ipv6 = packet.first().is_some_and(|first| first >> 4 == 6);
+    let kind = if is_ipv6 { ethertype::IPV6 } else { ethertype::IPV4 };
+    [&dst.0[..], &src.0, &kind.to_be_bytes(), packet].concat()
 }
 
 /// An IPv4 packet around a payload that fits it; longer payloads are cut.
@@ -65,13 +69,19 @@ pub fn tcp(src: Ipv4Addr, dst: Ipv4Addr, src_port: u16, dst_port: u16, flags: u8
 
 /// The same, of this sequence number and this acknowledgement.
 pub fn tcp_at(src: Ipv4Addr, dst: Ipv4Addr, ports: [u16; 2], flags: u8, numbers: [u32; 2], payload: &[u8]) -> Vec<u8> {
+    let mut segment = segment(ports, flags, numbers, payload);
+    let pseudo = checksum::pseudo_header_ipv4(src, dst, protocol::TCP, segment.len());
+    let check = !checksum::fold(pseudo + checksum::sum(&segment));
+    put(&mut segment, 16, &check.to_be_bytes());
+    ipv4(src, dst, protocol::TCP, &segment)
+}
+
+/// Without checksum.
+fn segment(ports: [u16; 2], flags: u8, numbers: [u32; 2], payload: &[u8]) -> Vec<u8> {
     let mut segment = Vec::with_capacity(20 + payload.len());
     segment.extend(ports.into_iter().flat_map(u16::to_be_bytes));
     segment.extend(numbers.into_iter().flat_map(u32::to_be_bytes));
     segment.extend_from_slice(&[0x50, flags, 0xff, 0xff, 0, 0, 0, 0]);
     segment.extend_from_slice(payload);
-    let pseudo = checksum::pseudo_header_ipv4(src, dst, protocol::TCP, segment.len());
-    let check = !checksum::fold(pseudo + checksum::sum(&segment));
-    put(&mut segment, 16, &check.to_be_bytes());
-    ipv4(src, dst, protocol::TCP, &segment)
+    segment
 }

@@ -1,6 +1,6 @@
 //! The Internet checksum (RFC 1071) and its incremental update (RFC 1624).
 
-use std::net::Ipv4Addr;
+use std::net::{Ipv4Addr, Ipv6Addr};
 
 /// Ones'-complement sum of big-endian 16-bit words, not yet folded; an odd last byte is padded with zero. Sums of slices of
 /// even length may be added before folding. 2^48 words fit without overflow.
@@ -32,6 +32,11 @@ pub fn checksum(bytes: &[u8]) -> u16 {
 
 /// Sum of the IPv4 pseudo-header of TCP and UDP (RFC 9293 3.1).
 pub fn pseudo_header_ipv4(src: Ipv4Addr, dst: Ipv4Addr, protocol: u8, length: usize) -> u64 {
+    sum(&src.octets()) + sum(&dst.octets()) + u64::from(protocol) + length as u64
+}
+
+/// Sum of the IPv6 pseudo-header of TCP, UDP and ICMPv6 (RFC 8200, 8.1).
+pub fn pseudo_header_ipv6(src: Ipv6Addr, dst: Ipv6Addr, protocol: u8, length: usize) -> u64 {
     sum(&src.octets()) + sum(&dst.octets()) + u64::from(protocol) + length as u64
 }
 

@@ -1,11 +1,12 @@
 //! The header of an Ethernet frame and what it carries, as far as the services look.
 
-use crate::arp::{self, Arp};
+use crate::arp::Arp;
 use crate::ipv4::Ipv4Header;
+use crate::ipv6::{self, Ipv6Header};
 use crate::{ETHERNET_HEADER_BYTES, MacAddr, ethertype};
 
-/// Bytes of a frame's start that [`Frame::parse`] may look at: Ethernet with ARP, or with IPv4 without options.
-pub const INSPECTED_BYTES: usize = ETHERNET_HEADER_BYTES + arp::PACKET_BYTES;
+/// Bytes of a frame's start that [`Frame::parse`] may look at: Ethernet with IPv6, the longest of what it looks at.
+pub const INSPECTED_BYTES: usize = ETHERNET_HEADER_BYTES + ipv6::HEADER_BYTES;
 
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct Frame {
@@ -18,7 +19,7 @@ pub struct Frame {
 pub enum Network {
     Ipv4(Ipv4Header),
     Arp(Arp),
-    Ipv6,
+    Ipv6(Ipv6Header),
     Other(u16),
 }
 
@@ -28,7 +29,7 @@ pub enum FrameError {
     Short,
     /// Carries an 802.1Q or 802.1ad tag.
     Tagged,
-    /// The IPv4 or ARP header contradicts itself or the frame's length.
+    /// The IP or ARP header contradicts itself or the frame's length.
     Malformed,
 }
 
@@ -44,7 +45,7 @@ impl Frame {
         let network = match u16::from_be_bytes([t0, t1]) {
             ethertype::IPV4 => Network::Ipv4(Ipv4Header::parse(body, body_bytes).ok_or(FrameError::Malformed)?),
             ethertype::ARP => Network::Arp(Arp::parse(body).ok_or(FrameError::Malformed)?),
-            ethertype::IPV6 => Network::Ipv6,
+            ethertype::IPV6 => Network::Ipv6(Ipv6Header::parse(body, body_bytes).ok_or(FrameError::Malformed)?),
             tag if ethertype::VLAN.contains(&tag) => return Err(FrameError::Tagged),
             other => Network::Other(other),
         };
@@ -63,8 +64,10 @@ mod tests {
         frame[12..14].copy_from_slice(&[0x81, 0]);
         assert_eq!(Frame::parse(&frame, 60), Err(FrameError::Tagged));
         assert_eq!(Frame::parse(&frame[..13], 13), Err(FrameError::Short));
-        frame[12..14].copy_from_slice(&ethertype::IPV4.to_be_bytes());
-        assert_eq!(Frame::parse(&frame, 60), Err(FrameError::Malformed));
+        for kind in [ethertype::IPV4, ethertype::IPV6] {
+            frame[12..14].copy_from_slice(&kind.to_be_bytes());
+            assert_eq!(Frame::parse(&frame, 60), Err(FrameError::Malformed));
+        }
     }
 
     proptest! {

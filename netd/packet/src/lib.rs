@@ -1,4 +1,4 @@
-//! Ethernet, ARP, IPv4, TCP and UDP headers, and BFD: checked parsing, building, checksums and software segmentation.
+//! Ethernet, ARP, IPv4, IPv6, TCP and UDP headers, and BFD: checked parsing, building, checksums and software segmentation.
 //!
 //! Everything here works on byte slices that may come from a hostile guest: no function panics on any input.
 
@@ -11,6 +11,7 @@ pub mod checksum;
 pub mod coalesce;
 pub mod frame;
 pub mod ipv4;
+pub mod ipv6;
 pub mod mac;
 pub mod offload;
 pub mod segment;
@@ -36,6 +37,8 @@ pub mod protocol {
     pub const ICMP: u8 = 1;
     pub const TCP: u8 = 6;
     pub const UDP: u8 = 17;
+    pub const IPV6_FRAGMENT: u8 = 44;
+    pub const ICMPV6: u8 = 58;
 }
 
 /// VLAN tags that offloads are looked for behind.

@@ -1,6 +1,7 @@
 //! IEEE 802 MAC addresses.
 
 use std::fmt;
+use std::net::Ipv6Addr;
 use std::str::FromStr;
 
 #[derive(Clone, Copy, PartialEq, Eq, Hash, PartialOrd, Ord)]
@@ -29,6 +30,12 @@ impl MacAddr {
     /// A unicast address other than all zeroes: what a station may own.
     pub fn is_station(self) -> bool {
         !self.is_multicast() && self.0 != [0; 6]
+    }
+
+    /// The IPv6 address that an interface gives itself (RFC 4291, appendix A).
+    pub fn link_local(self) -> Ipv6Addr {
+        let [a, b, c, d, e, f] = self.0;
+        Ipv6Addr::from([0xfe, 0x80, 0, 0, 0, 0, 0, 0, a ^ 2, b, c, 0xff, 0xfe, d, e, f])
     }
 
     /// The address as the low 48 bits of an integer.
@@ -83,6 +90,13 @@ mod tests {
         {
             assert!(bad.parse::<MacAddr>().is_err(), "{bad}");
         }
+    }
+
+    /// The example of RFC 4291, appendix A.
+    #[test]
+    fn link_local_addresses_are_modified_eui_64() {
+        let mac = MacAddr([0x34, 0x56, 0x78, 0x9a, 0xbc, 0xde]);
+        assert_eq!(mac.link_local(), "fe80::3656:78ff:fe9a:bcde".parse::<Ipv6Addr>().unwrap());
     }
 
     #[test]

@@ -24,6 +24,8 @@ struct Waiting {
     frames: VecDeque<(u64, Vec<u8>)>,
     bytes: usize,
     dropped: u64,
+    /// Nobody takes them any more.
+    closed: bool,
 }
 
 /// Answers on their way into the switch.
@@ -42,7 +44,7 @@ impl Answers {
     /// Queues a frame for the interface of this number; false when there is no room.
     pub fn send(&self, number: u64, frame: Vec<u8>) -> bool {
         let mut waiting = lock(&self.waiting);
-        if waiting.bytes + frame.len() > ANSWER_BYTES_MAX {
+        if waiting.closed || waiting.bytes + frame.len() > ANSWER_BYTES_MAX {
             waiting.dropped += 1;
             return false;
         }
@@ -52,6 +54,18 @@ impl Answers {
         // Non-blocking; a counter that is full has already woken the reader.
         let _ = rustix::io::write(&self.wake, &1u64.to_ne_bytes());
         true
+    }
+
+    /// The port is no more.
+    pub fn close(&self) {
+        let mut waiting = lock(&self.waiting);
+        waiting.closed = true;
+        waiting.bytes = 0;
+        waiting.frames.clear();
+    }
+
+    pub fn is_closed(&self) -> bool {
+        lock(&self.waiting).closed
     }
 
     /// All that wait, each with its interface's number.
@@ -79,6 +93,7 @@ pub struct ServicesDevice {
 impl ServicesDevice {
     pub(super) fn new(directory: Arc<Directory>, services: ServicesHandle) -> io::Result<Self> {
         let answers = Arc::new(Answers::new()?);
+        services.begin(answers.clone());
         let (ready, counters, limit) = Default::default();
         Ok(Self { directory, services, answers, ready, counters, limit })
     }
@@ -111,9 +126,13 @@ impl ServicesDevice {
         true
     }
 
-    /// Said at once; whose number it is need not be known here.
+    /// Said at once; whose number it is need not be known here, unless nobody says who answers in IPv6.
     fn say_too_long(&mut self, frame: &Sent<'_>, number: u64, mtu: u16) -> bool {
-        let said = self.limit.allows(number, Instant::now()).then(|| too_long::answer(frame, mtu)).flatten();
+        let router = || {
+            let segment = self.directory.get(number)?.port().segment.clone();
+            segment.spec.ipv6.is_some().then(|| segment.router_v6())
+        };
+        let said = self.limit.allows(number, Instant::now()).then(|| too_long::answer(frame, mtu, router)).flatten();
         let refused = match said {
             Some(answer) => (!self.answers.send(number, answer)).then_some(DropReason::AnswersFull),
             None => Some(DropReason::TooLong),
@@ -136,6 +155,12 @@ impl ServicesDevice {
             }
             enters
         })
+    }
+}
+
+impl Drop for ServicesDevice {
+    fn drop(&mut self) {
+        self.answers.close();
     }
 }
 

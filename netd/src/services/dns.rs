@@ -5,7 +5,7 @@ use super::names::{Names, Unknown};
 use hive_packet::{be16, build, put};
 use std::collections::HashMap;
 use std::io;
-use std::net::{Ipv4Addr, SocketAddrV4, UdpSocket};
+use std::net::{Ipv4Addr, Ipv6Addr, SocketAddrV4, UdpSocket};
 use std::os::fd::{AsRawFd, RawFd};
 
 const HEADER_BYTES: usize = 12;
@@ -38,12 +38,27 @@ enum Code {
     NotImplemented = 4,
 }
 
-/// Who asks, and where: answers come from the address that was asked.
+/// From the address that was asked to the one that asks.
+#[derive(Clone, Copy, Debug)]
+pub enum Way {
+    V4 { resolver: Ipv4Addr, address: Ipv4Addr },
+    V6 { resolver: Ipv6Addr, address: Ipv6Addr },
+}
+
+impl Way {
+    fn send(self, client: &Client, port: u16, message: &[u8]) {
+        client.send(&match self {
+            Self::V4 { resolver, address } => build::udp(resolver, address, 53, port, message),
+            Self::V6 { resolver, address } => build::v6::udp(resolver, address, 53, port, message),
+        });
+    }
+}
+
+/// Who asks, and where.
 #[derive(Debug)]
 pub struct Query<'a> {
     pub client: &'a Client,
-    pub resolver: Ipv4Addr,
-    pub address: Ipv4Addr,
+    pub way: Way,
     pub port: u16,
 }
 
@@ -118,7 +133,7 @@ fn find(question: &Question<'_>, client: &Client, names: &Names) -> Answer {
     if question.kind == kind { Answer::Record(kind, data) } else { Answer::Empty }
 }
 
-fn encode_name(name: &str) -> Vec<u8> {
+pub(super) fn encode_name(name: &str) -> Vec<u8> {
     let mut bytes = Vec::with_capacity(name.len() + 2);
     for label in name.split('.') {
         // Names were checked to have labels of at most 63 bytes.
@@ -145,7 +160,7 @@ pub fn answer(
     }
     let reply = |code: Code, question: &[u8], record: Option<(u16, &[u8])>, authoritative: bool| {
         let reply = response(id, flags, code, question, record, authoritative);
-        query.client.send(&build::udp(query.resolver, query.address, 53, query.port, &reply));
+        query.way.send(query.client, query.port, &reply);
         true
     };
     if flags & OPCODE_MASK != 0 {
@@ -201,8 +216,7 @@ fn response(
 #[derive(Debug)]
 struct Pending {
     client: Client,
-    resolver: Ipv4Addr,
-    address: Ipv4Addr,
+    way: Way,
     port: u16,
     id: u16,
     question: Vec<u8>,
@@ -253,8 +267,7 @@ impl Forwarder {
         }
         let pending = Pending {
             client: query.client.clone(),
-            resolver: query.resolver,
-            address: query.address,
+            way: query.way,
             port: query.port,
             id,
             question: question.bytes.to_vec(),
@@ -281,7 +294,7 @@ impl Forwarder {
             let Some(pending) = self.pending.remove(&id) else { continue };
             if now_ms.saturating_sub(pending.asked_ms) < PENDING_MS {
                 put(message, 0, &pending.id.to_be_bytes());
-                pending.client.send(&build::udp(pending.resolver, pending.address, 53, pending.port, message));
+                pending.way.send(&pending.client, pending.port, message);
             }
         }
     }

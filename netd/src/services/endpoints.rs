@@ -313,6 +313,41 @@ mod tests {
     }
 
     #[test]
+    fn a_new_services_port_tells_guests_of_their_router() {
+        use crate::services::model::ipv6::tests::{port_v6, segment_v6};
+        let directory = tempfile::tempdir().unwrap();
+        let endpoints = Endpoints::open(directory.path(), None).unwrap();
+        assert_eq!(endpoints.handle(api::Request::PutSegment(segment_v6())), api::Reply::Done);
+        assert_eq!(endpoints.handle(api::Request::PutPort(port_v6())), api::Reply::Done);
+        for _ in 0..2 {
+            let (number, frame) = receive(&mut endpoints.device().unwrap());
+            // ICMPv6, a router advertisement.
+            assert_eq!((number, frame[14 + 6], frame[14 + 40]), (5, 58, 134));
+        }
+        let dropped = &endpoints.directory.total.metrics().drops;
+        assert_eq!(dropped.get("answers-full"), None, "by the port that is gone");
+    }
+
+    #[test]
+    fn what_is_too_long_in_ipv6_is_answered_by_the_segments_router() {
+        use crate::services::model::ipv6::tests::{address, port_v6, segment_v6};
+        let directory = tempfile::tempdir().unwrap();
+        let endpoints = Endpoints::open(directory.path(), None).unwrap();
+        endpoints.handle(api::Request::PutSegment(segment_v6()));
+        endpoints.handle(api::Request::PutPort(port_v6()));
+        let mut device = endpoints.device().unwrap();
+        assert_eq!(receive(&mut device).1[14 + 40], 134);
+        let packet = build::v6::udp(address("2001:db8:0:5::55"), address("2001:db8:9::9"), 1, 2, &[7; 1460]);
+        assert!(send(&mut device, 1500 << 32 | 5, &packet));
+        let (number, frame) = receive(&mut device);
+        assert_eq!((number, frame[14 + 40]), (5, 2), "too big");
+        assert_eq!(frame[22..38], address("fe80::ff:fe00:1").octets());
+        assert!(!send(&mut device, 1500 << 32 | 6, &packet), "of nobody");
+        endpoints.handle(api::Request::PutSegment(model::segment()));
+        assert!(!send(&mut device, 1500 << 32 | 5, &packet), "of IPv4 alone");
+    }
+
+    #[test]
     fn a_flood_of_one_interface_takes_no_more_than_its_share() {
         let directory = tempfile::tempdir().unwrap();
         let endpoints = open(directory.path());

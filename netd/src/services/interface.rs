@@ -96,6 +96,10 @@ impl Directory {
         self.known.load().interfaces.get(&number).cloned()
     }
 
+    pub fn interfaces(&self) -> Vec<Arc<Interface>> {
+        self.known.load().interfaces.values().cloned().collect()
+    }
+
     pub fn names(&self) -> Arc<Names> {
         self.known.load().names.clone()
     }
@@ -122,7 +126,7 @@ pub struct Client {
 }
 
 impl Client {
-    /// Sends an IPv4 packet to the guest from its gateway's MAC.
+    /// Sends an IP packet to the guest from its gateway's MAC.
     pub fn send(&self, packet: &[u8]) {
         let port = self.interface.port();
         self.send_frame(build::ethernet(port.mac, port.segment.gateway_mac, packet));

@@ -6,6 +6,7 @@
 //! | [`interface`], [`names`] | who is there, for all threads |
 //! | [`device`] | frames from the switch and answers to it |
 //! | `dhcp`, `dns`, `imds` | what is answered |
+//! | `ipv6`, `neighbour`, `dhcpv6` | the same in IPv6, and its router, which is advertised unasked too |
 //! | `too_long` | what a router says of packets that are too long for a link |
 //! | [`traffic`] | counters |
 //!
@@ -15,19 +16,25 @@
 pub mod control;
 pub mod device;
 mod dhcp;
+mod dhcpv6;
 mod dns;
 pub mod endpoints;
 mod imds;
 pub mod interface;
+mod ipv6;
 pub mod model;
 pub mod names;
+mod neighbour;
 mod state;
+#[cfg(test)]
+mod tests;
 mod too_long;
 pub mod traffic;
 
 use crate::error::DaemonError;
 use crate::mailbox::Mailbox;
 use crate::sys::{Epoll, Events};
+use device::Answers;
 use dns::Forwarder;
 use hive_packet::arp::{Arp, Operation};
 use hive_packet::ipv4::{self, Ipv4Header};
@@ -35,6 +42,7 @@ use hive_packet::{ETHERNET_HEADER_BYTES, Frame, FrameError, Network, be16, build
 use imds::MetadataServer;
 use interface::{Client, Directory};
 use model::{METADATA_ADDRESS, Port, RESOLVER_ADDRESS};
+use neighbour::Advertiser;
 use std::collections::HashMap;
 use std::net::SocketAddrV4;
 use std::os::fd::AsRawFd;
@@ -62,6 +70,8 @@ enum Event {
     Forget {
         number: u64,
     },
+    /// There is one more services port.
+    Begin(Arc<Answers>),
     Stop,
 }
 
@@ -73,6 +83,11 @@ impl ServicesHandle {
     /// Hands over a frame that [`interface::Interface::enter`] let in.
     fn frame(&self, client: Client, frame: Vec<u8>) {
         self.0.send(Event::Frame { client, frame });
+    }
+
+    /// Has guests told of their router by one more services port.
+    fn begin(&self, answers: Arc<Answers>) {
+        self.0.send(Event::Begin(answers));
     }
 
     /// Ends an interface's connections, tokens and forwarded queries.
@@ -122,6 +137,7 @@ pub struct Services {
     forwarder: Option<Forwarder>,
     /// By number, of interfaces whose guests asked.
     metadata: HashMap<u64, MetadataServer>,
+    advertiser: Advertiser,
     now_ms: u64,
 }
 
@@ -132,7 +148,7 @@ impl Services {
     /// There is no way to it.
     pub fn new(directory: Arc<Directory>, upstream: Option<SocketAddrV4>) -> std::io::Result<Self> {
         let forwarder = upstream.map(Forwarder::connect).transpose()?;
-        Ok(Self { directory, forwarder, metadata: HashMap::new(), now_ms: 0 })
+        Ok(Self { directory, forwarder, metadata: HashMap::new(), advertiser: Advertiser::default(), now_ms: 0 })
     }
 
     fn run(mut self, mailbox: &Mailbox<Event>, epoll: &Epoll) {
@@ -154,6 +170,7 @@ impl Services {
                             forwarder.forget(number);
                         }
                     }
+                    Event::Begin(answers) => self.advertiser.begin(answers),
                     Event::Stop => return,
                 }
             }
@@ -166,9 +183,11 @@ impl Services {
                     server.poll(now_ms);
                 }
             }
-            let next_ms = self.metadata.values().filter_map(MetadataServer::due_ms).min();
-            let timeout_ms = next_ms.map(|due_ms| u32::try_from(due_ms.saturating_sub(now_ms)).unwrap_or(u32::MAX));
-            if let Err(error) = epoll.wait(&mut events, timeout_ms) {
+            self.advertiser.poll(&self.directory, now_ms);
+            let due = self.metadata.values().filter_map(MetadataServer::due_ms);
+            let due_ms = due.fold(self.advertiser.due_ms(), u64::min);
+            let timeout_ms = u32::try_from(due_ms.saturating_sub(now_ms)).unwrap_or(u32::MAX);
+            if let Err(error) = epoll.wait(&mut events, Some(timeout_ms)) {
                 tracing::error!(%error, "services cannot wait for events");
                 return;
             }
@@ -195,7 +214,12 @@ impl Services {
                 let packet = frame.get(start..start + header.total_bytes).ok_or(DropReason::Malformed)?;
                 self.answer_ipv4(client, &port, packet, &header)
             }
-            Network::Ipv6 | Network::Other(_) => Err(DropReason::NotServed),
+            Network::Ipv6(header) => {
+                let start = ETHERNET_HEADER_BYTES;
+                let packet = frame.get(start..start + header.total_bytes).ok_or(DropReason::Malformed)?;
+                self.answer_ipv6(client, &port, packet, &header)
+            }
+            Network::Other(_) => Err(DropReason::NotServed),
         }
     }
 
@@ -236,31 +260,39 @@ impl Services {
                 Ok(())
             }
             (protocol::TCP, _) if header.dst == METADATA_ADDRESS && port.spec.metadata.enabled => {
-                let number = client.interface.number;
-                if self.metadata.get(&number).is_none_or(|server| !server.serves(client)) {
-                    // Of one that has gone nobody would ever take it away.
-                    let known = self.directory.get(number);
-                    if !known.is_some_and(|known| Arc::ptr_eq(&known, &client.interface)) {
-                        return Err(DropReason::UnknownNumber);
-                    }
-                    self.metadata.insert(number, MetadataServer::new(client.clone(), self.now_ms));
-                }
-                let server = self.metadata.get_mut(&number).ok_or(DropReason::NotServed)?;
-                server.answer_by(client);
-                server.receive(packet.to_vec(), self.now_ms);
-                Ok(())
+                self.serve_metadata(client, packet)
             }
             (_, Some(datagram))
                 if datagram.dst_port == DNS_PORT && [port.segment.spec.dns, RESOLVER_ADDRESS].contains(&header.dst) =>
             {
-                let (resolver, address) = (header.dst, header.src);
-                let query = dns::Query { client, resolver, address, port: datagram.src_port };
-                let names = self.directory.names();
-                let answered = dns::answer(&query, &names, self.forwarder.as_mut(), datagram.body, self.now_ms);
-                if answered { Ok(()) } else { Err(DropReason::NotServed) }
+                let way = dns::Way::V4 { resolver: header.dst, address: header.src };
+                self.resolve(&dns::Query { client, way, port: datagram.src_port }, datagram.body)
             }
             _ => Err(DropReason::NotServed),
         }
+    }
+
+    fn resolve(&mut self, query: &dns::Query<'_>, message: &[u8]) -> Result<(), DropReason> {
+        let names = self.directory.names();
+        let answered = dns::answer(query, &names, self.forwarder.as_mut(), message, self.now_ms);
+        if answered { Ok(()) } else { Err(DropReason::NotServed) }
+    }
+
+    /// Takes a TCP packet to the metadata service.
+    fn serve_metadata(&mut self, client: &Client, packet: &[u8]) -> Result<(), DropReason> {
+        let number = client.interface.number;
+        if self.metadata.get(&number).is_none_or(|server| !server.serves(client)) {
+            // Of one that has gone nobody would ever take it away.
+            let known = self.directory.get(number);
+            if !known.is_some_and(|known| Arc::ptr_eq(&known, &client.interface)) {
+                return Err(DropReason::UnknownNumber);
+            }
+            self.metadata.insert(number, MetadataServer::new(client.clone(), self.now_ms));
+        }
+        let server = self.metadata.get_mut(&number).ok_or(DropReason::NotServed)?;
+        server.answer_by(client);
+        server.receive(packet.to_vec(), self.now_ms);
+        Ok(())
     }
 }
 
@@ -308,116 +340,4 @@ fn echo_reply(header: &Ipv4Header, message: &[u8]) -> Option<Vec<u8>> {
         let rest = [fixed[4], fixed[5], fixed[6], fixed[7]];
         build::icmp(header.dst, header.src, ECHO_REPLY, 0, rest, body)
     })
-}
-
-#[cfg(test)]
-mod tests {
-    use super::device::Answers;
-    use super::interface::Interface;
-    use super::model::{Segment, tests as model};
-    use super::*;
-    use hive_packet::MacAddr;
-    use proptest::prelude::*;
-    use std::net::Ipv4Addr;
-
-    /// Something that a guest sends.
-    #[derive(Clone, Debug)]
-    enum Sent {
-        Frame(Vec<u8>),
-        Udp(Ipv4Addr, Ipv4Addr, u16, Vec<u8>),
-        Tcp(u8, u32, u32, Vec<u8>),
-        Echo(Ipv4Addr, Vec<u8>),
-    }
-
-    fn address() -> impl Strategy<Value = Ipv4Addr> {
-        prop_oneof![
-            8 => prop::sample::select(vec![[10, 0, 0, 1], [10, 0, 0, 2], [10, 0, 0, 5], [169, 254, 169, 253], [0; 4], [255; 4]]),
-            1 => any::<[u8; 4]>(),
-        ]
-        .prop_map(Ipv4Addr::from)
-    }
-
-    fn body() -> impl Strategy<Value = Vec<u8>> {
-        let bytes = || prop::collection::vec(any::<u8>(), 0..300);
-        let dhcp = |(kind, rest): (u8, Vec<u8>)| {
-            let head =
-                [&[1, 1, 6][..], &[0; 25], &[2, 0, 0, 0, 0, 5], &[0; 202], &[99, 130, 83, 99, 53, 1, kind]].concat();
-            [head, rest].concat()
-        };
-        let dns = |rest: Vec<u8>| [&[0, 7, 1, 0, 0, 1, 0, 0, 0, 0, 0, 0][..], &rest].concat();
-        prop_oneof![bytes(), (0u8..9, bytes()).prop_map(dhcp), bytes().prop_map(dns)]
-    }
-
-    fn sent() -> impl Strategy<Value = Sent> {
-        let request =
-            prop::sample::select(vec!["GET / HTTP/1.1\r\n\r\n", "PUT /latest/api/token HTTP/1.1\r\n", "\r\n"]);
-        let text =
-            prop_oneof![request.prop_map(|text| text.as_bytes().to_vec()), prop::collection::vec(any::<u8>(), 0..99)];
-        prop_oneof![
-            prop::collection::vec(any::<u8>(), 0..100).prop_map(Sent::Frame),
-            (address(), address(), prop::sample::select(vec![53u16, 67]), body())
-                .prop_map(|(from, to, port, body)| Sent::Udp(from, to, port, body)),
-            (any::<u8>(), 0u32..400, any::<u32>(), text)
-                .prop_map(|(flags, at, to, text)| Sent::Tcp(flags, at, to, text)),
-            (address(), prop::collection::vec(any::<u8>(), 0..100)).prop_map(|(to, body)| Sent::Echo(to, body)),
-        ]
-    }
-
-    fn frame(sent: &Sent, port: &Port) -> Vec<u8> {
-        let guest = port.spec.ipv4;
-        let packet = match sent {
-            Sent::Frame(bytes) => return [&port.segment.gateway_mac.0[..], &port.mac.0, bytes].concat(),
-            Sent::Udp(from, to, at, body) => build::udp(*from, *to, 68, *at, body),
-            Sent::Echo(to, body) => build::icmp(guest, *to, 8, 0, [0; 4], body),
-            Sent::Tcp(flags, at, to, text) => build::tcp_at(guest, METADATA_ADDRESS, [1, 80], *flags, [*at, *to], text),
-        };
-        build::ethernet(port.segment.gateway_mac, port.mac, &packet)
-    }
-
-    #[test]
-    fn an_interface_that_has_gone_gets_no_server() {
-        let segment = Arc::new(Segment::parse(model::segment()).unwrap());
-        let directory = Arc::new(Directory::default());
-        let interface = || Arc::new(Interface::new(Port::parse(model::port(), segment.clone()).unwrap(), &directory));
-        let (gone, there, answers) = (interface(), interface(), Arc::new(Answers::new().unwrap()));
-        let mut services = Services::new(directory.clone(), None).unwrap();
-        let mut ask = |interface: &Arc<Interface>| {
-            let client = Client { interface: interface.clone(), answers: answers.clone() };
-            let asked = services.answer(&client, &frame(&Sent::Tcp(2, 0, 0, vec![]), &interface.port()));
-            (asked, services.metadata.get(&gone.number).is_some_and(|server| server.serves(&client)))
-        };
-        assert_eq!(ask(&gone), (Err(DropReason::UnknownNumber), false));
-        // Another one has its number.
-        directory.set([segment.clone()].iter(), [there.clone()].iter(), [].iter());
-        assert_eq!(ask(&there), (Ok(()), true));
-        assert_eq!(ask(&gone), (Err(DropReason::UnknownNumber), false));
-        assert_eq!(ask(&there), (Ok(()), true));
-    }
-
-    proptest! {
-        /// Whatever is answered, is answered to the guest, with checksums that hold.
-        #[test]
-        fn hostile_frames_are_answered_rightly_or_not_at_all(all in prop::collection::vec(sent(), 1..30)) {
-            let segment = Arc::new(Segment::parse(model::segment()).unwrap());
-            let directory = Arc::new(Directory::default());
-            let interface = Interface::new(Port::parse(model::port(), segment.clone()).unwrap(), &directory);
-            let (interface, answers) = (Arc::new(interface), Arc::new(Answers::new().unwrap()));
-            directory.set([segment].iter(), [interface.clone()].iter(), [].iter());
-            let client = Client { interface: interface.clone(), answers: answers.clone() };
-            let mut services = Services::new(directory, None).unwrap();
-            for sent in all {
-                let _ = services.answer(&client, &frame(&sent, &interface.port()));
-                for (number, answer) in answers.take() {
-                    let parsed = Frame::parse(&answer, answer.len()).unwrap();
-                    prop_assert_eq!((number, parsed.dst, parsed.src), (5, MacAddr([2, 0, 0, 0, 0, 5]), MacAddr([2, 0, 0, 0, 0, 1])));
-                    if let Network::Ipv4(header) = parsed.network {
-                        let packet = &answer[ETHERNET_HEADER_BYTES..];
-                        prop_assert!(interface.port().segment.is_local(header.src), "{}", header.src);
-                        prop_assert!(ipv4::header_checksum_holds(packet, &header));
-                        prop_assert!(ipv4::transport_checksum_holds(packet, &header));
-                    }
-                }
-            }
-        }
-    }
 }

@@ -1,5 +1,7 @@
 //! Segments and ports as the services use them: the control plane's descriptions, checked and parsed once.
 
+pub mod ipv6;
+
 use crate::error::RequestError;
 use base64::Engine;
 use base64::engine::general_purpose::STANDARD;
@@ -120,6 +122,9 @@ impl Segment {
         if spec.lease_s < MIN_LEASE_S {
             return Err(refuse(format!("lease_s must be at least {MIN_LEASE_S}")));
         }
+        if let Some(subnet) = &spec.ipv6 {
+            ipv6::check_segment(subnet, spec.mtu).map_err(refuse)?;
+        }
         let domain = spec.domain_name.split(' ').next().unwrap_or_default().to_ascii_lowercase();
         let segment = Self { gateway_mac, domain, spec: spec.clone() };
         if spec.network != segment.network() {
@@ -186,6 +191,7 @@ impl Port {
         if !segment.is_host(spec.ipv4) || segment.is_local(spec.ipv4) {
             return Err(refuse("ipv4 must be a free host address of the segment's subnet".into()));
         }
+        ipv6::check_addresses(&spec.ipv6, &segment).map_err(refuse)?;
         if spec.number == 0 {
             return Err(refuse("number must not be 0".into()));
         }
@@ -242,6 +248,7 @@ pub(crate) mod tests {
             netbios_name_servers: Vec::new(),
             netbios_node_type: None,
             lease_s: api::DEFAULT_LEASE_S,
+            ipv6: None,
         }
     }
 
@@ -251,11 +258,13 @@ pub(crate) mod tests {
             segment_id: "subnet-1".into(),
             mac: "02:00:00:00:00:05".into(),
             ipv4: Ipv4Addr::new(10, 0, 0, 5),
+            ipv6: Vec::new(),
             hostname: "ip-10-0-0-5".into(),
             metadata: api::MetadataService {
                 enabled: true,
                 token_required: false,
                 hop_limit: 1,
+                ipv6: false,
                 tree: Default::default(),
                 user_data: None,
             },

@@ -32,6 +32,8 @@ drop_reasons! {
     SpoofedMac = "spoofed-mac",
     /// Source IPv4 address is nobody's, or the services' own.
     SpoofedIpv4 = "spoofed-ipv4",
+    /// The same of IPv6.
+    SpoofedIpv6 = "spoofed-ipv6",
     /// ARP sender is not the interface.
     SpoofedArp = "spoofed-arp",
     /// An IP fragment.

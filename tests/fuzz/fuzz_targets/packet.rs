@@ -5,8 +5,8 @@ use hive_packet::MacAddr;
 use hive_packet::bfd::Packet;
 use hive_packet::coalesce::Coalescer;
 use hive_packet::frame::{Frame, Network};
-use hive_packet::ipv4;
 use hive_packet::offload::{self, VnetHeader};
+use hive_packet::{ipv4, ipv6};
 use libfuzzer_sys::fuzz_target;
 
 fuzz_target!(|input: ([u8; offload::VNET_HEADER_BYTES], &[u8])| {
@@ -23,11 +23,17 @@ fuzz_target!(|input: ([u8; offload::VNET_HEADER_BYTES], &[u8])| {
     }
     let parsed = Frame::parse(&frame, frame.len());
     let _ = offload::complete_checksum(&mut frame, &VnetHeader::from_bytes(&header));
-    let (Ok(Frame { network: Network::Ipv4(_), .. }), Some(packet)) =
-        (parsed, frame.get_mut(hive_packet::ETHERNET_HEADER_BYTES..))
+    let (Ok(Frame { network, .. }), Some(packet)) = (parsed, frame.get_mut(hive_packet::ETHERNET_HEADER_BYTES..))
     else {
         return;
     };
+    if let Some(header) = ipv6::Ipv6Header::parse(packet, packet.len()) {
+        assert!(header.payload(packet).is_some());
+        let _ = ipv6::transport_checksum_holds(packet, &header);
+    }
+    if !matches!(network, Network::Ipv4(_)) {
+        return;
+    }
     let Some(header) = ipv4::Ipv4Header::parse(packet, packet.len()) else { return };
     assert!(header.payload(packet).is_some());
     let _ = ipv4::transport_checksum_holds(packet, &header);

@@ -4,7 +4,7 @@
 use super::guest::{Guest, READY};
 use crate::aws::{Aws, text_at};
 use crate::harness::Cloud;
-use anyhow::{Result, ensure};
+use anyhow::{Context, Result, ensure};
 use std::process::Command;
 use std::thread::sleep;
 use std::time::{Duration, Instant};
@@ -17,15 +17,19 @@ const LOG_TIMEOUT: Duration = Duration::from_secs(120);
 const LOG_BUCKET: &str = "vpc-packets-flow-logs";
 /// The node's own address, and the port of its ssh there, which lets one take one's time.
 const OUTSIDE: (&str, u16) = ("10.0.2.15", 22);
+/// The same by IPv6: of the profile's pool, whose first block is the node's.
+const OUTSIDE_V6: &str = "2001:db8:4800::1";
+const POOL_V6: &str = "2001:db8:48";
 /// hive-minimal answers a TCP connection to this port with the instance's id.
 const IDENTITY_PORT: &str = "7";
 
 /// Asks its neighbour again and again, and holds a connection to the outside.
 fn inside(neighbour: &str) -> String {
     let (address, port) = OUTSIDE;
+    let by_ipv6 = OUTSIDE_V6;
     format!(
         "#!/bin/sh\n( while :; do answer=$(nc -w 3 {neighbour} {IDENTITY_PORT} </dev/null); echo \"neighbour: ${{answer:-silent}}\" >/dev/console; sleep 3; done ) &\n\
-         ( while :; do sleep 20 | nc {address} {port}; done ) >/dev/null 2>&1 &\n"
+         for outside in {address} {by_ipv6}; do ( while :; do sleep 20 | nc $outside {port}; sleep 1; done ) >/dev/null 2>&1 & done\n"
     )
 }
 
@@ -87,22 +91,39 @@ struct Net<'a> {
 
 impl<'a> Net<'a> {
     fn create(aws: &'a Aws) -> Result<Self> {
-        let vpc = create(aws, "/Vpc/VpcId", &["create-vpc", "--cidr-block", "10.30.0.0/16"])?;
-        let subnet =
-            |cidr| create(aws, "/Subnet/SubnetId", &["create-subnet", "--vpc-id", vpc.as_str(), "--cidr-block", cidr]);
-        let (public, private) = (subnet("10.30.1.0/24")?, subnet("10.30.2.0/24")?);
+        let block = ["create-vpc", "--cidr-block", "10.30.0.0/16", "--amazon-provided-ipv6-cidr-block"];
+        let made = aws.json(&[&["ec2"], &block[..]].concat())?;
+        let vpc = text_at(&made, "/Vpc/VpcId")?.to_owned();
+        let block = text_at(&made, "/Vpc/Ipv6CidrBlockAssociationSet/0/Ipv6CidrBlock")?;
+        let head = block.strip_suffix("00::/56").context("a block of 56 bits")?;
+        ensure!(block.starts_with(POOL_V6), "{block} is of no pool");
+        let subnet = |number: u8| {
+            let (ipv4, ipv6) = (format!("10.30.{number}.0/24"), format!("{head}0{number}::/64"));
+            let of_vpc = ["create-subnet", "--vpc-id", vpc.as_str()];
+            create(
+                aws,
+                "/Subnet/SubnetId",
+                &[&of_vpc[..], &["--cidr-block", &ipv4, "--ipv6-cidr-block", &ipv6]].concat(),
+            )
+        };
+        let (public, private) = (subnet(1)?, subnet(2)?);
+        let outwards = ["create-egress-only-internet-gateway", "--vpc-id", &vpc];
+        let outwards = create(aws, "/EgressOnlyInternetGateway/EgressOnlyInternetGatewayId", &outwards)?;
         let gateway = create(aws, "/InternetGateway/InternetGatewayId", &["create-internet-gateway"])?;
         aws.json(&["ec2", "attach-internet-gateway", "--internet-gateway-id", &gateway, "--vpc-id", &vpc])?;
         let allocated = aws.json(&["ec2", "allocate-address", "--domain", "vpc"])?;
         let nat = (text_at(&allocated, "/AllocationId")?.to_owned(), text_at(&allocated, "/PublicIp")?.to_owned());
         let made = ["create-nat-gateway", "--subnet-id", &public, "--allocation-id", &nat.0];
         let nat_gateway = create(aws, "/NatGateway/NatGatewayId", &made)?;
-        for (subnet, option, target) in
-            [(&public, "--gateway-id", &gateway), (&private, "--nat-gateway-id", &nat_gateway)]
-        {
+        for (subnet, [option, target], ipv6) in [
+            (&public, ["--gateway-id", &gateway], ["--gateway-id", &gateway]),
+            (&private, ["--nat-gateway-id", &nat_gateway], ["--egress-only-internet-gateway-id", &outwards]),
+        ] {
             let table = create(aws, "/RouteTable/RouteTableId", &["create-route-table", "--vpc-id", &vpc])?;
             aws.json(&["ec2", "associate-route-table", "--route-table-id", &table, "--subnet-id", subnet])?;
             let all = ["--destination-cidr-block", "0.0.0.0/0", option, target];
+            aws.json(&[&["ec2", "create-route", "--route-table-id", &table], &all[..]].concat())?;
+            let all = ["--destination-ipv6-cidr-block", "::/0", ipv6[0], ipv6[1]];
             aws.json(&[&["ec2", "create-route", "--route-table-id", &table], &all[..]].concat())?;
         }
         let of_vpc = format!("Name=vpc-id,Values={vpc}");
@@ -133,6 +154,30 @@ impl<'a> Net<'a> {
     }
 }
 
+/// The outside comes in by the internet gateway if a rule has it so; by the egress-only one only answers do.
+fn by_ipv6(cloud: &Cloud, net: &Net<'_>, guests: [&Guest<'_>; 2], groups: [&str; 2]) -> Result<()> {
+    let address = |guest: &Guest<'_>| -> Result<String> {
+        let shown = net.aws.json(&["ec2", "describe-instances", "--instance-ids", &guest.id])?;
+        let address = text_at(&shown, "/Reservations/0/Instances/0/Ipv6Address")?.to_owned();
+        ensure!(guest.console()?.contains(&format!("hive-minimal: ipv6 {address}")), "{address} is not the guest's");
+        Ok(address)
+    };
+    let [server, client] = guests;
+    let (public, private) = (address(server)?, address(client)?);
+    ensure!(ask_public(cloud, &public)?.is_none(), "the outside came in by IPv6 without a rule");
+    let anybody = "IpProtocol=tcp,FromPort=7,ToPort=7,Ipv6Ranges=[{CidrIpv6=::/0}]";
+    for group in groups {
+        let call = ["ec2", "authorize-security-group-ingress", "--group-id", group, "--ip-permissions", anybody];
+        net.aws.json(&call)?;
+    }
+    let answers = || Ok(ask_public(cloud, &public)?.as_deref() == Some(&server.id));
+    eventually("the outside comes in by IPv6", answers)?;
+    let seen = format!("ss -Htn state established dst [{private}]");
+    eventually("the private subnet gets out by IPv6", || Ok(!cloud.node.ssh(&seen)?.trim().is_empty()))?;
+    ensure!(ask_public(cloud, &private)?.is_none(), "the outside came in by an egress-only gateway");
+    Ok(())
+}
+
 pub fn packets(cloud: &Cloud) -> Result<()> {
     let aws = &cloud.aws;
     let net = Net::create(aws)?;
@@ -142,8 +187,10 @@ pub fn packets(cloud: &Cloud) -> Result<()> {
     let to = ["--log-destination-type", "s3", "--log-destination", &bucket, "--max-aggregation-interval", "60"];
     let log = create(aws, "/FlowLogIds/0", &[&log[..], &to].concat())?;
     let (web, app) = (net.group("web")?, net.group("app")?);
-    let server = Guest::launch(cloud, "#!/bin/sh\n", &["--subnet-id", &net.public, "--security-group-ids", &web])?;
-    let place = ["--subnet-id", &net.private, "--security-group-ids", &app];
+    let with_ipv6 = ["--ipv6-address-count", "1"];
+    let place = ["--subnet-id", &net.public, "--security-group-ids", &web];
+    let server = Guest::launch(cloud, "#!/bin/sh\n", &[&place[..], &with_ipv6].concat())?;
+    let place = [&["--subnet-id", &net.private, "--security-group-ids", &app][..], &with_ipv6].concat();
     let client = Guest::launch(cloud, &inside(&server.address), &place)?;
     let allocated = aws.json(&["ec2", "allocate-address", "--domain", "vpc"])?;
     let (allocation, public) = (text_at(&allocated, "/AllocationId")?, text_at(&allocated, "/PublicIp")?);
@@ -182,6 +229,8 @@ pub fn packets(cloud: &Cloud) -> Result<()> {
     eventually("the private subnet gets out", || Ok(!cloud.node.ssh(&seen)?.trim().is_empty()))?;
     let bare = format!("ss -Htn dst {}", client.address);
     ensure!(cloud.node.ssh(&bare)?.trim().is_empty(), "a private address came out");
+
+    by_ipv6(cloud, &net, [&server, &client], [&web, &app])?;
 
     // All of that is in the VPC's flow log: who was shut out, who came in, and who went out by the gateway.
     let (inside, outside) = (format!(" {} {} ", client.address, server.address), format!(" {} ", OUTSIDE.0));

@@ -1,6 +1,6 @@
 // Generated from botocore 1.44.5 by `cargo xtask codegen`. Do not edit.
 
-use crate::Operation;
+use crate::{Members, Operation};
 use serde::{Deserialize, Serialize};
 
 /// Creates a new Amazon EBS snapshot.
@@ -12,6 +12,14 @@ impl Operation for StartSnapshot {
     type Output = StartSnapshotResponse;
     const SERVICE: &'static str = "ebs";
     const NAME: &'static str = "StartSnapshot";
+
+    fn decode(members: Members) -> serde_json::Result<StartSnapshotRequest> {
+        crate::decode(members)
+    }
+
+    fn encode(output: &StartSnapshotResponse) -> serde_json::Result<Members> {
+        crate::encode(output)
+    }
 }
 
 /// Writes a block of data to a snapshot.
@@ -23,6 +31,14 @@ impl Operation for PutSnapshotBlock {
     type Output = PutSnapshotBlockResponse;
     const SERVICE: &'static str = "ebs";
     const NAME: &'static str = "PutSnapshotBlock";
+
+    fn decode(members: Members) -> serde_json::Result<PutSnapshotBlockRequest> {
+        crate::decode(members)
+    }
+
+    fn encode(output: &PutSnapshotBlockResponse) -> serde_json::Result<Members> {
+        crate::encode(output)
+    }
 }
 
 /// Seals and completes the snapshot after all of the required blocks of data have been written to it.
@@ -34,6 +50,14 @@ impl Operation for CompleteSnapshot {
     type Output = CompleteSnapshotResponse;
     const SERVICE: &'static str = "ebs";
     const NAME: &'static str = "CompleteSnapshot";
+
+    fn decode(members: Members) -> serde_json::Result<CompleteSnapshotRequest> {
+        crate::decode(members)
+    }
+
+    fn encode(output: &CompleteSnapshotResponse) -> serde_json::Result<Members> {
+        crate::encode(output)
+    }
 }
 
 /// Returns information about the blocks in an Amazon Elastic Block Store snapshot.
@@ -45,6 +69,14 @@ impl Operation for ListSnapshotBlocks {
     type Output = ListSnapshotBlocksResponse;
     const SERVICE: &'static str = "ebs";
     const NAME: &'static str = "ListSnapshotBlocks";
+
+    fn decode(members: Members) -> serde_json::Result<ListSnapshotBlocksRequest> {
+        crate::decode(members)
+    }
+
+    fn encode(output: &ListSnapshotBlocksResponse) -> serde_json::Result<Members> {
+        crate::encode(output)
+    }
 }
 
 /// Returns information about the blocks that are different between two Amazon Elastic Block Store snapshots of the same volume/snapshot lineage.
@@ -56,6 +88,14 @@ impl Operation for ListChangedBlocks {
     type Output = ListChangedBlocksResponse;
     const SERVICE: &'static str = "ebs";
     const NAME: &'static str = "ListChangedBlocks";
+
+    fn decode(members: Members) -> serde_json::Result<ListChangedBlocksRequest> {
+        crate::decode(members)
+    }
+
+    fn encode(output: &ListChangedBlocksResponse) -> serde_json::Result<Members> {
+        crate::encode(output)
+    }
 }
 
 /// Returns the data in a block in an Amazon Elastic Block Store snapshot.
@@ -67,6 +107,14 @@ impl Operation for GetSnapshotBlock {
     type Output = GetSnapshotBlockResponse;
     const SERVICE: &'static str = "ebs";
     const NAME: &'static str = "GetSnapshotBlock";
+
+    fn decode(members: Members) -> serde_json::Result<GetSnapshotBlockRequest> {
+        crate::decode(members)
+    }
+
+    fn encode(output: &GetSnapshotBlockResponse) -> serde_json::Result<Members> {
+        crate::encode(output)
+    }
 }
 
 #[derive(Clone, Debug, Default, PartialEq, Serialize, Deserialize)]

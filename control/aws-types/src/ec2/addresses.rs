@@ -1,7 +1,7 @@
 // Generated from botocore 1.44.5 by `cargo xtask codegen`. Do not edit.
 
 use super::common::*;
-use crate::Operation;
+use crate::{Members, Operation};
 use serde::{Deserialize, Serialize};
 
 /// Allocates an Elastic IP address to your Amazon Web Services account.
@@ -13,6 +13,14 @@ impl Operation for AllocateAddress {
     type Output = AllocateAddressResult;
     const SERVICE: &'static str = "ec2";
     const NAME: &'static str = "AllocateAddress";
+
+    fn decode(members: Members) -> serde_json::Result<AllocateAddressRequest> {
+        crate::decode(members)
+    }
+
+    fn encode(output: &AllocateAddressResult) -> serde_json::Result<Members> {
+        crate::encode(output)
+    }
 }
 
 /// Releases the specified Elastic IP address.
@@ -24,6 +32,14 @@ impl Operation for ReleaseAddress {
     type Output = crate::Empty;
     const SERVICE: &'static str = "ec2";
     const NAME: &'static str = "ReleaseAddress";
+
+    fn decode(members: Members) -> serde_json::Result<ReleaseAddressRequest> {
+        crate::decode(members)
+    }
+
+    fn encode(output: &crate::Empty) -> serde_json::Result<Members> {
+        crate::encode(output)
+    }
 }
 
 /// Associates an Elastic IP address, or carrier IP address (for instances that are in subnets in Wavelength Zones) with an instance or a network interface.
@@ -35,6 +51,14 @@ impl Operation for AssociateAddress {
     type Output = AssociateAddressResult;
     const SERVICE: &'static str = "ec2";
     const NAME: &'static str = "AssociateAddress";
+
+    fn decode(members: Members) -> serde_json::Result<AssociateAddressRequest> {
+        crate::decode(members)
+    }
+
+    fn encode(output: &AssociateAddressResult) -> serde_json::Result<Members> {
+        crate::encode(output)
+    }
 }
 
 /// Disassociates an Elastic IP address from the instance or network interface it's associated with.
@@ -46,6 +70,14 @@ impl Operation for DisassociateAddress {
     type Output = crate::Empty;
     const SERVICE: &'static str = "ec2";
     const NAME: &'static str = "DisassociateAddress";
+
+    fn decode(members: Members) -> serde_json::Result<DisassociateAddressRequest> {
+        crate::decode(members)
+    }
+
+    fn encode(output: &crate::Empty) -> serde_json::Result<Members> {
+        crate::encode(output)
+    }
 }
 
 /// Describes the specified Elastic IP addresses or all of your Elastic IP addresses.
@@ -57,6 +89,14 @@ impl Operation for DescribeAddresses {
     type Output = DescribeAddressesResult;
     const SERVICE: &'static str = "ec2";
     const NAME: &'static str = "DescribeAddresses";
+
+    fn decode(members: Members) -> serde_json::Result<DescribeAddressesRequest> {
+        crate::decode(members)
+    }
+
+    fn encode(output: &DescribeAddressesResult) -> serde_json::Result<Members> {
+        crate::encode(output)
+    }
 }
 
 /// Describes the attributes of the specified Elastic IP addresses.
@@ -68,6 +108,14 @@ impl Operation for DescribeAddressesAttribute {
     type Output = DescribeAddressesAttributeResult;
     const SERVICE: &'static str = "ec2";
     const NAME: &'static str = "DescribeAddressesAttribute";
+
+    fn decode(members: Members) -> serde_json::Result<DescribeAddressesAttributeRequest> {
+        crate::decode(members)
+    }
+
+    fn encode(output: &DescribeAddressesAttributeResult) -> serde_json::Result<Members> {
+        crate::encode(output)
+    }
 }
 
 /// Creates a NAT gateway in the specified subnet.
@@ -79,6 +127,14 @@ impl Operation for CreateNatGateway {
     type Output = CreateNatGatewayResult;
     const SERVICE: &'static str = "ec2";
     const NAME: &'static str = "CreateNatGateway";
+
+    fn decode(members: Members) -> serde_json::Result<CreateNatGatewayRequest> {
+        crate::decode(members)
+    }
+
+    fn encode(output: &CreateNatGatewayResult) -> serde_json::Result<Members> {
+        crate::encode(output)
+    }
 }
 
 /// Deletes the specified NAT gateway.
@@ -90,6 +146,14 @@ impl Operation for DeleteNatGateway {
     type Output = DeleteNatGatewayResult;
     const SERVICE: &'static str = "ec2";
     const NAME: &'static str = "DeleteNatGateway";
+
+    fn decode(members: Members) -> serde_json::Result<DeleteNatGatewayRequest> {
+        crate::decode(members)
+    }
+
+    fn encode(output: &DeleteNatGatewayResult) -> serde_json::Result<Members> {
+        crate::encode(output)
+    }
 }
 
 /// Describes your NAT gateways.
@@ -101,6 +165,14 @@ impl Operation for DescribeNatGateways {
     type Output = DescribeNatGatewaysResult;
     const SERVICE: &'static str = "ec2";
     const NAME: &'static str = "DescribeNatGateways";
+
+    fn decode(members: Members) -> serde_json::Result<DescribeNatGatewaysRequest> {
+        crate::decode(members)
+    }
+
+    fn encode(output: &DescribeNatGatewaysResult) -> serde_json::Result<Members> {
+        crate::encode(output)
+    }
 }
 
 #[derive(Clone, Debug, Default, PartialEq, Serialize, Deserialize)]

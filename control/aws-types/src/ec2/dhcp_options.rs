@@ -1,7 +1,7 @@
 // Generated from botocore 1.44.5 by `cargo xtask codegen`. Do not edit.
 
 use super::common::*;
-use crate::Operation;
+use crate::{Members, Operation};
 use serde::{Deserialize, Serialize};
 
 /// Creates a custom set of DHCP options.
@@ -13,6 +13,14 @@ impl Operation for CreateDhcpOptions {
     type Output = CreateDhcpOptionsResult;
     const SERVICE: &'static str = "ec2";
     const NAME: &'static str = "CreateDhcpOptions";
+
+    fn decode(members: Members) -> serde_json::Result<CreateDhcpOptionsRequest> {
+        crate::decode(members)
+    }
+
+    fn encode(output: &CreateDhcpOptionsResult) -> serde_json::Result<Members> {
+        crate::encode(output)
+    }
 }
 
 /// Deletes the specified set of DHCP options.
@@ -24,6 +32,14 @@ impl Operation for DeleteDhcpOptions {
     type Output = crate::Empty;
     const SERVICE: &'static str = "ec2";
     const NAME: &'static str = "DeleteDhcpOptions";
+
+    fn decode(members: Members) -> serde_json::Result<DeleteDhcpOptionsRequest> {
+        crate::decode(members)
+    }
+
+    fn encode(output: &crate::Empty) -> serde_json::Result<Members> {
+        crate::encode(output)
+    }
 }
 
 /// Describes your DHCP option sets.
@@ -35,6 +51,14 @@ impl Operation for DescribeDhcpOptions {
     type Output = DescribeDhcpOptionsResult;
     const SERVICE: &'static str = "ec2";
     const NAME: &'static str = "DescribeDhcpOptions";
+
+    fn decode(members: Members) -> serde_json::Result<DescribeDhcpOptionsRequest> {
+        crate::decode(members)
+    }
+
+    fn encode(output: &DescribeDhcpOptionsResult) -> serde_json::Result<Members> {
+        crate::encode(output)
+    }
 }
 
 /// Associates a set of DHCP options (that you've previously created) with the specified VPC, or associates no DHCP options with the VPC.
@@ -46,6 +70,14 @@ impl Operation for AssociateDhcpOptions {
     type Output = crate::Empty;
     const SERVICE: &'static str = "ec2";
     const NAME: &'static str = "AssociateDhcpOptions";
+
+    fn decode(members: Members) -> serde_json::Result<AssociateDhcpOptionsRequest> {
+        crate::decode(members)
+    }
+
+    fn encode(output: &crate::Empty) -> serde_json::Result<Members> {
+        crate::encode(output)
+    }
 }
 
 #[derive(Clone, Debug, Default, PartialEq, Serialize, Deserialize)]

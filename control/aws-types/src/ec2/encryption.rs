@@ -1,6 +1,6 @@
 // Generated from botocore 1.44.5 by `cargo xtask codegen`. Do not edit.
 
-use crate::Operation;
+use crate::{Members, Operation};
 use serde::{Deserialize, Serialize};
 
 /// Describes whether EBS encryption by default is enabled for your account in the current Region.
@@ -12,6 +12,14 @@ impl Operation for GetEbsEncryptionByDefault {
     type Output = GetEbsEncryptionByDefaultResult;
     const SERVICE: &'static str = "ec2";
     const NAME: &'static str = "GetEbsEncryptionByDefault";
+
+    fn decode(members: Members) -> serde_json::Result<GetEbsEncryptionByDefaultRequest> {
+        crate::decode(members)
+    }
+
+    fn encode(output: &GetEbsEncryptionByDefaultResult) -> serde_json::Result<Members> {
+        crate::encode(output)
+    }
 }
 
 /// Enables EBS encryption by default for your account in the current Region.
@@ -23,6 +31,14 @@ impl Operation for EnableEbsEncryptionByDefault {
     type Output = EnableEbsEncryptionByDefaultResult;
     const SERVICE: &'static str = "ec2";
     const NAME: &'static str = "EnableEbsEncryptionByDefault";
+
+    fn decode(members: Members) -> serde_json::Result<EnableEbsEncryptionByDefaultRequest> {
+        crate::decode(members)
+    }
+
+    fn encode(output: &EnableEbsEncryptionByDefaultResult) -> serde_json::Result<Members> {
+        crate::encode(output)
+    }
 }
 
 /// Disables EBS encryption by default for your account in the current Region.
@@ -34,6 +50,14 @@ impl Operation for DisableEbsEncryptionByDefault {
     type Output = DisableEbsEncryptionByDefaultResult;
     const SERVICE: &'static str = "ec2";
     const NAME: &'static str = "DisableEbsEncryptionByDefault";
+
+    fn decode(members: Members) -> serde_json::Result<DisableEbsEncryptionByDefaultRequest> {
+        crate::decode(members)
+    }
+
+    fn encode(output: &DisableEbsEncryptionByDefaultResult) -> serde_json::Result<Members> {
+        crate::encode(output)
+    }
 }
 
 /// Describes the default KMS key for EBS encryption by default for your account in this Region.
@@ -45,6 +69,14 @@ impl Operation for GetEbsDefaultKmsKeyId {
     type Output = GetEbsDefaultKmsKeyIdResult;
     const SERVICE: &'static str = "ec2";
     const NAME: &'static str = "GetEbsDefaultKmsKeyId";
+
+    fn decode(members: Members) -> serde_json::Result<GetEbsDefaultKmsKeyIdRequest> {
+        crate::decode(members)
+    }
+
+    fn encode(output: &GetEbsDefaultKmsKeyIdResult) -> serde_json::Result<Members> {
+        crate::encode(output)
+    }
 }
 
 /// Changes the default KMS key for EBS encryption by default for your account in this Region.
@@ -56,6 +88,14 @@ impl Operation for ModifyEbsDefaultKmsKeyId {
     type Output = ModifyEbsDefaultKmsKeyIdResult;
     const SERVICE: &'static str = "ec2";
     const NAME: &'static str = "ModifyEbsDefaultKmsKeyId";
+
+    fn decode(members: Members) -> serde_json::Result<ModifyEbsDefaultKmsKeyIdRequest> {
+        crate::decode(members)
+    }
+
+    fn encode(output: &ModifyEbsDefaultKmsKeyIdResult) -> serde_json::Result<Members> {
+        crate::encode(output)
+    }
 }
 
 /// Resets the default KMS key for EBS encryption for your account in this Region to the Amazon Web Services managed KMS key for EBS.
@@ -67,6 +107,14 @@ impl Operation for ResetEbsDefaultKmsKeyId {
     type Output = ResetEbsDefaultKmsKeyIdResult;
     const SERVICE: &'static str = "ec2";
     const NAME: &'static str = "ResetEbsDefaultKmsKeyId";
+
+    fn decode(members: Members) -> serde_json::Result<ResetEbsDefaultKmsKeyIdRequest> {
+        crate::decode(members)
+    }
+
+    fn encode(output: &ResetEbsDefaultKmsKeyIdResult) -> serde_json::Result<Members> {
+        crate::encode(output)
+    }
 }
 
 #[derive(Clone, Debug, Default, PartialEq, Serialize, Deserialize)]

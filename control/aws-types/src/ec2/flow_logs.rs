@@ -1,7 +1,7 @@
 // Generated from botocore 1.44.5 by `cargo xtask codegen`. Do not edit.
 
 use super::common::*;
-use crate::Operation;
+use crate::{Members, Operation};
 use serde::{Deserialize, Serialize};
 
 /// Creates one or more flow logs to capture information about IP traffic for a specific network interface, subnet, or VPC.
@@ -13,6 +13,14 @@ impl Operation for CreateFlowLogs {
     type Output = CreateFlowLogsResult;
     const SERVICE: &'static str = "ec2";
     const NAME: &'static str = "CreateFlowLogs";
+
+    fn decode(members: Members) -> serde_json::Result<CreateFlowLogsRequest> {
+        crate::decode(members)
+    }
+
+    fn encode(output: &CreateFlowLogsResult) -> serde_json::Result<Members> {
+        crate::encode(output)
+    }
 }
 
 /// Deletes one or more flow logs.
@@ -24,6 +32,14 @@ impl Operation for DeleteFlowLogs {
     type Output = DeleteFlowLogsResult;
     const SERVICE: &'static str = "ec2";
     const NAME: &'static str = "DeleteFlowLogs";
+
+    fn decode(members: Members) -> serde_json::Result<DeleteFlowLogsRequest> {
+        crate::decode(members)
+    }
+
+    fn encode(output: &DeleteFlowLogsResult) -> serde_json::Result<Members> {
+        crate::encode(output)
+    }
 }
 
 /// Describes one or more flow logs.
@@ -35,6 +51,14 @@ impl Operation for DescribeFlowLogs {
     type Output = DescribeFlowLogsResult;
     const SERVICE: &'static str = "ec2";
     const NAME: &'static str = "DescribeFlowLogs";
+
+    fn decode(members: Members) -> serde_json::Result<DescribeFlowLogsRequest> {
+        crate::decode(members)
+    }
+
+    fn encode(output: &DescribeFlowLogsResult) -> serde_json::Result<Members> {
+        crate::encode(output)
+    }
 }
 
 #[derive(Clone, Debug, Default, PartialEq, Serialize, Deserialize)]

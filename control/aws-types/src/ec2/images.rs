@@ -1,7 +1,7 @@
 // Generated from botocore 1.44.5 by `cargo xtask codegen`. Do not edit.
 
 use super::common::*;
-use crate::Operation;
+use crate::{Members, Operation};
 use serde::{Deserialize, Serialize};
 
 /// Registers an AMI.
@@ -13,6 +13,14 @@ impl Operation for RegisterImage {
     type Output = RegisterImageResult;
     const SERVICE: &'static str = "ec2";
     const NAME: &'static str = "RegisterImage";
+
+    fn decode(members: Members) -> serde_json::Result<RegisterImageRequest> {
+        crate::decode(members)
+    }
+
+    fn encode(output: &RegisterImageResult) -> serde_json::Result<Members> {
+        crate::encode(output)
+    }
 }
 
 /// Describes the specified images (AMIs, AKIs, and ARIs) available to you or all of the images available to you.
@@ -24,6 +32,14 @@ impl Operation for DescribeImages {
     type Output = DescribeImagesResult;
     const SERVICE: &'static str = "ec2";
     const NAME: &'static str = "DescribeImages";
+
+    fn decode(members: Members) -> serde_json::Result<DescribeImagesRequest> {
+        crate::decode(members)
+    }
+
+    fn encode(output: &DescribeImagesResult) -> serde_json::Result<Members> {
+        crate::encode(output)
+    }
 }
 
 /// Deregisters the specified AMI.
@@ -35,6 +51,14 @@ impl Operation for DeregisterImage {
     type Output = DeregisterImageResult;
     const SERVICE: &'static str = "ec2";
     const NAME: &'static str = "DeregisterImage";
+
+    fn decode(members: Members) -> serde_json::Result<DeregisterImageRequest> {
+        crate::decode(members)
+    }
+
+    fn encode(output: &DeregisterImageResult) -> serde_json::Result<Members> {
+        crate::encode(output)
+    }
 }
 
 /// Creates an Amazon EBS-backed AMI from an Amazon EBS-backed instance that is either running or stopped.
@@ -46,6 +70,14 @@ impl Operation for CreateImage {
     type Output = CreateImageResult;
     const SERVICE: &'static str = "ec2";
     const NAME: &'static str = "CreateImage";
+
+    fn decode(members: Members) -> serde_json::Result<CreateImageRequest> {
+        crate::decode(members)
+    }
+
+    fn encode(output: &CreateImageResult) -> serde_json::Result<Members> {
+        crate::encode(output)
+    }
 }
 
 #[derive(Clone, Debug, Default, PartialEq, Serialize, Deserialize)]

@@ -1,7 +1,7 @@
 // Generated from botocore 1.44.5 by `cargo xtask codegen`. Do not edit.
 
 use super::common::*;
-use crate::Operation;
+use crate::{Members, Operation};
 use serde::{Deserialize, Serialize};
 
 /// Launches the specified number of instances using an AMI for which you have permissions.
@@ -13,6 +13,14 @@ impl Operation for RunInstances {
     type Output = Reservation;
     const SERVICE: &'static str = "ec2";
     const NAME: &'static str = "RunInstances";
+
+    fn decode(members: Members) -> serde_json::Result<RunInstancesRequest> {
+        crate::decode(members)
+    }
+
+    fn encode(output: &Reservation) -> serde_json::Result<Members> {
+        crate::encode(output)
+    }
 }
 
 /// Describes the specified instances or all instances.
@@ -24,6 +32,14 @@ impl Operation for DescribeInstances {
     type Output = DescribeInstancesResult;
     const SERVICE: &'static str = "ec2";
     const NAME: &'static str = "DescribeInstances";
+
+    fn decode(members: Members) -> serde_json::Result<DescribeInstancesRequest> {
+        crate::decode(members)
+    }
+
+    fn encode(output: &DescribeInstancesResult) -> serde_json::Result<Members> {
+        crate::encode(output)
+    }
 }
 
 /// Starts an Amazon EBS-backed instance that you've previously stopped.
@@ -35,6 +51,14 @@ impl Operation for StartInstances {
     type Output = StartInstancesResult;
     const SERVICE: &'static str = "ec2";
     const NAME: &'static str = "StartInstances";
+
+    fn decode(members: Members) -> serde_json::Result<StartInstancesRequest> {
+        crate::decode(members)
+    }
+
+    fn encode(output: &StartInstancesResult) -> serde_json::Result<Members> {
+        crate::encode(output)
+    }
 }
 
 /// Stops an Amazon EBS-backed instance.
@@ -46,6 +70,14 @@ impl Operation for StopInstances {
     type Output = StopInstancesResult;
     const SERVICE: &'static str = "ec2";
     const NAME: &'static str = "StopInstances";
+
+    fn decode(members: Members) -> serde_json::Result<StopInstancesRequest> {
+        crate::decode(members)
+    }
+
+    fn encode(output: &StopInstancesResult) -> serde_json::Result<Members> {
+        crate::encode(output)
+    }
 }
 
 /// Requests a reboot of the specified instances.
@@ -57,6 +89,14 @@ impl Operation for RebootInstances {
     type Output = crate::Empty;
     const SERVICE: &'static str = "ec2";
     const NAME: &'static str = "RebootInstances";
+
+    fn decode(members: Members) -> serde_json::Result<RebootInstancesRequest> {
+        crate::decode(members)
+    }
+
+    fn encode(output: &crate::Empty) -> serde_json::Result<Members> {
+        crate::encode(output)
+    }
 }
 
 /// Terminates (deletes) the specified instances.
@@ -68,6 +108,14 @@ impl Operation for TerminateInstances {
     type Output = TerminateInstancesResult;
     const SERVICE: &'static str = "ec2";
     const NAME: &'static str = "TerminateInstances";
+
+    fn decode(members: Members) -> serde_json::Result<TerminateInstancesRequest> {
+        crate::decode(members)
+    }
+
+    fn encode(output: &TerminateInstancesResult) -> serde_json::Result<Members> {
+        crate::encode(output)
+    }
 }
 
 /// Describes the status of the specified instances or all of your instances.
@@ -79,6 +127,14 @@ impl Operation for DescribeInstanceStatus {
     type Output = DescribeInstanceStatusResult;
     const SERVICE: &'static str = "ec2";
     const NAME: &'static str = "DescribeInstanceStatus";
+
+    fn decode(members: Members) -> serde_json::Result<DescribeInstanceStatusRequest> {
+        crate::decode(members)
+    }
+
+    fn encode(output: &DescribeInstanceStatusResult) -> serde_json::Result<Members> {
+        crate::encode(output)
+    }
 }
 
 /// Describes the specified instance types.
@@ -90,6 +146,14 @@ impl Operation for DescribeInstanceTypes {
     type Output = DescribeInstanceTypesResult;
     const SERVICE: &'static str = "ec2";
     const NAME: &'static str = "DescribeInstanceTypes";
+
+    fn decode(members: Members) -> serde_json::Result<DescribeInstanceTypesRequest> {
+        crate::decode(members)
+    }
+
+    fn encode(output: &DescribeInstanceTypesResult) -> serde_json::Result<Members> {
+        crate::encode(output)
+    }
 }
 
 /// Gets the console output for the specified instance.
@@ -101,6 +165,14 @@ impl Operation for GetConsoleOutput {
     type Output = GetConsoleOutputResult;
     const SERVICE: &'static str = "ec2";
     const NAME: &'static str = "GetConsoleOutput";
+
+    fn decode(members: Members) -> serde_json::Result<GetConsoleOutputRequest> {
+        crate::decode(members)
+    }
+
+    fn encode(output: &GetConsoleOutputResult) -> serde_json::Result<Members> {
+        crate::encode(output)
+    }
 }
 
 /// Describes the specified attribute of the specified instance.
@@ -112,6 +184,14 @@ impl Operation for DescribeInstanceAttribute {
     type Output = InstanceAttribute;
     const SERVICE: &'static str = "ec2";
     const NAME: &'static str = "DescribeInstanceAttribute";
+
+    fn decode(members: Members) -> serde_json::Result<DescribeInstanceAttributeRequest> {
+        crate::decode(members)
+    }
+
+    fn encode(output: &InstanceAttribute) -> serde_json::Result<Members> {
+        crate::encode(output)
+    }
 }
 
 /// Modifies the specified attribute of the specified instance.
@@ -123,6 +203,14 @@ impl Operation for ModifyInstanceAttribute {
     type Output = crate::Empty;
     const SERVICE: &'static str = "ec2";
     const NAME: &'static str = "ModifyInstanceAttribute";
+
+    fn decode(members: Members) -> serde_json::Result<ModifyInstanceAttributeRequest> {
+        crate::decode(members)
+    }
+
+    fn encode(output: &crate::Empty) -> serde_json::Result<Members> {
+        crate::encode(output)
+    }
 }
 
 #[derive(Clone, Debug, Default, PartialEq, Serialize, Deserialize)]

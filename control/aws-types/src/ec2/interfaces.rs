@@ -1,7 +1,7 @@
 // Generated from botocore 1.44.5 by `cargo xtask codegen`. Do not edit.
 
 use super::common::*;
-use crate::Operation;
+use crate::{Members, Operation};
 use serde::{Deserialize, Serialize};
 
 /// Creates a network interface in the specified subnet.
@@ -13,6 +13,14 @@ impl Operation for CreateNetworkInterface {
     type Output = CreateNetworkInterfaceResult;
     const SERVICE: &'static str = "ec2";
     const NAME: &'static str = "CreateNetworkInterface";
+
+    fn decode(members: Members) -> serde_json::Result<CreateNetworkInterfaceRequest> {
+        crate::decode(members)
+    }
+
+    fn encode(output: &CreateNetworkInterfaceResult) -> serde_json::Result<Members> {
+        crate::encode(output)
+    }
 }
 
 /// Deletes the specified network interface.
@@ -24,6 +32,14 @@ impl Operation for DeleteNetworkInterface {
     type Output = crate::Empty;
     const SERVICE: &'static str = "ec2";
     const NAME: &'static str = "DeleteNetworkInterface";
+
+    fn decode(members: Members) -> serde_json::Result<DeleteNetworkInterfaceRequest> {
+        crate::decode(members)
+    }
+
+    fn encode(output: &crate::Empty) -> serde_json::Result<Members> {
+        crate::encode(output)
+    }
 }
 
 /// Describes the specified network interfaces or all your network interfaces.
@@ -35,6 +51,14 @@ impl Operation for DescribeNetworkInterfaces {
     type Output = DescribeNetworkInterfacesResult;
     const SERVICE: &'static str = "ec2";
     const NAME: &'static str = "DescribeNetworkInterfaces";
+
+    fn decode(members: Members) -> serde_json::Result<DescribeNetworkInterfacesRequest> {
+        crate::decode(members)
+    }
+
+    fn encode(output: &DescribeNetworkInterfacesResult) -> serde_json::Result<Members> {
+        crate::encode(output)
+    }
 }
 
 /// Attaches a network interface to an instance.
@@ -46,6 +70,14 @@ impl Operation for AttachNetworkInterface {
     type Output = AttachNetworkInterfaceResult;
     const SERVICE: &'static str = "ec2";
     const NAME: &'static str = "AttachNetworkInterface";
+
+    fn decode(members: Members) -> serde_json::Result<AttachNetworkInterfaceRequest> {
+        crate::decode(members)
+    }
+
+    fn encode(output: &AttachNetworkInterfaceResult) -> serde_json::Result<Members> {
+        crate::encode(output)
+    }
 }
 
 /// Detaches a network interface from an instance.
@@ -57,6 +89,14 @@ impl Operation for DetachNetworkInterface {
     type Output = crate::Empty;
     const SERVICE: &'static str = "ec2";
     const NAME: &'static str = "DetachNetworkInterface";
+
+    fn decode(members: Members) -> serde_json::Result<DetachNetworkInterfaceRequest> {
+        crate::decode(members)
+    }
+
+    fn encode(output: &crate::Empty) -> serde_json::Result<Members> {
+        crate::encode(output)
+    }
 }
 
 /// Modifies the specified network interface attribute.
@@ -68,6 +108,14 @@ impl Operation for ModifyNetworkInterfaceAttribute {
     type Output = crate::Empty;
     const SERVICE: &'static str = "ec2";
     const NAME: &'static str = "ModifyNetworkInterfaceAttribute";
+
+    fn decode(members: Members) -> serde_json::Result<ModifyNetworkInterfaceAttributeRequest> {
+        crate::decode(members)
+    }
+
+    fn encode(output: &crate::Empty) -> serde_json::Result<Members> {
+        crate::encode(output)
+    }
 }
 
 /// Describes a network interface attribute.
@@ -79,6 +127,14 @@ impl Operation for DescribeNetworkInterfaceAttribute {
     type Output = DescribeNetworkInterfaceAttributeResult;
     const SERVICE: &'static str = "ec2";
     const NAME: &'static str = "DescribeNetworkInterfaceAttribute";
+
+    fn decode(members: Members) -> serde_json::Result<DescribeNetworkInterfaceAttributeRequest> {
+        crate::decode(members)
+    }
+
+    fn encode(output: &DescribeNetworkInterfaceAttributeResult) -> serde_json::Result<Members> {
+        crate::encode(output)
+    }
 }
 
 /// Resets a network interface attribute.
@@ -90,6 +146,14 @@ impl Operation for ResetNetworkInterfaceAttribute {
     type Output = crate::Empty;
     const SERVICE: &'static str = "ec2";
     const NAME: &'static str = "ResetNetworkInterfaceAttribute";
+
+    fn decode(members: Members) -> serde_json::Result<ResetNetworkInterfaceAttributeRequest> {
+        crate::decode(members)
+    }
+
+    fn encode(output: &crate::Empty) -> serde_json::Result<Members> {
+        crate::encode(output)
+    }
 }
 
 /// Assigns the specified secondary private IP addresses to the specified network interface.
@@ -101,6 +165,14 @@ impl Operation for AssignPrivateIpAddresses {
     type Output = AssignPrivateIpAddressesResult;
     const SERVICE: &'static str = "ec2";
     const NAME: &'static str = "AssignPrivateIpAddresses";
+
+    fn decode(members: Members) -> serde_json::Result<AssignPrivateIpAddressesRequest> {
+        crate::decode(members)
+    }
+
+    fn encode(output: &AssignPrivateIpAddressesResult) -> serde_json::Result<Members> {
+        crate::encode(output)
+    }
 }
 
 /// Unassigns the specified secondary private IP addresses or IPv4 Prefix Delegation prefixes from a network interface.
@@ -112,6 +184,78 @@ impl Operation for UnassignPrivateIpAddresses {
     type Output = crate::Empty;
     const SERVICE: &'static str = "ec2";
     const NAME: &'static str = "UnassignPrivateIpAddresses";
+
+    fn decode(members: Members) -> serde_json::Result<UnassignPrivateIpAddressesRequest> {
+        crate::decode(members)
+    }
+
+    fn encode(output: &crate::Empty) -> serde_json::Result<Members> {
+        crate::encode(output)
+    }
+}
+
+/// Assigns the specified IPv6 addresses to the specified network interface.
+#[derive(Clone, Copy, Debug)]
+pub struct AssignIpv6Addresses;
+
+impl Operation for AssignIpv6Addresses {
+    type Input = AssignIpv6AddressesRequest;
+    type Output = AssignIpv6AddressesResult;
+    const SERVICE: &'static str = "ec2";
+    const NAME: &'static str = "AssignIpv6Addresses";
+
+    fn decode(members: Members) -> serde_json::Result<AssignIpv6AddressesRequest> {
+        crate::decode(members)
+    }
+
+    fn encode(output: &AssignIpv6AddressesResult) -> serde_json::Result<Members> {
+        crate::encode(output)
+    }
+}
+
+/// Unassigns the specified IPv6 addresses or Prefix Delegation prefixes from a network interface.
+#[derive(Clone, Copy, Debug)]
+pub struct UnassignIpv6Addresses;
+
+impl Operation for UnassignIpv6Addresses {
+    type Input = UnassignIpv6AddressesRequest;
+    type Output = UnassignIpv6AddressesResult;
+    const SERVICE: &'static str = "ec2";
+    const NAME: &'static str = "UnassignIpv6Addresses";
+
+    fn decode(members: Members) -> serde_json::Result<UnassignIpv6AddressesRequest> {
+        crate::decode(members)
+    }
+
+    fn encode(output: &UnassignIpv6AddressesResult) -> serde_json::Result<Members> {
+        crate::encode(output)
+    }
+}
+
+#[derive(Clone, Debug, Default, PartialEq, Serialize, Deserialize)]
+#[serde(rename_all = "PascalCase", default)]
+pub struct AssignIpv6AddressesRequest {
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub ipv6_address_count: Option<i32>,
+    #[serde(skip_serializing_if = "Vec::is_empty")]
+    pub ipv6_addresses: Vec<String>,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub ipv6_prefix_count: Option<i32>,
+    #[serde(skip_serializing_if = "Vec::is_empty")]
+    pub ipv6_prefixes: Vec<String>,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub network_interface_id: Option<String>,
+}
+
+#[derive(Clone, Debug, Default, PartialEq, Serialize, Deserialize)]
+#[serde(rename_all = "PascalCase", default)]
+pub struct AssignIpv6AddressesResult {
+    #[serde(skip_serializing_if = "Vec::is_empty")]
+    pub assigned_ipv6_addresses: Vec<String>,
+    #[serde(skip_serializing_if = "Vec::is_empty")]
+    pub assigned_ipv6_prefixes: Vec<String>,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub network_interface_id: Option<String>,
 }
 
 #[derive(Clone, Debug, Default, PartialEq, Serialize, Deserialize)]
@@ -543,6 +687,28 @@ pub struct ResetNetworkInterfaceAttributeRequest {
     pub network_interface_id: Option<String>,
     #[serde(skip_serializing_if = "Option::is_none")]
     pub source_dest_check: Option<String>,
+}
+
+#[derive(Clone, Debug, Default, PartialEq, Serialize, Deserialize)]
+#[serde(rename_all = "PascalCase", default)]
+pub struct UnassignIpv6AddressesRequest {
+    #[serde(skip_serializing_if = "Vec::is_empty")]
+    pub ipv6_addresses: Vec<String>,
+    #[serde(skip_serializing_if = "Vec::is_empty")]
+    pub ipv6_prefixes: Vec<String>,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub network_interface_id: Option<String>,
+}
+
+#[derive(Clone, Debug, Default, PartialEq, Serialize, Deserialize)]
+#[serde(rename_all = "PascalCase", default)]
+pub struct UnassignIpv6AddressesResult {
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub network_interface_id: Option<String>,
+    #[serde(skip_serializing_if = "Vec::is_empty")]
+    pub unassigned_ipv6_addresses: Vec<String>,
+    #[serde(skip_serializing_if = "Vec::is_empty")]
+    pub unassigned_ipv6_prefixes: Vec<String>,
 }
 
 #[derive(Clone, Debug, Default, PartialEq, Serialize, Deserialize)]

@@ -1,7 +1,7 @@
 // Generated from botocore 1.44.5 by `cargo xtask codegen`. Do not edit.
 
 use super::common::*;
-use crate::Operation;
+use crate::{Members, Operation};
 use serde::{Deserialize, Serialize};
 
 /// Creates an ED25519 or 2048-bit RSA key pair with the specified name and in the specified format.
@@ -13,6 +13,14 @@ impl Operation for CreateKeyPair {
     type Output = KeyPair;
     const SERVICE: &'static str = "ec2";
     const NAME: &'static str = "CreateKeyPair";
+
+    fn decode(members: Members) -> serde_json::Result<CreateKeyPairRequest> {
+        crate::decode(members)
+    }
+
+    fn encode(output: &KeyPair) -> serde_json::Result<Members> {
+        crate::encode(output)
+    }
 }
 
 /// Imports the public key from an RSA or ED25519 key pair that you created using a third-party tool.
@@ -24,6 +32,14 @@ impl Operation for ImportKeyPair {
     type Output = ImportKeyPairResult;
     const SERVICE: &'static str = "ec2";
     const NAME: &'static str = "ImportKeyPair";
+
+    fn decode(members: Members) -> serde_json::Result<ImportKeyPairRequest> {
+        crate::decode(members)
+    }
+
+    fn encode(output: &ImportKeyPairResult) -> serde_json::Result<Members> {
+        crate::encode(output)
+    }
 }
 
 /// Describes the specified key pairs or all of your key pairs.
@@ -35,6 +51,14 @@ impl Operation for DescribeKeyPairs {
     type Output = DescribeKeyPairsResult;
     const SERVICE: &'static str = "ec2";
     const NAME: &'static str = "DescribeKeyPairs";
+
+    fn decode(members: Members) -> serde_json::Result<DescribeKeyPairsRequest> {
+        crate::decode(members)
+    }
+
+    fn encode(output: &DescribeKeyPairsResult) -> serde_json::Result<Members> {
+        crate::encode(output)
+    }
 }
 
 /// Deletes the specified key pair, by removing the public key from Amazon EC2.
@@ -46,6 +70,14 @@ impl Operation for DeleteKeyPair {
     type Output = DeleteKeyPairResult;
     const SERVICE: &'static str = "ec2";
     const NAME: &'static str = "DeleteKeyPair";
+
+    fn decode(members: Members) -> serde_json::Result<DeleteKeyPairRequest> {
+        crate::decode(members)
+    }
+
+    fn encode(output: &DeleteKeyPairResult) -> serde_json::Result<Members> {
+        crate::encode(output)
+    }
 }
 
 #[derive(Clone, Debug, Default, PartialEq, Serialize, Deserialize)]

@@ -1,7 +1,7 @@
 // Generated from botocore 1.44.5 by `cargo xtask codegen`. Do not edit.
 
 use super::common::*;
-use crate::Operation;
+use crate::{Members, Operation};
 use serde::{Deserialize, Serialize};
 
 /// Creates a network ACL in a VPC.
@@ -13,6 +13,14 @@ impl Operation for CreateNetworkAcl {
     type Output = CreateNetworkAclResult;
     const SERVICE: &'static str = "ec2";
     const NAME: &'static str = "CreateNetworkAcl";
+
+    fn decode(members: Members) -> serde_json::Result<CreateNetworkAclRequest> {
+        crate::decode(members)
+    }
+
+    fn encode(output: &CreateNetworkAclResult) -> serde_json::Result<Members> {
+        crate::encode(output)
+    }
 }
 
 /// Deletes the specified network ACL.
@@ -24,6 +32,14 @@ impl Operation for DeleteNetworkAcl {
     type Output = crate::Empty;
     const SERVICE: &'static str = "ec2";
     const NAME: &'static str = "DeleteNetworkAcl";
+
+    fn decode(members: Members) -> serde_json::Result<DeleteNetworkAclRequest> {
+        crate::decode(members)
+    }
+
+    fn encode(output: &crate::Empty) -> serde_json::Result<Members> {
+        crate::encode(output)
+    }
 }
 
 /// Describes your network ACLs.
@@ -35,6 +51,14 @@ impl Operation for DescribeNetworkAcls {
     type Output = DescribeNetworkAclsResult;
     const SERVICE: &'static str = "ec2";
     const NAME: &'static str = "DescribeNetworkAcls";
+
+    fn decode(members: Members) -> serde_json::Result<DescribeNetworkAclsRequest> {
+        crate::decode(members)
+    }
+
+    fn encode(output: &DescribeNetworkAclsResult) -> serde_json::Result<Members> {
+        crate::encode(output)
+    }
 }
 
 /// Creates an entry (a rule) in a network ACL with the specified rule number.
@@ -46,6 +70,14 @@ impl Operation for CreateNetworkAclEntry {
     type Output = crate::Empty;
     const SERVICE: &'static str = "ec2";
     const NAME: &'static str = "CreateNetworkAclEntry";
+
+    fn decode(members: Members) -> serde_json::Result<CreateNetworkAclEntryRequest> {
+        crate::decode(members)
+    }
+
+    fn encode(output: &crate::Empty) -> serde_json::Result<Members> {
+        crate::encode(output)
+    }
 }
 
 /// Replaces an entry (rule) in a network ACL.
@@ -57,6 +89,14 @@ impl Operation for ReplaceNetworkAclEntry {
     type Output = crate::Empty;
     const SERVICE: &'static str = "ec2";
     const NAME: &'static str = "ReplaceNetworkAclEntry";
+
+    fn decode(members: Members) -> serde_json::Result<ReplaceNetworkAclEntryRequest> {
+        crate::decode(members)
+    }
+
+    fn encode(output: &crate::Empty) -> serde_json::Result<Members> {
+        crate::encode(output)
+    }
 }
 
 /// Deletes the specified ingress or egress entry (rule) from the specified network ACL.
@@ -68,6 +108,14 @@ impl Operation for DeleteNetworkAclEntry {
     type Output = crate::Empty;
     const SERVICE: &'static str = "ec2";
     const NAME: &'static str = "DeleteNetworkAclEntry";
+
+    fn decode(members: Members) -> serde_json::Result<DeleteNetworkAclEntryRequest> {
+        crate::decode(members)
+    }
+
+    fn encode(output: &crate::Empty) -> serde_json::Result<Members> {
+        crate::encode(output)
+    }
 }
 
 /// Changes which network ACL a subnet is associated with.
@@ -79,6 +127,14 @@ impl Operation for ReplaceNetworkAclAssociation {
     type Output = ReplaceNetworkAclAssociationResult;
     const SERVICE: &'static str = "ec2";
     const NAME: &'static str = "ReplaceNetworkAclAssociation";
+
+    fn decode(members: Members) -> serde_json::Result<ReplaceNetworkAclAssociationRequest> {
+        crate::decode(members)
+    }
+
+    fn encode(output: &ReplaceNetworkAclAssociationResult) -> serde_json::Result<Members> {
+        crate::encode(output)
+    }
 }
 
 #[derive(Clone, Debug, Default, PartialEq, Serialize, Deserialize)]

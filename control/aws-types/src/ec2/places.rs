@@ -1,7 +1,7 @@
 // Generated from botocore 1.44.5 by `cargo xtask codegen`. Do not edit.
 
 use super::common::*;
-use crate::Operation;
+use crate::{Members, Operation};
 use serde::{Deserialize, Serialize};
 
 /// Describes the Regions that are enabled for your account, or all Regions.
@@ -13,6 +13,14 @@ impl Operation for DescribeRegions {
     type Output = DescribeRegionsResult;
     const SERVICE: &'static str = "ec2";
     const NAME: &'static str = "DescribeRegions";
+
+    fn decode(members: Members) -> serde_json::Result<DescribeRegionsRequest> {
+        crate::decode(members)
+    }
+
+    fn encode(output: &DescribeRegionsResult) -> serde_json::Result<Members> {
+        crate::encode(output)
+    }
 }
 
 /// Describes the Availability Zones, Local Zones, and Wavelength Zones that are available to you.
@@ -24,6 +32,14 @@ impl Operation for DescribeAvailabilityZones {
     type Output = DescribeAvailabilityZonesResult;
     const SERVICE: &'static str = "ec2";
     const NAME: &'static str = "DescribeAvailabilityZones";
+
+    fn decode(members: Members) -> serde_json::Result<DescribeAvailabilityZonesRequest> {
+        crate::decode(members)
+    }
+
+    fn encode(output: &DescribeAvailabilityZonesResult) -> serde_json::Result<Members> {
+        crate::encode(output)
+    }
 }
 
 #[derive(Clone, Debug, Default, PartialEq, Serialize, Deserialize)]

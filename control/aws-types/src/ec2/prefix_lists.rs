@@ -1,7 +1,7 @@
 // Generated from botocore 1.44.5 by `cargo xtask codegen`. Do not edit.
 
 use super::common::*;
-use crate::Operation;
+use crate::{Members, Operation};
 use serde::{Deserialize, Serialize};
 
 /// Creates a managed prefix list.
@@ -13,6 +13,14 @@ impl Operation for CreateManagedPrefixList {
     type Output = CreateManagedPrefixListResult;
     const SERVICE: &'static str = "ec2";
     const NAME: &'static str = "CreateManagedPrefixList";
+
+    fn decode(members: Members) -> serde_json::Result<CreateManagedPrefixListRequest> {
+        crate::decode(members)
+    }
+
+    fn encode(output: &CreateManagedPrefixListResult) -> serde_json::Result<Members> {
+        crate::encode(output)
+    }
 }
 
 /// Deletes the specified managed prefix list.
@@ -24,6 +32,14 @@ impl Operation for DeleteManagedPrefixList {
     type Output = DeleteManagedPrefixListResult;
     const SERVICE: &'static str = "ec2";
     const NAME: &'static str = "DeleteManagedPrefixList";
+
+    fn decode(members: Members) -> serde_json::Result<DeleteManagedPrefixListRequest> {
+        crate::decode(members)
+    }
+
+    fn encode(output: &DeleteManagedPrefixListResult) -> serde_json::Result<Members> {
+        crate::encode(output)
+    }
 }
 
 /// Describes your managed prefix lists and any Amazon Web Services-managed prefix lists.
@@ -35,6 +51,14 @@ impl Operation for DescribeManagedPrefixLists {
     type Output = DescribeManagedPrefixListsResult;
     const SERVICE: &'static str = "ec2";
     const NAME: &'static str = "DescribeManagedPrefixLists";
+
+    fn decode(members: Members) -> serde_json::Result<DescribeManagedPrefixListsRequest> {
+        crate::decode(members)
+    }
+
+    fn encode(output: &DescribeManagedPrefixListsResult) -> serde_json::Result<Members> {
+        crate::encode(output)
+    }
 }
 
 /// Modifies the specified managed prefix list.
@@ -46,6 +70,14 @@ impl Operation for ModifyManagedPrefixList {
     type Output = ModifyManagedPrefixListResult;
     const SERVICE: &'static str = "ec2";
     const NAME: &'static str = "ModifyManagedPrefixList";
+
+    fn decode(members: Members) -> serde_json::Result<ModifyManagedPrefixListRequest> {
+        crate::decode(members)
+    }
+
+    fn encode(output: &ModifyManagedPrefixListResult) -> serde_json::Result<Members> {
+        crate::encode(output)
+    }
 }
 
 /// Gets information about the entries for a specified managed prefix list.
@@ -57,6 +89,14 @@ impl Operation for GetManagedPrefixListEntries {
     type Output = GetManagedPrefixListEntriesResult;
     const SERVICE: &'static str = "ec2";
     const NAME: &'static str = "GetManagedPrefixListEntries";
+
+    fn decode(members: Members) -> serde_json::Result<GetManagedPrefixListEntriesRequest> {
+        crate::decode(members)
+    }
+
+    fn encode(output: &GetManagedPrefixListEntriesResult) -> serde_json::Result<Members> {
+        crate::encode(output)
+    }
 }
 
 /// Describes available Amazon Web Services services in a prefix list format, which includes the prefix list name and prefix list ID of the service and the IP address range for the service.
@@ -68,6 +108,14 @@ impl Operation for DescribePrefixLists {
     type Output = DescribePrefixListsResult;
     const SERVICE: &'static str = "ec2";
     const NAME: &'static str = "DescribePrefixLists";
+
+    fn decode(members: Members) -> serde_json::Result<DescribePrefixListsRequest> {
+        crate::decode(members)
+    }
+
+    fn encode(output: &DescribePrefixListsResult) -> serde_json::Result<Members> {
+        crate::encode(output)
+    }
 }
 
 #[derive(Clone, Debug, Default, PartialEq, Serialize, Deserialize)]

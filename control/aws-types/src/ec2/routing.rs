@@ -1,7 +1,7 @@
 // Generated from botocore 1.44.5 by `cargo xtask codegen`. Do not edit.
 
 use super::common::*;
-use crate::Operation;
+use crate::{Members, Operation};
 use serde::{Deserialize, Serialize};
 
 /// Creates an internet gateway for use with a VPC.
@@ -13,6 +13,14 @@ impl Operation for CreateInternetGateway {
     type Output = CreateInternetGatewayResult;
     const SERVICE: &'static str = "ec2";
     const NAME: &'static str = "CreateInternetGateway";
+
+    fn decode(members: Members) -> serde_json::Result<CreateInternetGatewayRequest> {
+        crate::decode(members)
+    }
+
+    fn encode(output: &CreateInternetGatewayResult) -> serde_json::Result<Members> {
+        crate::encode(output)
+    }
 }
 
 /// Deletes the specified internet gateway.
@@ -24,6 +32,14 @@ impl Operation for DeleteInternetGateway {
     type Output = crate::Empty;
     const SERVICE: &'static str = "ec2";
     const NAME: &'static str = "DeleteInternetGateway";
+
+    fn decode(members: Members) -> serde_json::Result<DeleteInternetGatewayRequest> {
+        crate::decode(members)
+    }
+
+    fn encode(output: &crate::Empty) -> serde_json::Result<Members> {
+        crate::encode(output)
+    }
 }
 
 /// Attaches an internet gateway or a virtual private gateway to a VPC, enabling connectivity between the internet and the VPC.
@@ -35,6 +51,14 @@ impl Operation for AttachInternetGateway {
     type Output = crate::Empty;
     const SERVICE: &'static str = "ec2";
     const NAME: &'static str = "AttachInternetGateway";
+
+    fn decode(members: Members) -> serde_json::Result<AttachInternetGatewayRequest> {
+        crate::decode(members)
+    }
+
+    fn encode(output: &crate::Empty) -> serde_json::Result<Members> {
+        crate::encode(output)
+    }
 }
 
 /// Detaches an internet gateway from a VPC, disabling connectivity between the internet and the VPC.
@@ -46,6 +70,14 @@ impl Operation for DetachInternetGateway {
     type Output = crate::Empty;
     const SERVICE: &'static str = "ec2";
     const NAME: &'static str = "DetachInternetGateway";
+
+    fn decode(members: Members) -> serde_json::Result<DetachInternetGatewayRequest> {
+        crate::decode(members)
+    }
+
+    fn encode(output: &crate::Empty) -> serde_json::Result<Members> {
+        crate::encode(output)
+    }
 }
 
 /// Describes your internet gateways.
@@ -57,6 +89,14 @@ impl Operation for DescribeInternetGateways {
     type Output = DescribeInternetGatewaysResult;
     const SERVICE: &'static str = "ec2";
     const NAME: &'static str = "DescribeInternetGateways";
+
+    fn decode(members: Members) -> serde_json::Result<DescribeInternetGatewaysRequest> {
+        crate::decode(members)
+    }
+
+    fn encode(output: &DescribeInternetGatewaysResult) -> serde_json::Result<Members> {
+        crate::encode(output)
+    }
 }
 
 /// Creates a route table for the specified VPC.
@@ -68,6 +108,14 @@ impl Operation for CreateRouteTable {
     type Output = CreateRouteTableResult;
     const SERVICE: &'static str = "ec2";
     const NAME: &'static str = "CreateRouteTable";
+
+    fn decode(members: Members) -> serde_json::Result<CreateRouteTableRequest> {
+        crate::decode(members)
+    }
+
+    fn encode(output: &CreateRouteTableResult) -> serde_json::Result<Members> {
+        crate::encode(output)
+    }
 }
 
 /// Deletes the specified route table.
@@ -79,6 +127,14 @@ impl Operation for DeleteRouteTable {
     type Output = crate::Empty;
     const SERVICE: &'static str = "ec2";
     const NAME: &'static str = "DeleteRouteTable";
+
+    fn decode(members: Members) -> serde_json::Result<DeleteRouteTableRequest> {
+        crate::decode(members)
+    }
+
+    fn encode(output: &crate::Empty) -> serde_json::Result<Members> {
+        crate::encode(output)
+    }
 }
 
 /// Describes your route tables.
@@ -90,6 +146,14 @@ impl Operation for DescribeRouteTables {
     type Output = DescribeRouteTablesResult;
     const SERVICE: &'static str = "ec2";
     const NAME: &'static str = "DescribeRouteTables";
+
+    fn decode(members: Members) -> serde_json::Result<DescribeRouteTablesRequest> {
+        crate::decode(members)
+    }
+
+    fn encode(output: &DescribeRouteTablesResult) -> serde_json::Result<Members> {
+        crate::encode(output)
+    }
 }
 
 /// Associates a subnet in your VPC or an internet gateway or virtual private gateway attached to your VPC with a route table in your VPC.
@@ -101,6 +165,14 @@ impl Operation for AssociateRouteTable {
     type Output = AssociateRouteTableResult;
     const SERVICE: &'static str = "ec2";
     const NAME: &'static str = "AssociateRouteTable";
+
+    fn decode(members: Members) -> serde_json::Result<AssociateRouteTableRequest> {
+        crate::decode(members)
+    }
+
+    fn encode(output: &AssociateRouteTableResult) -> serde_json::Result<Members> {
+        crate::encode(output)
+    }
 }
 
 /// Disassociates a subnet or gateway from a route table.
@@ -112,6 +184,14 @@ impl Operation for DisassociateRouteTable {
     type Output = crate::Empty;
     const SERVICE: &'static str = "ec2";
     const NAME: &'static str = "DisassociateRouteTable";
+
+    fn decode(members: Members) -> serde_json::Result<DisassociateRouteTableRequest> {
+        crate::decode(members)
+    }
+
+    fn encode(output: &crate::Empty) -> serde_json::Result<Members> {
+        crate::encode(output)
+    }
 }
 
 /// Changes the route table associated with a given subnet, internet gateway, or virtual private gateway in a VPC.
@@ -123,6 +203,14 @@ impl Operation for ReplaceRouteTableAssociation {
     type Output = ReplaceRouteTableAssociationResult;
     const SERVICE: &'static str = "ec2";
     const NAME: &'static str = "ReplaceRouteTableAssociation";
+
+    fn decode(members: Members) -> serde_json::Result<ReplaceRouteTableAssociationRequest> {
+        crate::decode(members)
+    }
+
+    fn encode(output: &ReplaceRouteTableAssociationResult) -> serde_json::Result<Members> {
+        crate::encode(output)
+    }
 }
 
 /// Creates a route in a route table within a VPC.
@@ -134,6 +222,14 @@ impl Operation for CreateRoute {
     type Output = CreateRouteResult;
     const SERVICE: &'static str = "ec2";
     const NAME: &'static str = "CreateRoute";
+
+    fn decode(members: Members) -> serde_json::Result<CreateRouteRequest> {
+        crate::decode(members)
+    }
+
+    fn encode(output: &CreateRouteResult) -> serde_json::Result<Members> {
+        crate::encode(output)
+    }
 }
 
 /// Replaces an existing route within a route table in a VPC.
@@ -145,6 +241,14 @@ impl Operation for ReplaceRoute {
     type Output = crate::Empty;
     const SERVICE: &'static str = "ec2";
     const NAME: &'static str = "ReplaceRoute";
+
+    fn decode(members: Members) -> serde_json::Result<ReplaceRouteRequest> {
+        crate::decode(members)
+    }
+
+    fn encode(output: &crate::Empty) -> serde_json::Result<Members> {
+        crate::encode(output)
+    }
 }
 
 /// Deletes the specified route from the specified route table.
@@ -156,6 +260,71 @@ impl Operation for DeleteRoute {
     type Output = crate::Empty;
     const SERVICE: &'static str = "ec2";
     const NAME: &'static str = "DeleteRoute";
+
+    fn decode(members: Members) -> serde_json::Result<DeleteRouteRequest> {
+        crate::decode(members)
+    }
+
+    fn encode(output: &crate::Empty) -> serde_json::Result<Members> {
+        crate::encode(output)
+    }
+}
+
+/// (IPv6 only) Creates an egress-only internet gateway for your VPC.
+#[derive(Clone, Copy, Debug)]
+pub struct CreateEgressOnlyInternetGateway;
+
+impl Operation for CreateEgressOnlyInternetGateway {
+    type Input = CreateEgressOnlyInternetGatewayRequest;
+    type Output = CreateEgressOnlyInternetGatewayResult;
+    const SERVICE: &'static str = "ec2";
+    const NAME: &'static str = "CreateEgressOnlyInternetGateway";
+
+    fn decode(members: Members) -> serde_json::Result<CreateEgressOnlyInternetGatewayRequest> {
+        crate::decode(members)
+    }
+
+    fn encode(output: &CreateEgressOnlyInternetGatewayResult) -> serde_json::Result<Members> {
+        crate::encode(output)
+    }
+}
+
+/// Deletes an egress-only internet gateway.
+#[derive(Clone, Copy, Debug)]
+pub struct DeleteEgressOnlyInternetGateway;
+
+impl Operation for DeleteEgressOnlyInternetGateway {
+    type Input = DeleteEgressOnlyInternetGatewayRequest;
+    type Output = DeleteEgressOnlyInternetGatewayResult;
+    const SERVICE: &'static str = "ec2";
+    const NAME: &'static str = "DeleteEgressOnlyInternetGateway";
+
+    fn decode(members: Members) -> serde_json::Result<DeleteEgressOnlyInternetGatewayRequest> {
+        crate::decode(members)
+    }
+
+    fn encode(output: &DeleteEgressOnlyInternetGatewayResult) -> serde_json::Result<Members> {
+        crate::encode(output)
+    }
+}
+
+/// Describes your egress-only internet gateways.
+#[derive(Clone, Copy, Debug)]
+pub struct DescribeEgressOnlyInternetGateways;
+
+impl Operation for DescribeEgressOnlyInternetGateways {
+    type Input = DescribeEgressOnlyInternetGatewaysRequest;
+    type Output = DescribeEgressOnlyInternetGatewaysResult;
+    const SERVICE: &'static str = "ec2";
+    const NAME: &'static str = "DescribeEgressOnlyInternetGateways";
+
+    fn decode(members: Members) -> serde_json::Result<DescribeEgressOnlyInternetGatewaysRequest> {
+        crate::decode(members)
+    }
+
+    fn encode(output: &DescribeEgressOnlyInternetGatewaysResult) -> serde_json::Result<Members> {
+        crate::encode(output)
+    }
 }
 
 #[derive(Clone, Debug, Default, PartialEq, Serialize, Deserialize)]
@@ -187,6 +356,26 @@ pub struct AttachInternetGatewayRequest {
     pub internet_gateway_id: Option<String>,
     #[serde(skip_serializing_if = "Option::is_none")]
     pub vpc_id: Option<String>,
+}
+
+#[derive(Clone, Debug, Default, PartialEq, Serialize, Deserialize)]
+#[serde(rename_all = "PascalCase", default)]
+pub struct CreateEgressOnlyInternetGatewayRequest {
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub client_token: Option<String>,
+    #[serde(skip_serializing_if = "Vec::is_empty")]
+    pub tag_specifications: Vec<TagSpecification>,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub vpc_id: Option<String>,
+}
+
+#[derive(Clone, Debug, Default, PartialEq, Serialize, Deserialize)]
+#[serde(rename_all = "PascalCase", default)]
+pub struct CreateEgressOnlyInternetGatewayResult {
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub client_token: Option<String>,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub egress_only_internet_gateway: Option<EgressOnlyInternetGateway>,
 }
 
 #[derive(Clone, Debug, Default, PartialEq, Serialize, Deserialize)]
@@ -269,6 +458,20 @@ pub struct CreateRouteTableResult {
 
 #[derive(Clone, Debug, Default, PartialEq, Serialize, Deserialize)]
 #[serde(rename_all = "PascalCase", default)]
+pub struct DeleteEgressOnlyInternetGatewayRequest {
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub egress_only_internet_gateway_id: Option<String>,
+}
+
+#[derive(Clone, Debug, Default, PartialEq, Serialize, Deserialize)]
+#[serde(rename_all = "PascalCase", default)]
+pub struct DeleteEgressOnlyInternetGatewayResult {
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub return_code: Option<bool>,
+}
+
+#[derive(Clone, Debug, Default, PartialEq, Serialize, Deserialize)]
+#[serde(rename_all = "PascalCase", default)]
 pub struct DeleteInternetGatewayRequest {
     #[serde(skip_serializing_if = "Option::is_none")]
     pub internet_gateway_id: Option<String>,
@@ -292,6 +495,28 @@ pub struct DeleteRouteRequest {
 pub struct DeleteRouteTableRequest {
     #[serde(skip_serializing_if = "Option::is_none")]
     pub route_table_id: Option<String>,
+}
+
+#[derive(Clone, Debug, Default, PartialEq, Serialize, Deserialize)]
+#[serde(rename_all = "PascalCase", default)]
+pub struct DescribeEgressOnlyInternetGatewaysRequest {
+    #[serde(skip_serializing_if = "Vec::is_empty")]
+    pub egress_only_internet_gateway_ids: Vec<String>,
+    #[serde(skip_serializing_if = "Vec::is_empty")]
+    pub filters: Vec<Filter>,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub max_results: Option<i32>,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub next_token: Option<String>,
+}
+
+#[derive(Clone, Debug, Default, PartialEq, Serialize, Deserialize)]
+#[serde(rename_all = "PascalCase", default)]
+pub struct DescribeEgressOnlyInternetGatewaysResult {
+    #[serde(skip_serializing_if = "Vec::is_empty")]
+    pub egress_only_internet_gateways: Vec<EgressOnlyInternetGateway>,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub next_token: Option<String>,
 }
 
 #[derive(Clone, Debug, Default, PartialEq, Serialize, Deserialize)]
@@ -352,6 +577,17 @@ pub struct DetachInternetGatewayRequest {
 pub struct DisassociateRouteTableRequest {
     #[serde(skip_serializing_if = "Option::is_none")]
     pub association_id: Option<String>,
+}
+
+#[derive(Clone, Debug, Default, PartialEq, Serialize, Deserialize)]
+#[serde(rename_all = "PascalCase", default)]
+pub struct EgressOnlyInternetGateway {
+    #[serde(skip_serializing_if = "Vec::is_empty")]
+    pub attachments: Vec<InternetGatewayAttachment>,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub egress_only_internet_gateway_id: Option<String>,
+    #[serde(skip_serializing_if = "Vec::is_empty")]
+    pub tags: Vec<Tag>,
 }
 
 #[derive(Clone, Debug, Default, PartialEq, Serialize, Deserialize)]

@@ -1,7 +1,7 @@
 // Generated from botocore 1.44.5 by `cargo xtask codegen`. Do not edit.
 
 use super::common::*;
-use crate::Operation;
+use crate::{Members, Operation};
 use serde::{Deserialize, Serialize};
 
 /// Creates a security group.
@@ -13,6 +13,14 @@ impl Operation for CreateSecurityGroup {
     type Output = CreateSecurityGroupResult;
     const SERVICE: &'static str = "ec2";
     const NAME: &'static str = "CreateSecurityGroup";
+
+    fn decode(members: Members) -> serde_json::Result<CreateSecurityGroupRequest> {
+        crate::decode(members)
+    }
+
+    fn encode(output: &CreateSecurityGroupResult) -> serde_json::Result<Members> {
+        crate::encode(output)
+    }
 }
 
 /// Deletes a security group.
@@ -24,6 +32,14 @@ impl Operation for DeleteSecurityGroup {
     type Output = DeleteSecurityGroupResult;
     const SERVICE: &'static str = "ec2";
     const NAME: &'static str = "DeleteSecurityGroup";
+
+    fn decode(members: Members) -> serde_json::Result<DeleteSecurityGroupRequest> {
+        crate::decode(members)
+    }
+
+    fn encode(output: &DeleteSecurityGroupResult) -> serde_json::Result<Members> {
+        crate::encode(output)
+    }
 }
 
 /// Describes the specified security groups or all of your security groups.
@@ -35,6 +51,14 @@ impl Operation for DescribeSecurityGroups {
     type Output = DescribeSecurityGroupsResult;
     const SERVICE: &'static str = "ec2";
     const NAME: &'static str = "DescribeSecurityGroups";
+
+    fn decode(members: Members) -> serde_json::Result<DescribeSecurityGroupsRequest> {
+        crate::decode(members)
+    }
+
+    fn encode(output: &DescribeSecurityGroupsResult) -> serde_json::Result<Members> {
+        crate::encode(output)
+    }
 }
 
 /// Adds the specified inbound (ingress) rules to a security group.
@@ -46,6 +70,14 @@ impl Operation for AuthorizeSecurityGroupIngress {
     type Output = AuthorizeSecurityGroupIngressResult;
     const SERVICE: &'static str = "ec2";
     const NAME: &'static str = "AuthorizeSecurityGroupIngress";
+
+    fn decode(members: Members) -> serde_json::Result<AuthorizeSecurityGroupIngressRequest> {
+        crate::decode(members)
+    }
+
+    fn encode(output: &AuthorizeSecurityGroupIngressResult) -> serde_json::Result<Members> {
+        crate::encode(output)
+    }
 }
 
 /// Adds the specified outbound (egress) rules to a security group.
@@ -57,6 +89,14 @@ impl Operation for AuthorizeSecurityGroupEgress {
     type Output = AuthorizeSecurityGroupEgressResult;
     const SERVICE: &'static str = "ec2";
     const NAME: &'static str = "AuthorizeSecurityGroupEgress";
+
+    fn decode(members: Members) -> serde_json::Result<AuthorizeSecurityGroupEgressRequest> {
+        crate::decode(members)
+    }
+
+    fn encode(output: &AuthorizeSecurityGroupEgressResult) -> serde_json::Result<Members> {
+        crate::encode(output)
+    }
 }
 
 /// Removes the specified inbound (ingress) rules from a security group.
@@ -68,6 +108,14 @@ impl Operation for RevokeSecurityGroupIngress {
     type Output = RevokeSecurityGroupIngressResult;
     const SERVICE: &'static str = "ec2";
     const NAME: &'static str = "RevokeSecurityGroupIngress";
+
+    fn decode(members: Members) -> serde_json::Result<RevokeSecurityGroupIngressRequest> {
+        crate::decode(members)
+    }
+
+    fn encode(output: &RevokeSecurityGroupIngressResult) -> serde_json::Result<Members> {
+        crate::encode(output)
+    }
 }
 
 /// Removes the specified outbound (egress) rules from the specified security group.
@@ -79,6 +127,14 @@ impl Operation for RevokeSecurityGroupEgress {
     type Output = RevokeSecurityGroupEgressResult;
     const SERVICE: &'static str = "ec2";
     const NAME: &'static str = "RevokeSecurityGroupEgress";
+
+    fn decode(members: Members) -> serde_json::Result<RevokeSecurityGroupEgressRequest> {
+        crate::decode(members)
+    }
+
+    fn encode(output: &RevokeSecurityGroupEgressResult) -> serde_json::Result<Members> {
+        crate::encode(output)
+    }
 }
 
 /// Describes one or more of your security group rules.
@@ -90,6 +146,14 @@ impl Operation for DescribeSecurityGroupRules {
     type Output = DescribeSecurityGroupRulesResult;
     const SERVICE: &'static str = "ec2";
     const NAME: &'static str = "DescribeSecurityGroupRules";
+
+    fn decode(members: Members) -> serde_json::Result<DescribeSecurityGroupRulesRequest> {
+        crate::decode(members)
+    }
+
+    fn encode(output: &DescribeSecurityGroupRulesResult) -> serde_json::Result<Members> {
+        crate::encode(output)
+    }
 }
 
 /// Modifies the rules of a security group.
@@ -101,6 +165,14 @@ impl Operation for ModifySecurityGroupRules {
     type Output = ModifySecurityGroupRulesResult;
     const SERVICE: &'static str = "ec2";
     const NAME: &'static str = "ModifySecurityGroupRules";
+
+    fn decode(members: Members) -> serde_json::Result<ModifySecurityGroupRulesRequest> {
+        crate::decode(members)
+    }
+
+    fn encode(output: &ModifySecurityGroupRulesResult) -> serde_json::Result<Members> {
+        crate::encode(output)
+    }
 }
 
 /// Updates the description of an ingress (inbound) security group rule.
@@ -112,6 +184,14 @@ impl Operation for UpdateSecurityGroupRuleDescriptionsIngress {
     type Output = UpdateSecurityGroupRuleDescriptionsIngressResult;
     const SERVICE: &'static str = "ec2";
     const NAME: &'static str = "UpdateSecurityGroupRuleDescriptionsIngress";
+
+    fn decode(members: Members) -> serde_json::Result<UpdateSecurityGroupRuleDescriptionsIngressRequest> {
+        crate::decode(members)
+    }
+
+    fn encode(output: &UpdateSecurityGroupRuleDescriptionsIngressResult) -> serde_json::Result<Members> {
+        crate::encode(output)
+    }
 }
 
 /// Updates the description of an egress (outbound) security group rule.
@@ -123,6 +203,14 @@ impl Operation for UpdateSecurityGroupRuleDescriptionsEgress {
     type Output = UpdateSecurityGroupRuleDescriptionsEgressResult;
     const SERVICE: &'static str = "ec2";
     const NAME: &'static str = "UpdateSecurityGroupRuleDescriptionsEgress";
+
+    fn decode(members: Members) -> serde_json::Result<UpdateSecurityGroupRuleDescriptionsEgressRequest> {
+        crate::decode(members)
+    }
+
+    fn encode(output: &UpdateSecurityGroupRuleDescriptionsEgressResult) -> serde_json::Result<Members> {
+        crate::encode(output)
+    }
 }
 
 #[derive(Clone, Debug, Default, PartialEq, Serialize, Deserialize)]

@@ -1,7 +1,7 @@
 // Generated from botocore 1.44.5 by `cargo xtask codegen`. Do not edit.
 
 use super::common::*;
-use crate::Operation;
+use crate::{Members, Operation};
 use serde::{Deserialize, Serialize};
 
 /// Creates a snapshot of an EBS volume and stores it in Amazon S3.
@@ -13,6 +13,14 @@ impl Operation for CreateSnapshot {
     type Output = Snapshot;
     const SERVICE: &'static str = "ec2";
     const NAME: &'static str = "CreateSnapshot";
+
+    fn decode(members: Members) -> serde_json::Result<CreateSnapshotRequest> {
+        crate::decode(members)
+    }
+
+    fn encode(output: &Snapshot) -> serde_json::Result<Members> {
+        crate::encode(output)
+    }
 }
 
 /// Creates crash-consistent snapshots of multiple EBS volumes attached to an Amazon EC2 instance.
@@ -24,6 +32,14 @@ impl Operation for CreateSnapshots {
     type Output = CreateSnapshotsResult;
     const SERVICE: &'static str = "ec2";
     const NAME: &'static str = "CreateSnapshots";
+
+    fn decode(members: Members) -> serde_json::Result<CreateSnapshotsRequest> {
+        crate::decode(members)
+    }
+
+    fn encode(output: &CreateSnapshotsResult) -> serde_json::Result<Members> {
+        crate::encode(output)
+    }
 }
 
 /// Describes the specified EBS snapshots available to you or all of the EBS snapshots available to you.
@@ -35,6 +51,14 @@ impl Operation for DescribeSnapshots {
     type Output = DescribeSnapshotsResult;
     const SERVICE: &'static str = "ec2";
     const NAME: &'static str = "DescribeSnapshots";
+
+    fn decode(members: Members) -> serde_json::Result<DescribeSnapshotsRequest> {
+        crate::decode(members)
+    }
+
+    fn encode(output: &DescribeSnapshotsResult) -> serde_json::Result<Members> {
+        crate::encode(output)
+    }
 }
 
 /// Deletes the specified snapshot.
@@ -46,6 +70,14 @@ impl Operation for DeleteSnapshot {
     type Output = crate::Empty;
     const SERVICE: &'static str = "ec2";
     const NAME: &'static str = "DeleteSnapshot";
+
+    fn decode(members: Members) -> serde_json::Result<DeleteSnapshotRequest> {
+        crate::decode(members)
+    }
+
+    fn encode(output: &crate::Empty) -> serde_json::Result<Members> {
+        crate::encode(output)
+    }
 }
 
 /// Creates an exact copy of an Amazon EBS snapshot.
@@ -57,6 +89,14 @@ impl Operation for CopySnapshot {
     type Output = CopySnapshotResult;
     const SERVICE: &'static str = "ec2";
     const NAME: &'static str = "CopySnapshot";
+
+    fn decode(members: Members) -> serde_json::Result<CopySnapshotRequest> {
+        crate::decode(members)
+    }
+
+    fn encode(output: &CopySnapshotResult) -> serde_json::Result<Members> {
+        crate::encode(output)
+    }
 }
 
 /// Describes the specified attribute of the specified snapshot.
@@ -68,6 +108,14 @@ impl Operation for DescribeSnapshotAttribute {
     type Output = DescribeSnapshotAttributeResult;
     const SERVICE: &'static str = "ec2";
     const NAME: &'static str = "DescribeSnapshotAttribute";
+
+    fn decode(members: Members) -> serde_json::Result<DescribeSnapshotAttributeRequest> {
+        crate::decode(members)
+    }
+
+    fn encode(output: &DescribeSnapshotAttributeResult) -> serde_json::Result<Members> {
+        crate::encode(output)
+    }
 }
 
 /// Adds or removes permission settings for the specified snapshot.
@@ -79,6 +127,14 @@ impl Operation for ModifySnapshotAttribute {
     type Output = crate::Empty;
     const SERVICE: &'static str = "ec2";
     const NAME: &'static str = "ModifySnapshotAttribute";
+
+    fn decode(members: Members) -> serde_json::Result<ModifySnapshotAttributeRequest> {
+        crate::decode(members)
+    }
+
+    fn encode(output: &crate::Empty) -> serde_json::Result<Members> {
+        crate::encode(output)
+    }
 }
 
 /// Resets permission settings for the specified snapshot.
@@ -90,6 +146,14 @@ impl Operation for ResetSnapshotAttribute {
     type Output = crate::Empty;
     const SERVICE: &'static str = "ec2";
     const NAME: &'static str = "ResetSnapshotAttribute";
+
+    fn decode(members: Members) -> serde_json::Result<ResetSnapshotAttributeRequest> {
+        crate::decode(members)
+    }
+
+    fn encode(output: &crate::Empty) -> serde_json::Result<Members> {
+        crate::encode(output)
+    }
 }
 
 #[derive(Clone, Debug, Default, PartialEq, Serialize, Deserialize)]

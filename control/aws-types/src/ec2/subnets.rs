@@ -1,7 +1,7 @@
 // Generated from botocore 1.44.5 by `cargo xtask codegen`. Do not edit.
 
 use super::common::*;
-use crate::Operation;
+use crate::{Members, Operation};
 use serde::{Deserialize, Serialize};
 
 /// Creates a subnet in the specified VPC.
@@ -13,6 +13,14 @@ impl Operation for CreateSubnet {
     type Output = CreateSubnetResult;
     const SERVICE: &'static str = "ec2";
     const NAME: &'static str = "CreateSubnet";
+
+    fn decode(members: Members) -> serde_json::Result<CreateSubnetRequest> {
+        crate::decode(members)
+    }
+
+    fn encode(output: &CreateSubnetResult) -> serde_json::Result<Members> {
+        crate::encode(output)
+    }
 }
 
 /// Creates a default subnet with a size /20 IPv4 CIDR block in the specified Availability Zone in your default VPC.
@@ -24,6 +32,14 @@ impl Operation for CreateDefaultSubnet {
     type Output = CreateDefaultSubnetResult;
     const SERVICE: &'static str = "ec2";
     const NAME: &'static str = "CreateDefaultSubnet";
+
+    fn decode(members: Members) -> serde_json::Result<CreateDefaultSubnetRequest> {
+        crate::decode(members)
+    }
+
+    fn encode(output: &CreateDefaultSubnetResult) -> serde_json::Result<Members> {
+        crate::encode(output)
+    }
 }
 
 /// Deletes the specified subnet.
@@ -35,6 +51,14 @@ impl Operation for DeleteSubnet {
     type Output = crate::Empty;
     const SERVICE: &'static str = "ec2";
     const NAME: &'static str = "DeleteSubnet";
+
+    fn decode(members: Members) -> serde_json::Result<DeleteSubnetRequest> {
+        crate::decode(members)
+    }
+
+    fn encode(output: &crate::Empty) -> serde_json::Result<Members> {
+        crate::encode(output)
+    }
 }
 
 /// Describes your subnets.
@@ -46,6 +70,14 @@ impl Operation for DescribeSubnets {
     type Output = DescribeSubnetsResult;
     const SERVICE: &'static str = "ec2";
     const NAME: &'static str = "DescribeSubnets";
+
+    fn decode(members: Members) -> serde_json::Result<DescribeSubnetsRequest> {
+        crate::decode(members)
+    }
+
+    fn encode(output: &DescribeSubnetsResult) -> serde_json::Result<Members> {
+        crate::encode(output)
+    }
 }
 
 /// Modifies a subnet attribute.
@@ -57,6 +89,74 @@ impl Operation for ModifySubnetAttribute {
     type Output = crate::Empty;
     const SERVICE: &'static str = "ec2";
     const NAME: &'static str = "ModifySubnetAttribute";
+
+    fn decode(members: Members) -> serde_json::Result<ModifySubnetAttributeRequest> {
+        crate::decode(members)
+    }
+
+    fn encode(output: &crate::Empty) -> serde_json::Result<Members> {
+        crate::encode(output)
+    }
+}
+
+/// Associates a CIDR block with your subnet.
+#[derive(Clone, Copy, Debug)]
+pub struct AssociateSubnetCidrBlock;
+
+impl Operation for AssociateSubnetCidrBlock {
+    type Input = AssociateSubnetCidrBlockRequest;
+    type Output = AssociateSubnetCidrBlockResult;
+    const SERVICE: &'static str = "ec2";
+    const NAME: &'static str = "AssociateSubnetCidrBlock";
+
+    fn decode(members: Members) -> serde_json::Result<AssociateSubnetCidrBlockRequest> {
+        crate::decode(members)
+    }
+
+    fn encode(output: &AssociateSubnetCidrBlockResult) -> serde_json::Result<Members> {
+        crate::encode(output)
+    }
+}
+
+/// Disassociates a CIDR block from a subnet.
+#[derive(Clone, Copy, Debug)]
+pub struct DisassociateSubnetCidrBlock;
+
+impl Operation for DisassociateSubnetCidrBlock {
+    type Input = DisassociateSubnetCidrBlockRequest;
+    type Output = DisassociateSubnetCidrBlockResult;
+    const SERVICE: &'static str = "ec2";
+    const NAME: &'static str = "DisassociateSubnetCidrBlock";
+
+    fn decode(members: Members) -> serde_json::Result<DisassociateSubnetCidrBlockRequest> {
+        crate::decode(members)
+    }
+
+    fn encode(output: &DisassociateSubnetCidrBlockResult) -> serde_json::Result<Members> {
+        crate::encode(output)
+    }
+}
+
+#[derive(Clone, Debug, Default, PartialEq, Serialize, Deserialize)]
+#[serde(rename_all = "PascalCase", default)]
+pub struct AssociateSubnetCidrBlockRequest {
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub ipv6_cidr_block: Option<String>,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub ipv6_ipam_pool_id: Option<String>,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub ipv6_netmask_length: Option<i32>,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub subnet_id: Option<String>,
+}
+
+#[derive(Clone, Debug, Default, PartialEq, Serialize, Deserialize)]
+#[serde(rename_all = "PascalCase", default)]
+pub struct AssociateSubnetCidrBlockResult {
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub ipv6_cidr_block_association: Option<SubnetIpv6CidrBlockAssociation>,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub subnet_id: Option<String>,
 }
 
 #[derive(Clone, Debug, Default, PartialEq, Serialize, Deserialize)]
@@ -140,6 +240,22 @@ pub struct DescribeSubnetsResult {
     pub next_token: Option<String>,
     #[serde(skip_serializing_if = "Vec::is_empty")]
     pub subnets: Vec<Subnet>,
+}
+
+#[derive(Clone, Debug, Default, PartialEq, Serialize, Deserialize)]
+#[serde(rename_all = "PascalCase", default)]
+pub struct DisassociateSubnetCidrBlockRequest {
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub association_id: Option<String>,
+}
+
+#[derive(Clone, Debug, Default, PartialEq, Serialize, Deserialize)]
+#[serde(rename_all = "PascalCase", default)]
+pub struct DisassociateSubnetCidrBlockResult {
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub ipv6_cidr_block_association: Option<SubnetIpv6CidrBlockAssociation>,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub subnet_id: Option<String>,
 }
 
 #[derive(Clone, Debug, Default, PartialEq, Serialize, Deserialize)]

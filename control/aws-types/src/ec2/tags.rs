@@ -1,7 +1,7 @@
 // Generated from botocore 1.44.5 by `cargo xtask codegen`. Do not edit.
 
 use super::common::*;
-use crate::Operation;
+use crate::{Members, Operation};
 use serde::{Deserialize, Serialize};
 
 /// Adds or overwrites only the specified tags for the specified Amazon EC2 resource or resources.
@@ -13,6 +13,14 @@ impl Operation for CreateTags {
     type Output = crate::Empty;
     const SERVICE: &'static str = "ec2";
     const NAME: &'static str = "CreateTags";
+
+    fn decode(members: Members) -> serde_json::Result<CreateTagsRequest> {
+        crate::decode(members)
+    }
+
+    fn encode(output: &crate::Empty) -> serde_json::Result<Members> {
+        crate::encode(output)
+    }
 }
 
 /// Describes the specified tags for your EC2 resources.
@@ -24,6 +32,14 @@ impl Operation for DescribeTags {
     type Output = DescribeTagsResult;
     const SERVICE: &'static str = "ec2";
     const NAME: &'static str = "DescribeTags";
+
+    fn decode(members: Members) -> serde_json::Result<DescribeTagsRequest> {
+        crate::decode(members)
+    }
+
+    fn encode(output: &DescribeTagsResult) -> serde_json::Result<Members> {
+        crate::encode(output)
+    }
 }
 
 /// Deletes the specified set of tags from the specified set of resources.
@@ -35,6 +51,14 @@ impl Operation for DeleteTags {
     type Output = crate::Empty;
     const SERVICE: &'static str = "ec2";
     const NAME: &'static str = "DeleteTags";
+
+    fn decode(members: Members) -> serde_json::Result<DeleteTagsRequest> {
+        crate::decode(members)
+    }
+
+    fn encode(output: &crate::Empty) -> serde_json::Result<Members> {
+        crate::encode(output)
+    }
 }
 
 #[derive(Clone, Debug, Default, PartialEq, Serialize, Deserialize)]

@@ -1,7 +1,7 @@
 // Generated from botocore 1.44.5 by `cargo xtask codegen`. Do not edit.
 
 use super::common::*;
-use crate::Operation;
+use crate::{Members, Operation};
 use serde::{Deserialize, Serialize};
 
 /// Creates an EBS volume that can be attached to an instance in the same Availability Zone.
@@ -13,6 +13,14 @@ impl Operation for CreateVolume {
     type Output = Volume;
     const SERVICE: &'static str = "ec2";
     const NAME: &'static str = "CreateVolume";
+
+    fn decode(members: Members) -> serde_json::Result<CreateVolumeRequest> {
+        crate::decode(members)
+    }
+
+    fn encode(output: &Volume) -> serde_json::Result<Members> {
+        crate::encode(output)
+    }
 }
 
 /// Describes the specified EBS volumes or all of your EBS volumes.
@@ -24,6 +32,14 @@ impl Operation for DescribeVolumes {
     type Output = DescribeVolumesResult;
     const SERVICE: &'static str = "ec2";
     const NAME: &'static str = "DescribeVolumes";
+
+    fn decode(members: Members) -> serde_json::Result<DescribeVolumesRequest> {
+        crate::decode(members)
+    }
+
+    fn encode(output: &DescribeVolumesResult) -> serde_json::Result<Members> {
+        crate::encode(output)
+    }
 }
 
 /// Deletes the specified EBS volume.
@@ -35,6 +51,14 @@ impl Operation for DeleteVolume {
     type Output = crate::Empty;
     const SERVICE: &'static str = "ec2";
     const NAME: &'static str = "DeleteVolume";
+
+    fn decode(members: Members) -> serde_json::Result<DeleteVolumeRequest> {
+        crate::decode(members)
+    }
+
+    fn encode(output: &crate::Empty) -> serde_json::Result<Members> {
+        crate::encode(output)
+    }
 }
 
 /// Attaches an Amazon EBS volume to a running or stopped instance, and exposes it to the instance with the specified device name.
@@ -46,6 +70,14 @@ impl Operation for AttachVolume {
     type Output = VolumeAttachment;
     const SERVICE: &'static str = "ec2";
     const NAME: &'static str = "AttachVolume";
+
+    fn decode(members: Members) -> serde_json::Result<AttachVolumeRequest> {
+        crate::decode(members)
+    }
+
+    fn encode(output: &VolumeAttachment) -> serde_json::Result<Members> {
+        crate::encode(output)
+    }
 }
 
 /// Detaches an EBS volume from an instance.
@@ -57,6 +89,14 @@ impl Operation for DetachVolume {
     type Output = VolumeAttachment;
     const SERVICE: &'static str = "ec2";
     const NAME: &'static str = "DetachVolume";
+
+    fn decode(members: Members) -> serde_json::Result<DetachVolumeRequest> {
+        crate::decode(members)
+    }
+
+    fn encode(output: &VolumeAttachment) -> serde_json::Result<Members> {
+        crate::encode(output)
+    }
 }
 
 /// You can modify several parameters of an existing EBS volume, including volume size, volume type, and IOPS capacity.
@@ -68,6 +108,14 @@ impl Operation for ModifyVolume {
     type Output = ModifyVolumeResult;
     const SERVICE: &'static str = "ec2";
     const NAME: &'static str = "ModifyVolume";
+
+    fn decode(members: Members) -> serde_json::Result<ModifyVolumeRequest> {
+        crate::decode(members)
+    }
+
+    fn encode(output: &ModifyVolumeResult) -> serde_json::Result<Members> {
+        crate::encode(output)
+    }
 }
 
 /// Describes the most recent volume modification request for the specified EBS volumes.
@@ -79,6 +127,14 @@ impl Operation for DescribeVolumesModifications {
     type Output = DescribeVolumesModificationsResult;
     const SERVICE: &'static str = "ec2";
     const NAME: &'static str = "DescribeVolumesModifications";
+
+    fn decode(members: Members) -> serde_json::Result<DescribeVolumesModificationsRequest> {
+        crate::decode(members)
+    }
+
+    fn encode(output: &DescribeVolumesModificationsResult) -> serde_json::Result<Members> {
+        crate::encode(output)
+    }
 }
 
 /// Describes the status of the specified volumes.
@@ -90,6 +146,14 @@ impl Operation for DescribeVolumeStatus {
     type Output = DescribeVolumeStatusResult;
     const SERVICE: &'static str = "ec2";
     const NAME: &'static str = "DescribeVolumeStatus";
+
+    fn decode(members: Members) -> serde_json::Result<DescribeVolumeStatusRequest> {
+        crate::decode(members)
+    }
+
+    fn encode(output: &DescribeVolumeStatusResult) -> serde_json::Result<Members> {
+        crate::encode(output)
+    }
 }
 
 /// Describes the specified attribute of the specified volume.
@@ -101,6 +165,14 @@ impl Operation for DescribeVolumeAttribute {
     type Output = DescribeVolumeAttributeResult;
     const SERVICE: &'static str = "ec2";
     const NAME: &'static str = "DescribeVolumeAttribute";
+
+    fn decode(members: Members) -> serde_json::Result<DescribeVolumeAttributeRequest> {
+        crate::decode(members)
+    }
+
+    fn encode(output: &DescribeVolumeAttributeResult) -> serde_json::Result<Members> {
+        crate::encode(output)
+    }
 }
 
 /// Modifies a volume attribute.
@@ -112,6 +184,14 @@ impl Operation for ModifyVolumeAttribute {
     type Output = crate::Empty;
     const SERVICE: &'static str = "ec2";
     const NAME: &'static str = "ModifyVolumeAttribute";
+
+    fn decode(members: Members) -> serde_json::Result<ModifyVolumeAttributeRequest> {
+        crate::decode(members)
+    }
+
+    fn encode(output: &crate::Empty) -> serde_json::Result<Members> {
+        crate::encode(output)
+    }
 }
 
 #[derive(Clone, Debug, Default, PartialEq, Serialize, Deserialize)]

@@ -1,7 +1,7 @@
 // Generated from botocore 1.44.5 by `cargo xtask codegen`. Do not edit.
 
 use super::common::*;
-use crate::Operation;
+use crate::{Members, Operation};
 use serde::{Deserialize, Serialize};
 
 /// Creates a VPC with the specified CIDR blocks.
@@ -13,6 +13,14 @@ impl Operation for CreateVpc {
     type Output = CreateVpcResult;
     const SERVICE: &'static str = "ec2";
     const NAME: &'static str = "CreateVpc";
+
+    fn decode(members: Members) -> serde_json::Result<CreateVpcRequest> {
+        crate::decode(members)
+    }
+
+    fn encode(output: &CreateVpcResult) -> serde_json::Result<Members> {
+        crate::encode(output)
+    }
 }
 
 /// Creates a default VPC with a size /16 IPv4 CIDR block and a default subnet in each Availability Zone.
@@ -24,6 +32,14 @@ impl Operation for CreateDefaultVpc {
     type Output = CreateDefaultVpcResult;
     const SERVICE: &'static str = "ec2";
     const NAME: &'static str = "CreateDefaultVpc";
+
+    fn decode(members: Members) -> serde_json::Result<CreateDefaultVpcRequest> {
+        crate::decode(members)
+    }
+
+    fn encode(output: &CreateDefaultVpcResult) -> serde_json::Result<Members> {
+        crate::encode(output)
+    }
 }
 
 /// Deletes the specified VPC.
@@ -35,6 +51,14 @@ impl Operation for DeleteVpc {
     type Output = crate::Empty;
     const SERVICE: &'static str = "ec2";
     const NAME: &'static str = "DeleteVpc";
+
+    fn decode(members: Members) -> serde_json::Result<DeleteVpcRequest> {
+        crate::decode(members)
+    }
+
+    fn encode(output: &crate::Empty) -> serde_json::Result<Members> {
+        crate::encode(output)
+    }
 }
 
 /// Describes your VPCs.
@@ -46,6 +70,14 @@ impl Operation for DescribeVpcs {
     type Output = DescribeVpcsResult;
     const SERVICE: &'static str = "ec2";
     const NAME: &'static str = "DescribeVpcs";
+
+    fn decode(members: Members) -> serde_json::Result<DescribeVpcsRequest> {
+        crate::decode(members)
+    }
+
+    fn encode(output: &DescribeVpcsResult) -> serde_json::Result<Members> {
+        crate::encode(output)
+    }
 }
 
 /// Modifies the specified attribute of the specified VPC.
@@ -57,6 +89,14 @@ impl Operation for ModifyVpcAttribute {
     type Output = crate::Empty;
     const SERVICE: &'static str = "ec2";
     const NAME: &'static str = "ModifyVpcAttribute";
+
+    fn decode(members: Members) -> serde_json::Result<ModifyVpcAttributeRequest> {
+        crate::decode(members)
+    }
+
+    fn encode(output: &crate::Empty) -> serde_json::Result<Members> {
+        crate::encode(output)
+    }
 }
 
 /// Describes the specified attribute of the specified VPC.
@@ -68,6 +108,14 @@ impl Operation for DescribeVpcAttribute {
     type Output = DescribeVpcAttributeResult;
     const SERVICE: &'static str = "ec2";
     const NAME: &'static str = "DescribeVpcAttribute";
+
+    fn decode(members: Members) -> serde_json::Result<DescribeVpcAttributeRequest> {
+        crate::decode(members)
+    }
+
+    fn encode(output: &DescribeVpcAttributeResult) -> serde_json::Result<Members> {
+        crate::encode(output)
+    }
 }
 
 /// Associates a CIDR block with your VPC.
@@ -79,6 +127,14 @@ impl Operation for AssociateVpcCidrBlock {
     type Output = AssociateVpcCidrBlockResult;
     const SERVICE: &'static str = "ec2";
     const NAME: &'static str = "AssociateVpcCidrBlock";
+
+    fn decode(members: Members) -> serde_json::Result<AssociateVpcCidrBlockRequest> {
+        crate::decode(members)
+    }
+
+    fn encode(output: &AssociateVpcCidrBlockResult) -> serde_json::Result<Members> {
+        crate::encode(output)
+    }
 }
 
 /// Disassociates a CIDR block from a VPC.
@@ -90,6 +146,14 @@ impl Operation for DisassociateVpcCidrBlock {
     type Output = DisassociateVpcCidrBlockResult;
     const SERVICE: &'static str = "ec2";
     const NAME: &'static str = "DisassociateVpcCidrBlock";
+
+    fn decode(members: Members) -> serde_json::Result<DisassociateVpcCidrBlockRequest> {
+        crate::decode(members)
+    }
+
+    fn encode(output: &DisassociateVpcCidrBlockResult) -> serde_json::Result<Members> {
+        crate::encode(output)
+    }
 }
 
 #[derive(Clone, Debug, Default, PartialEq, Serialize, Deserialize)]

@@ -1,6 +1,6 @@
 // Generated from botocore 1.44.5 by `cargo xtask codegen`. Do not edit.
 
-use crate::Operation;
+use crate::{Members, Operation};
 use serde::{Deserialize, Serialize};
 
 /// Returns details about the IAM user or role whose credentials are used to call the operation.
@@ -12,6 +12,14 @@ impl Operation for GetCallerIdentity {
     type Output = GetCallerIdentityResponse;
     const SERVICE: &'static str = "sts";
     const NAME: &'static str = "GetCallerIdentity";
+
+    fn decode(members: Members) -> serde_json::Result<GetCallerIdentityRequest> {
+        crate::decode(members)
+    }
+
+    fn encode(output: &GetCallerIdentityResponse) -> serde_json::Result<Members> {
+        crate::encode(output)
+    }
 }
 
 #[derive(Clone, Debug, Default, PartialEq, Serialize, Deserialize)]

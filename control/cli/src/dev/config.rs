@@ -78,6 +78,7 @@ fn hived(root: &Root, profile: &Profile, programs: &Path, runs_node: bool) -> Ta
         ("account", text(&profile.account)),
         ("credentials_file", path(root.config("credentials.toml"))),
         ("public_address_pools", Value::Array(profile.public_address_pools.iter().map(text).collect())),
+        ("ipv6_pools", Value::Array(profile.ipv6_pools.iter().map(text).collect())),
     ]);
     if runs_node {
         let mut node = table([

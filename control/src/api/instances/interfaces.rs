@@ -1,6 +1,8 @@
 //! The network interfaces that a launch asks for, in either of the call's forms.
 
-use super::super::vpc::interfaces::{MAX_ADDRESSES, Wanted, check_description, check_groups, named_addresses};
+use super::super::vpc::interfaces::{
+    MAX_ADDRESSES, Wanted, WantedIpv6, check_description, check_groups, named_addresses,
+};
 use super::super::{Api, parse_id, parse_ids};
 use crate::error::{Error, combination, invalid, limit, missing, network as fault, not_found, unsupported};
 use crate::instance_types::InstanceType;
@@ -36,7 +38,10 @@ pub fn plan(
     let planned = if input.network_interfaces.is_empty() {
         vec![of_instance(api, network, input, tags)?]
     } else {
-        let own = input.subnet_id.is_some() || input.private_ip_address.is_some();
+        let with_ipv6 = input.ipv6_address_count.is_some_and(|count| count != 0)
+            || !input.ipv6_addresses.is_empty()
+            || input.enable_primary_ipv6 == Some(true);
+        let own = input.subnet_id.is_some() || input.private_ip_address.is_some() || with_ipv6;
         if own || !input.security_group_ids.is_empty() || !input.security_groups.is_empty() {
             return Err(combination(
                 "Network interfaces and an instance-level subnet ID, address or security groups may not be specified on the same \
@@ -62,20 +67,25 @@ pub fn plan(
         return Err(limit(Resource::Attachment, reason));
     }
     for interface in &planned {
-        let named = match &interface.source {
+        let (named, ipv6) = match &interface.source {
             Source::New { wanted, .. } => {
-                if max > 1 && (wanted.private_ip.is_some() || !wanted.secondary_ips.is_empty()) {
+                let named = wanted.private_ip.is_some() || !wanted.secondary_ips.is_empty();
+                if max > 1 && (named || !wanted.ipv6.named.is_empty()) {
                     return Err(combination("A private address can be given to one instance only."));
                 }
-                1 + wanted.secondary_ips.len() + wanted.secondary_count
+                (1 + wanted.secondary_ips.len() + wanted.secondary_count, wanted.ipv6.len())
             }
             Source::Existing(_) if max > 1 => {
                 return Err(combination("An existing network interface can be given to one instance only."));
             }
-            Source::Existing(id) => network.get::<InterfaceRecord>(id)?.addresses().count(),
+            Source::Existing(id) => {
+                let interface = network.get::<InterfaceRecord>(id)?;
+                (interface.addresses().count(), interface.ipv6.len())
+            }
         };
-        if named > instance_type.max_addresses_per_interface().min(MAX_ADDRESSES) {
-            let reason = format!("Number of private addresses {named} exceeds the limit for {}", instance_type.name);
+        if named.max(ipv6) > instance_type.max_addresses_per_interface().min(MAX_ADDRESSES) {
+            let (kind, count) = if named >= ipv6 { ("private", named) } else { ("IPv6", ipv6) };
+            let reason = format!("Number of {kind} addresses {count} exceeds the limit for {}", instance_type.name);
             return Err(fault(NetworkFault::TooManyAddresses, reason));
         }
     }
@@ -114,6 +124,7 @@ fn of_instance(
         private_ip,
         secondary_ips: Vec::new(),
         secondary_count: 0,
+        ipv6: WantedIpv6::check(&input.ipv6_addresses, input.ipv6_address_count, input.enable_primary_ipv6)?,
         description: String::new(),
         tags: tags.clone(),
     };
@@ -145,7 +156,6 @@ fn of_specification(
     let device_index =
         u8::try_from(index).map_err(|_| invalid("NetworkInterface.DeviceIndex", index, "Expecting 0 to 255."))?;
     for (given, what) in [
-        (asked.ipv6_address_count.unwrap_or(0) > 0 || !asked.ipv6_addresses.is_empty(), "IPv6 addresses"),
         (asked.ipv4_prefix_count.is_some() || !asked.ipv4_prefixes.is_empty(), "Prefixes of addresses"),
         (asked.ipv6_prefix_count.is_some() || !asked.ipv6_prefixes.is_empty(), "Prefixes of addresses"),
         (asked.associate_carrier_ip_address == Some(true), "Carrier addresses"),
@@ -159,7 +169,10 @@ fn of_specification(
         }
     }
     if let Some(id) = &asked.network_interface_id {
-        if asked.subnet_id.is_some() || !asked.groups.is_empty() || asked.private_ip_address.is_some() {
+        let with_ipv6 = asked.ipv6_address_count.is_some_and(|count| count != 0)
+            || !asked.ipv6_addresses.is_empty()
+            || asked.primary_ipv6 == Some(true);
+        if asked.subnet_id.is_some() || !asked.groups.is_empty() || asked.private_ip_address.is_some() || with_ipv6 {
             return Err(combination("An existing network interface has its subnet, address and groups already."));
         }
         if asked.delete_on_termination == Some(true) {
@@ -191,6 +204,7 @@ fn of_specification(
         private_ip,
         secondary_ips,
         secondary_count,
+        ipv6: WantedIpv6::check(&asked.ipv6_addresses, asked.ipv6_address_count, asked.primary_ipv6)?,
         description: check_description(asked.description.as_ref())?,
         tags: tags.clone(),
     };

@@ -93,7 +93,6 @@ fn refuse_unsupported(input: &RunInstancesRequest) -> Result<(), Error> {
         (input.iam_instance_profile.is_some(), "Instance profiles"),
         (input.instance_market_options.is_some(), "Spot instances"),
         (input.kernel_id.is_some() || input.ramdisk_id.is_some(), "Kernel and RAM disk images"),
-        (input.ipv6_address_count.unwrap_or(0) > 0 || !input.ipv6_addresses.is_empty(), "IPv6 addresses"),
         (!input.elastic_gpu_specification.is_empty(), "Elastic GPUs"),
         (!input.license_specifications.is_empty(), "License configurations"),
         (!input.secondary_interfaces.is_empty(), "Secondary interfaces"),
@@ -141,7 +140,7 @@ fn check_placement(api: &Api, input: &RunInstancesRequest) -> Result<(), Error> 
 }
 
 fn check_metadata(input: &RunInstancesRequest) -> Result<MetadataOptions, Error> {
-    let mut options = MetadataOptions { enabled: true, token_required: false, hop_limit: 1 };
+    let mut options = MetadataOptions { enabled: true, token_required: false, hop_limit: 1, ipv6: false };
     let Some(asked) = &input.metadata_options else { return Ok(options) };
     match asked.http_endpoint.as_deref() {
         None | Some("enabled") => {}
@@ -157,8 +156,10 @@ fn check_metadata(input: &RunInstancesRequest) -> Result<MetadataOptions, Error>
         let fits = u8::try_from(limit).ok().filter(|limit| (1..=64).contains(limit));
         options.hop_limit = fits.ok_or_else(|| invalid("HttpPutResponseHopLimit", limit, "Expecting 1 to 64."))?;
     }
-    if asked.http_protocol_ipv6.as_deref() == Some("enabled") {
-        return Err(unsupported("The metadata service has no IPv6 address."));
+    match asked.http_protocol_ipv6.as_deref() {
+        None | Some("disabled") => {}
+        Some("enabled") => options.ipv6 = true,
+        Some(other) => return Err(invalid("HttpProtocolIpv6", other, "Expecting enabled or disabled.")),
     }
     if asked.instance_metadata_tags.as_deref() == Some("enabled") {
         return Err(unsupported("Tags in the metadata service are not available."));

@@ -11,8 +11,8 @@ use super::{find, placement, view};
 use crate::error::Error;
 use crate::random;
 use crate::store::{
-    Attachment, Disk, DrawnIds, InstanceRecord, InstanceState, InterfaceAttachment, InterfaceRecord, Network,
-    NetworkInterface, PublicAddressRecord, Version, VolumeRecord, VolumeState, key,
+    Attachment, Claimed, Disk, DrawnIds, InstanceRecord, InstanceState, InterfaceAttachment, InterfaceRecord, Network,
+    NetworkInterface, Version, VolumeRecord, VolumeState, key,
 };
 use hive_aws_types::ec2::{Reservation, RunInstancesRequest};
 use hive_types::id::{AttachmentId, InstanceId, NetworkInterfaceId, ReservationId, VolumeId};
@@ -294,9 +294,9 @@ async fn undo(api: &Api, call: &Call, ids: &[Ids]) {
             unmade.iter().flat_map(|(_, interfaces, _)| interfaces).map(|interface| interface.as_str()).collect();
         for record in api.stores.public_addresses.range("").await? {
             if owners.contains(record.value.owner.as_str())
-                && let Some(address) = PublicAddressRecord::address_of(&record.key)
+                && let Some(claimed) = Claimed::of_key(&record.key)
             {
-                public::release(api, &record.value.owner, address).await?;
+                public::release(api, &record.value.owner, claimed).await?;
             }
         }
         let unmade: Vec<InstanceId> = unmade.into_iter().map(|(id, _, _)| id.clone()).collect();

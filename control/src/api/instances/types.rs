@@ -84,8 +84,8 @@ fn describe(t: &InstanceType) -> InstanceTypeInfo {
             efa_supported: Some(false),
             ena_support: Some("unsupported".into()),
             ipv4_addresses_per_interface: i32::try_from(t.max_addresses_per_interface()).ok(),
-            ipv6_addresses_per_interface: Some(0),
-            ipv6_supported: Some(false),
+            ipv6_addresses_per_interface: i32::try_from(t.max_addresses_per_interface()).ok(),
+            ipv6_supported: Some(true),
             maximum_network_cards: Some(1),
             maximum_network_interfaces: i32::try_from(t.max_interfaces()).ok(),
             ..Default::default()

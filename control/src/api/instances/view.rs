@@ -61,6 +61,10 @@ fn interface(api: &Api, network: &Network, record: &InterfaceRecord) -> ec2::Ins
         private_dns_name: Some(dns_name(ip, &api.place.region)),
         private_ip_address: Some(ip.to_string()),
     };
+    let ipv6 = |(at, address): (usize, &std::net::Ipv6Addr)| ec2::InstanceIpv6Address {
+        ipv6_address: Some(address.to_string()),
+        is_primary_ipv6: Some(record.primary_ipv6 && at == 0),
+    };
     ec2::InstanceNetworkInterface {
         association: association(record.private_ip),
         attachment: record.attachment.as_ref().map(|attachment| ec2::InstanceNetworkInterfaceAttachment {
@@ -75,6 +79,7 @@ fn interface(api: &Api, network: &Network, record: &InterfaceRecord) -> ec2::Ins
         description: Some(record.description.clone()),
         groups: show_groups(network, record),
         interface_type: Some("interface".into()),
+        ipv6_addresses: record.ipv6.iter().enumerate().map(ipv6).collect(),
         mac_address: Some(record.mac.clone()),
         network_interface_id: Some(record.interface_id.to_string()),
         owner_id: Some(record.account.to_string()),
@@ -111,11 +116,12 @@ pub fn instance(api: &Api, network: &Network, record: &InstanceRecord) -> ec2::I
         image_id: Some(record.image_id.to_string()),
         instance_id: Some(record.instance_id.to_string()),
         instance_type: Some(record.instance_type.clone()),
+        ipv6_address: primary.and_then(|i| i.ipv6.first()).map(ToString::to_string),
         key_name: record.key.as_ref().map(|key| key.name.clone()),
         launch_time: Some(iso(record.launch_time)),
         metadata_options: Some(ec2::InstanceMetadataOptionsResponse {
             http_endpoint: enabled(record.metadata.enabled),
-            http_protocol_ipv6: enabled(false),
+            http_protocol_ipv6: enabled(record.metadata.ipv6),
             http_put_response_hop_limit: Some(i32::from(record.metadata.hop_limit)),
             http_tokens: Some(if record.metadata.token_required { "required" } else { "optional" }.into()),
             instance_metadata_tags: enabled(false),
@@ -193,6 +199,7 @@ impl Filterable for Seen<'_> {
         "group-name",
         "hypervisor",
         "ip-address",
+        "ipv6-address",
         "image-id",
         "instance-id",
         "instance-state-code",
@@ -204,6 +211,7 @@ impl Filterable for Seen<'_> {
         "launch-index",
         "launch-time",
         "metadata-options.http-endpoint",
+        "metadata-options.http-protocol-ipv6",
         "metadata-options.http-tokens",
         "network-interface.association.public-ip",
         "network-interface.attachment.attachment-id",
@@ -211,6 +219,7 @@ impl Filterable for Seen<'_> {
         "network-interface.description",
         "network-interface.group-id",
         "network-interface.group-name",
+        "network-interface.ipv6-addresses.ipv6-address",
         "network-interface.mac-address",
         "network-interface.network-interface-id",
         "network-interface.source-dest-check",
@@ -263,8 +272,14 @@ impl Filterable for Seen<'_> {
             "launch-index" => vec![self.record.launch_index.to_string()],
             "launch-time" => vec![iso(self.record.launch_time)],
             "metadata-options.http-endpoint" => one(if self.record.metadata.enabled { "enabled" } else { "disabled" }),
+            "metadata-options.http-protocol-ipv6" => {
+                one(if self.record.metadata.ipv6 { "enabled" } else { "disabled" })
+            }
             "metadata-options.http-tokens" => {
                 one(if self.record.metadata.token_required { "required" } else { "optional" })
+            }
+            "ipv6-address" | "network-interface.ipv6-addresses.ipv6-address" => {
+                self.of_interfaces(|i| i.ipv6.iter().map(ToString::to_string).collect::<Vec<_>>())
             }
             "network-interface.mac-address" => self.of_interfaces(|i| [i.mac.clone()]),
             "network-interface.network-interface-id" => self.of_interfaces(|i| [i.interface_id.to_string()]),

@@ -2,7 +2,7 @@
 
 use super::super::filter::Filterable;
 use super::super::{Api, Call, parse_id, tags};
-use super::default::{LAST_ACL_RULE, final_entries};
+use super::default::{ANYWHERE, ANYWHERE_V6, LAST_ACL_RULE, final_entries};
 use super::vpcs::find_id as find_vpc_id;
 use super::{Asked, Seen, describe, make_once};
 use crate::error::{Error, has_dependencies, invalid, limit, missing, network as fault, not_found, required};
@@ -42,9 +42,14 @@ pub async fn create_network_acl(
     let tags = tags::specified(&input.tag_specifications, "network-acl", &["network-acl"])?;
     let token = ("CreateNetworkAcl", input.client_token.as_deref(), &parameters);
     let make = |network: &mut Network, id: &NetworkAclId| {
-        network.get::<VpcRecord>(&vpc_id)?;
+        let with_ipv6 = !network.get::<VpcRecord>(&vpc_id)?.ipv6_blocks.is_empty();
         if network.acls.values().filter(|acl| acl.vpc_id == vpc_id).count() >= MAX_ACLS {
             return Err(limit(Resource::NetworkAcl, "The maximum number of network ACLs has been reached."));
+        }
+        let mut entries = final_entries(IpNet::V4(ANYWHERE)).to_vec();
+        if with_ipv6 {
+            entries.extend(final_entries(IpNet::V6(ANYWHERE_V6)));
+            entries.sort_by_key(|entry| (entry.egress, entry.number));
         }
         Ok(AclRecord {
             version: Version,
@@ -52,7 +57,7 @@ pub async fn create_network_acl(
             vpc_id: vpc_id.clone(),
             account: call.caller.account.clone(),
             is_default: false,
-            entries: final_entries(),
+            entries,
             associations: BTreeMap::new(),
             tags: tags.clone(),
         })
@@ -186,8 +191,12 @@ pub async fn create_network_acl_entry(
             let reason = format!("The network acl entry identified by {} already exists.", entry.number);
             return Err(fault(NetworkFault::AclEntryExists, reason));
         }
-        // The final rule does not count.
-        if acl.entries.iter().filter(|other| other.egress == entry.egress).count() > MAX_ENTRIES {
+        // Each family has its own quota; final rules do not count.
+        let is_ipv4 = entry.cidr.addr().is_ipv4();
+        let counts = |other: &&AclEntry| {
+            other.egress == entry.egress && other.cidr.addr().is_ipv4() == is_ipv4 && other.number <= MAX_NUMBER
+        };
+        if acl.entries.iter().filter(counts).count() >= MAX_ENTRIES {
             let reason = "The maximum number of network acl entries has been reached.";
             return Err(fault(NetworkFault::TooManyAclEntries, reason));
         }

@@ -8,7 +8,9 @@ use super::interfaces::{check_own, parse_address};
 use super::{Seen, public, refuse};
 use crate::error::{Error, combination, invalid, limit, missing, network as fault, not_found, unsupported};
 use crate::random;
-use crate::store::{AddressAssociation, AddressRecord, InterfaceOwner, InterfaceRecord, Network, Tags, Version};
+use crate::store::{
+    AddressAssociation, AddressRecord, Claimed, InterfaceOwner, InterfaceRecord, Network, Tags, Version,
+};
 use hive_aws_types::Empty;
 use hive_aws_types::ec2::{
     Address, AddressAttribute, AllocateAddressRequest, AllocateAddressResult, AssociateAddressRequest,
@@ -74,7 +76,7 @@ pub async fn allocate_address(
     if let Err(error) = made.await {
         // What may have been written keeps its address; the sweeper knows.
         if matches!(error, Error::Api(_)) {
-            public::release(&api, allocation_id.as_str(), public_ip).await?;
+            public::release(&api, allocation_id.as_str(), Claimed::Address(public_ip)).await?;
         }
         return Err(error);
     }
@@ -108,7 +110,7 @@ pub async fn release_address(api: Arc<Api>, call: Call, input: ReleaseAddressReq
         Ok(public_ip)
     });
     let (_, public_ip) = released.await?;
-    public::release(&api, id.as_str(), public_ip).await?;
+    public::release(&api, id.as_str(), Claimed::Address(public_ip)).await?;
     Ok(Empty {})
 }
 
@@ -233,7 +235,7 @@ pub async fn associate_address(
     });
     let (_, (association_id, given)) = made.await?;
     if let Some((interface_id, ip)) = given {
-        public::release(&api, interface_id.as_str(), ip).await?;
+        public::release(&api, interface_id.as_str(), Claimed::Address(ip)).await?;
     }
     Ok(AssociateAddressResult { association_id: Some(association_id.to_string()) })
 }

@@ -2,10 +2,10 @@
 
 use super::super::{Api, Call, parse_id};
 use super::vpcs::{find_id, show_block};
-use super::{parse_cidr, refuse};
-use crate::error::{Error, has_dependencies, limit, network as fault, not_found, not_permitted, required};
+use super::{ipv6, parse_cidr, refuse};
+use crate::error::{Error, combination, has_dependencies, limit, network as fault, not_found, not_permitted, required};
 use crate::random;
-use crate::store::{CidrBlock, VpcRecord, overlap};
+use crate::store::{CidrBlock, Ipv6Block, VpcRecord, overlap};
 use hive_aws_types::ec2::{
     AssociateVpcCidrBlockRequest, AssociateVpcCidrBlockResult, DisassociateVpcCidrBlockRequest,
     DisassociateVpcCidrBlockResult,
@@ -66,11 +66,28 @@ pub async fn associate_vpc_cidr_block(
     input: AssociateVpcCidrBlockRequest,
 ) -> Result<AssociateVpcCidrBlockResult, Error> {
     refuse(&[
-        (input.amazon_provided_ipv6_cidr_block == Some(true) || input.ipv6_cidr_block.is_some(), "IPv6 blocks"),
-        (input.ipv6_pool.is_some() || input.ipv6_ipam_pool_id.is_some(), "IPv6 blocks"),
+        (input.ipv6_cidr_block.is_some() || input.ipv6_pool.is_some(), "IPv6 blocks of your own"),
+        (input.ipv6_ipam_pool_id.is_some() || input.ipv6_netmask_length.is_some(), "IPAM pools"),
         (input.ipv4_ipam_pool_id.is_some() || input.ipv4_netmask_length.is_some(), "IPAM pools"),
     ])?;
     let id = find_id(input.vpc_id.as_deref())?;
+    if input.amazon_provided_ipv6_cidr_block == Some(true) {
+        if input.cidr_block.is_some() {
+            return Err(combination("A call associates one block."));
+        }
+        // Before a block is taken for nothing.
+        api.stores.networks.load(&call.caller.account).await?.get::<VpcRecord>(&id)?;
+        let add = async |block: Ipv6Block| {
+            api.change(&call, |network| ipv6::add_block(network, &id, &block)).await?;
+            Ok(block)
+        };
+        let block = ipv6::with_block(&api, &call, add).await?;
+        return Ok(AssociateVpcCidrBlockResult {
+            ipv6_cidr_block_association: Some(ipv6::show_block(&block, &api.place.region, "associating")),
+            vpc_id: Some(id.to_string()),
+            ..Default::default()
+        });
+    }
     let cidr = parse_cidr("cidrBlock", &required(input.cidr_block, "CidrBlock")?)?;
     check_size(&cidr)?;
     let made = api.change(&call, |network| {
@@ -98,6 +115,15 @@ pub async fn disassociate_vpc_cidr_block(
     input: DisassociateVpcCidrBlockRequest,
 ) -> Result<DisassociateVpcCidrBlockResult, Error> {
     let id: CidrAssociationId = parse_id(Resource::CidrAssociation, &required(input.association_id, "AssociationId")?)?;
+    let ipv6 = api.change(&call, |network| ipv6::take_block(network, &id)).await?.1;
+    if let Some((vpc_id, block)) = ipv6 {
+        ipv6::release(&api, &block).await?;
+        return Ok(DisassociateVpcCidrBlockResult {
+            ipv6_cidr_block_association: Some(ipv6::show_block(&block, &api.place.region, "disassociating")),
+            vpc_id: Some(vpc_id.to_string()),
+            ..Default::default()
+        });
+    }
     let removed = api.change(&call, |network| {
         let is_its = |block: &CidrBlock| block.association_id == id;
         let found = network.vpcs.values().find(|vpc| vpc.blocks.iter().any(is_its)).map(|vpc| vpc.vpc_id.clone());

@@ -9,19 +9,22 @@ use hive_types::id::{
     AccountId, CidrAssociationId, DhcpOptionsId, InternetGatewayId, NetworkAclAssociationId, NetworkAclId,
     RouteTableAssociationId, RouteTableId, SecurityGroupId, SecurityGroupRuleId, SubnetId, VpcId,
 };
-use ipnet::{IpNet, Ipv4Net};
+use ipnet::{IpNet, Ipv4Net, Ipv6Net};
 use std::collections::BTreeMap;
-use std::net::Ipv4Addr;
+use std::net::{Ipv4Addr, Ipv6Addr};
 
 /// Of the default VPC.
 pub const DEFAULT_CIDR: Ipv4Net = Ipv4Net::new_assert(Ipv4Addr::new(172, 31, 0, 0), 16);
 /// Of a zone's default subnet.
 pub const DEFAULT_SUBNET_PREFIX_LEN: u8 = 20;
 pub const ANYWHERE: Ipv4Net = Ipv4Net::new_assert(Ipv4Addr::UNSPECIFIED, 0);
+pub const ANYWHERE_V6: Ipv6Net = Ipv6Net::new_assert(Ipv6Addr::UNSPECIFIED, 0);
 /// Name of the group that a VPC begins with; no other has it.
 pub const DEFAULT_GROUP: &str = "default";
 /// Number of an ACL's rule that follows all others and cannot be changed.
 pub const LAST_ACL_RULE: u16 = 32_767;
+/// The same of IPv6, where a VPC has it.
+pub const LAST_ACL_RULE_V6: u16 = 32_768;
 
 /// Where new ids come from: a random number for what is named.
 pub type Draw<'a> = &'a dyn Fn(&str) -> Result<u128, Error>;
@@ -38,6 +41,7 @@ pub fn make_vpc(network: &mut Network, account: &AccountId, cidr: Ipv4Net, draw:
         vpc_id: vpc_id.clone(),
         account: account.clone(),
         blocks: vec![CidrBlock { association_id: CidrAssociationId::from_random(draw("default block")?), cidr }],
+        ipv6_blocks: Vec::new(),
         is_default: false,
         tenancy: "default".into(),
         dhcp_options: network.dhcp_options.values().find(|o| o.is_default).map(|options| options.options_id.clone()),
@@ -57,8 +61,9 @@ pub fn make_vpc(network: &mut Network, account: &AccountId, cidr: Ipv4Net, draw:
         routes: Vec::new(),
         tags: Tags::new(),
     });
-    let mut entries = final_entries();
-    entries.extend([false, true].map(|egress| AclEntry { number: 100, allow: true, ..final_entry(egress) }));
+    let last = final_entries(IpNet::V4(ANYWHERE));
+    let first = last.clone().map(|entry| AclEntry { number: 100, allow: true, ..entry });
+    let entries = [last, first].concat();
     network.insert(AclRecord {
         version: Version,
         acl_id: NetworkAclId::from_random(draw("default ACL")?),
@@ -90,21 +95,18 @@ pub fn rule(random: u128, key: RuleKey) -> Rule {
     Rule { rule_id: SecurityGroupRuleId::from_random(random), key, description: None, tags: Tags::new() }
 }
 
-fn final_entry(egress: bool) -> AclEntry {
-    AclEntry {
+/// What every ACL ends with, of either family, for both directions.
+pub fn final_entries(cidr: IpNet) -> [AclEntry; 2] {
+    let number = if cidr.addr().is_ipv4() { LAST_ACL_RULE } else { LAST_ACL_RULE_V6 };
+    [false, true].map(|egress| AclEntry {
         egress,
-        number: LAST_ACL_RULE,
+        number,
         protocol: "-1".into(),
         allow: false,
-        cidr: IpNet::V4(ANYWHERE),
+        cidr,
         icmp: None,
         ports: None,
-    }
-}
-
-/// What every ACL ends with.
-pub fn final_entries() -> Vec<AclEntry> {
-    vec![final_entry(false), final_entry(true)]
+    })
 }
 
 /// A subnet, which follows its VPC's default ACL. Its block was checked.
@@ -125,6 +127,8 @@ pub fn make_subnet(
         is_default: false,
         map_public_ip_on_launch: false,
         addresses: BTreeMap::new(),
+        ipv6: None,
+        assign_ipv6_on_creation: false,
         tags: Tags::new(),
     };
     let association = NetworkAclAssociationId::from_random(draw("ACL association of the default subnet")?);

@@ -5,7 +5,7 @@ use super::super::page::Page;
 use super::super::{Api, Call, parse_id, tags};
 use super::default::{ANYWHERE, DEFAULT_GROUP, allow_all, rule};
 use super::rules::{is_all, permissions};
-use super::{Asked, Seen, arn, describe};
+use super::{Asked, Seen, arn, describe, ipv6};
 use crate::error::{Error, invalid, limit, missing, network as fault, not_found, required};
 use crate::random;
 use crate::store::{Network, Peer, Rule, SecurityGroupRecord, Tags, Version, VpcRecord};
@@ -84,7 +84,10 @@ pub async fn create_security_group(
         if network.groups.len() >= MAX_GROUPS {
             return Err(limit(Resource::SecurityGroup, "The maximum number of security groups has been reached."));
         }
-        let everything_out = rule(random::draw()?, allow_all(true, Peer::Ipv4(ANYWHERE)));
+        let mut rules = vec![rule(random::draw()?, allow_all(true, Peer::Ipv4(ANYWHERE)))];
+        if !network.get::<VpcRecord>(&vpc_id)?.ipv6_blocks.is_empty() {
+            rules.push(ipv6::everything_out()?);
+        }
         let group = SecurityGroupRecord {
             version: Version,
             group_id: SecurityGroupId::from_random(random::draw()?),
@@ -92,7 +95,7 @@ pub async fn create_security_group(
             account: call.caller.account.clone(),
             name: name.clone(),
             description: description.clone(),
-            rules: vec![everything_out],
+            rules,
             tags: tags.clone(),
         };
         network.insert(group.clone());

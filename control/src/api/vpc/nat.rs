@@ -3,7 +3,7 @@
 use super::super::filter::Filterable;
 use super::super::{Api, Call, iso, parse_id, tags};
 use super::addresses::associate;
-use super::interfaces::{Wanted, make, parse_address};
+use super::interfaces::{Wanted, WantedIpv6, make, parse_address};
 use super::subnets::find_subnet_id;
 use super::{Asked, Seen, describe, make_once, refuse};
 use crate::error::{Error, combination, invalid, limit, missing, network as fault, not_found, required};
@@ -66,6 +66,7 @@ pub async fn create_nat_gateway(
             private_ip,
             secondary_ips: Vec::new(),
             secondary_count: 0,
+            ipv6: WantedIpv6 { count: Some(0), ..WantedIpv6::default() },
             description: format!("Interface for NAT Gateway {id}"),
             tags: Tags::new(),
         };

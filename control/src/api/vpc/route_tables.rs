@@ -250,6 +250,8 @@ impl Filterable for Seen<'_, RouteTableRecord> {
             "owner-id" => vec![table.account.to_string()],
             "route-table-id" => vec![table.route_table_id.to_string()],
             "route.destination-cidr-block" => routes(|route| route.destination_cidr_block.as_ref()),
+            "route.destination-ipv6-cidr-block" => routes(|route| route.destination_ipv6_cidr_block.as_ref()),
+            "route.egress-only-internet-gateway-id" => routes(|route| route.egress_only_internet_gateway_id.as_ref()),
             "route.destination-prefix-list-id" => routes(|route| route.destination_prefix_list_id.as_ref()),
             "route.gateway-id" => routes(|route| route.gateway_id.as_ref()),
             "route.instance-id" => routes(|route| route.instance_id.as_ref()),

@@ -4,10 +4,10 @@ use super::super::filter::Filterable;
 use super::super::{Api, Call, parse_id, tags};
 use super::default::{make_default_subnet, make_subnet};
 use super::vpcs::find_id;
-use super::{Asked, Seen, arn, check_zone, cidr_blocks, describe, parse_cidr, refuse};
+use super::{Asked, Seen, arn, check_zone, cidr_blocks, describe, ipv6, parse_cidr, refuse};
 use crate::error::{Error, combination, has_dependencies, invalid, limit, network as fault, required, unsupported};
 use crate::random;
-use crate::store::{Network, SubnetRecord, Tags, VpcRecord, overlap};
+use crate::store::{Network, SubnetIpv6, SubnetRecord, Tags, VpcRecord, overlap};
 use hive_aws_types::Empty;
 use hive_aws_types::ec2::{
     AttributeBooleanValue, CreateDefaultSubnetRequest, CreateDefaultSubnetResult, CreateSubnetRequest,
@@ -43,8 +43,8 @@ fn check_block(network: &Network, vpc: &VpcRecord, cidr: &Ipv4Net) -> Result<(),
 
 pub async fn create_subnet(api: Arc<Api>, call: Call, input: CreateSubnetRequest) -> Result<CreateSubnetResult, Error> {
     refuse(&[
-        (input.ipv6_cidr_block.is_some() || input.ipv6_native == Some(true), "IPv6 blocks"),
-        (input.ipv6_ipam_pool_id.is_some() || input.ipv6_netmask_length.is_some(), "IPv6 blocks"),
+        (input.ipv6_native == Some(true), "Subnets of IPv6 alone"),
+        (input.ipv6_ipam_pool_id.is_some() || input.ipv6_netmask_length.is_some(), "IPAM pools"),
         (input.ipv4_ipam_pool_id.is_some() || input.ipv4_netmask_length.is_some(), "IPAM pools"),
         (input.outpost_arn.is_some(), "Outposts"),
     ])?;
@@ -52,11 +52,14 @@ pub async fn create_subnet(api: Arc<Api>, call: Call, input: CreateSubnetRequest
     let vpc_id = find_id(input.vpc_id.as_deref())?;
     let zone = check_zone(&api, input.availability_zone.as_deref(), input.availability_zone_id.as_deref())?;
     let cidr = parse_cidr("cidrBlock", &required(input.cidr_block, "CidrBlock")?)?;
+    let ipv6_cidr = input.ipv6_cidr_block.as_ref().map(|text| ipv6::parse_block("ipv6CidrBlock", text)).transpose()?;
     let made = api.change(&call, |network| {
         let vpc = network.get::<VpcRecord>(&vpc_id)?.clone();
         check_block(network, &vpc, &cidr)?;
+        let ipv6 = ipv6_cidr.map(|cidr| ipv6::subnet_block(network, &vpc, cidr)).transpose()?;
         let mut subnet = make_subnet(network, &vpc, &zone, cidr, &|_| random::draw())?;
         subnet.tags.clone_from(&tags);
+        subnet.ipv6 = ipv6;
         network.insert(subnet.clone());
         Ok(subnet)
     });
@@ -69,7 +72,7 @@ pub async fn create_default_subnet(
     call: Call,
     input: CreateDefaultSubnetRequest,
 ) -> Result<CreateDefaultSubnetResult, Error> {
-    refuse(&[(input.ipv6_native == Some(true), "IPv6 blocks")])?;
+    refuse(&[(input.ipv6_native == Some(true), "Subnets of IPv6 alone")])?;
     let (zone, zone_id) = (input.availability_zone.as_deref(), input.availability_zone_id.as_deref());
     if zone.is_none() && zone_id.is_none() {
         return Err(crate::error::missing("AvailabilityZone"));
@@ -118,8 +121,8 @@ pub async fn modify_subnet_attribute(
     let value = |attribute: &Option<AttributeBooleanValue>| attribute.as_ref().and_then(|a| a.value);
     let asks_on = |attribute: &Option<AttributeBooleanValue>| value(attribute) == Some(true);
     refuse(&[
-        (asks_on(&input.assign_ipv6_address_on_creation) || asks_on(&input.enable_dns64), "IPv6 addresses"),
-        (asks_on(&input.enable_resource_name_dns_aaaa_record_on_launch), "IPv6 addresses"),
+        (asks_on(&input.enable_dns64), "DNS64"),
+        (asks_on(&input.enable_resource_name_dns_aaaa_record_on_launch), "Names of instances after their ids"),
         (asks_on(&input.map_customer_owned_ip_on_launch) || input.customer_owned_ipv4_pool.is_some(), "Outposts"),
         (input.enable_lni_at_device_index.is_some(), "Local network interfaces"),
     ])?;
@@ -133,8 +136,8 @@ pub async fn modify_subnet_attribute(
     };
     let (public, a_record) =
         (value(&input.map_public_ip_on_launch), value(&input.enable_resource_name_dns_a_record_on_launch));
+    let with_ipv6 = value(&input.assign_ipv6_address_on_creation);
     let off = [
-        &input.assign_ipv6_address_on_creation,
         &input.enable_dns64,
         &input.enable_resource_name_dns_aaaa_record_on_launch,
         &input.map_customer_owned_ip_on_launch,
@@ -142,6 +145,7 @@ pub async fn modify_subnet_attribute(
     ];
     let asked = off.into_iter().filter(|attribute| value(attribute).is_some()).count()
         + usize::from(public.is_some())
+        + usize::from(with_ipv6.is_some())
         + usize::from(a_record.is_some())
         + usize::from(resource_names.is_some());
     if asked != 1 {
@@ -152,7 +156,11 @@ pub async fn modify_subnet_attribute(
     }
     let modified = api.change(&call, |network| {
         let subnet = network.get_mut::<SubnetRecord>(&id)?;
+        if with_ipv6 == Some(true) && subnet.ipv6.is_none() {
+            return Err(invalid("subnetId", &id, "The subnet has no IPv6 CIDR block."));
+        }
         subnet.map_public_ip_on_launch = public.unwrap_or(subnet.map_public_ip_on_launch);
+        subnet.assign_ipv6_on_creation = with_ipv6.unwrap_or(subnet.assign_ipv6_on_creation);
         Ok(())
     });
     modified.await.map(|_| Empty {})
@@ -161,13 +169,14 @@ pub async fn modify_subnet_attribute(
 fn show(seen: &Seen<'_, SubnetRecord>) -> Subnet {
     let subnet = seen.record;
     Subnet {
-        assign_ipv6_address_on_creation: Some(false),
+        assign_ipv6_address_on_creation: Some(subnet.assign_ipv6_on_creation),
         availability_zone: Some(subnet.zone.clone()),
         availability_zone_id: Some(seen.place.zone_id()),
         available_ip_address_count: i32::try_from(subnet.available()).ok(),
         cidr_block: Some(subnet.cidr.to_string()),
         default_for_az: Some(subnet.is_default),
         enable_dns64: Some(false),
+        ipv6_cidr_block_association_set: subnet.ipv6.iter().map(|b| ipv6::show_subnet_block(b, "associated")).collect(),
         ipv6_native: Some(false),
         map_customer_owned_ip_on_launch: Some(false),
         map_public_ip_on_launch: Some(subnet.map_public_ip_on_launch),
@@ -200,7 +209,9 @@ impl Filterable for Seen<'_, SubnetRecord> {
         "default-for-az",
         "defaultForAz",
         "enable-dns64",
+        "ipv6-cidr-block-association.association-id",
         "ipv6-cidr-block-association.ipv6-cidr-block",
+        "ipv6-cidr-block-association.state",
         "ipv6-native",
         "map-customer-owned-ip-on-launch",
         "map-public-ip-on-launch",
@@ -215,7 +226,11 @@ impl Filterable for Seen<'_, SubnetRecord> {
 
     fn values(&self, name: &str) -> Vec<String> {
         let subnet = self.record;
+        let ipv6 = |f: fn(&SubnetIpv6) -> String| subnet.ipv6.iter().map(f).collect();
         vec![match name {
+            "ipv6-cidr-block-association.association-id" => return ipv6(|block| block.association_id.to_string()),
+            "ipv6-cidr-block-association.ipv6-cidr-block" => return ipv6(|block| block.cidr.to_string()),
+            "ipv6-cidr-block-association.state" => return ipv6(|_| "associated".into()),
             "availability-zone" | "availabilityZone" => subnet.zone.clone(),
             "availability-zone-id" | "availabilityZoneId" => self.place.zone_id(),
             "available-ip-address-count" => subnet.available().to_string(),

@@ -1,12 +1,12 @@
 //! VPCs and their attributes.
 
 use super::super::filter::Filterable;
-use super::super::{Api, Call, parse_id, tags};
+use super::super::{Api, Call, Place, parse_id, tags};
 use super::default::{make_default_vpc, make_vpc};
-use super::{Asked, Seen, cidr_blocks, describe, parse_cidr, refuse};
+use super::{Asked, Seen, cidr_blocks, describe, ipv6, parse_cidr, refuse};
 use crate::error::{Error, combination, has_dependencies, invalid, limit, network as fault, required, unsupported};
 use crate::random;
-use crate::store::{CidrBlock, Network, Tags, VpcRecord};
+use crate::store::{CidrBlock, Ipv6Block, Network, Tags, VpcRecord};
 use hive_aws_types::Empty;
 use hive_aws_types::ec2::{
     AttributeBooleanValue, CreateDefaultVpcRequest, CreateDefaultVpcResult, CreateVpcRequest, CreateVpcResult,
@@ -33,9 +33,8 @@ fn check_count(network: &Network) -> Result<(), Error> {
 
 pub async fn create_vpc(api: Arc<Api>, call: Call, input: CreateVpcRequest) -> Result<CreateVpcResult, Error> {
     refuse(&[
-        (input.amazon_provided_ipv6_cidr_block == Some(true), "IPv6 blocks"),
-        (input.ipv6_cidr_block.is_some() || input.ipv6_pool.is_some(), "IPv6 blocks"),
-        (input.ipv6_ipam_pool_id.is_some() || input.ipv6_netmask_length.is_some(), "IPv6 blocks"),
+        (input.ipv6_cidr_block.is_some() || input.ipv6_pool.is_some(), "IPv6 blocks of your own"),
+        (input.ipv6_ipam_pool_id.is_some() || input.ipv6_netmask_length.is_some(), "IPAM pools"),
         (input.ipv4_ipam_pool_id.is_some() || input.ipv4_netmask_length.is_some(), "IPAM pools"),
         (input.vpc_encryption_control.is_some(), "Encryption controls"),
     ])?;
@@ -47,16 +46,28 @@ pub async fn create_vpc(api: Arc<Api>, call: Call, input: CreateVpcRequest) -> R
     let tags = tags::specified(&input.tag_specifications, "vpc", &["vpc"])?;
     let cidr = parse_cidr("cidrBlock", &required(input.cidr_block, "CidrBlock")?)?;
     cidr_blocks::check_size(&cidr)?;
-    let made = api.change(&call, |network| {
-        check_count(network)?;
-        let mut vpc = make_vpc(network, &call.caller.account, cidr, &|_| random::draw())?;
-        vpc.tags.clone_from(&tags);
-        network.insert(vpc.clone());
-        Ok(vpc)
-    });
-    let (_, vpc) = made.await?;
+    let new = |block: Option<Ipv6Block>| {
+        let (api, call, tags) = (&api, &call, &tags);
+        async move {
+            let made = api.change(call, |network| {
+                check_count(network)?;
+                let mut vpc = make_vpc(network, &call.caller.account, cidr, &|_| random::draw())?;
+                vpc.tags.clone_from(tags);
+                network.insert(vpc.clone());
+                if let Some(block) = &block {
+                    ipv6::add_block(network, &vpc.vpc_id, block)?;
+                }
+                Ok(network.get::<VpcRecord>(&vpc.vpc_id)?.clone())
+            });
+            made.await.map(|(_, vpc)| vpc)
+        }
+    };
+    let vpc = match input.amazon_provided_ipv6_cidr_block {
+        Some(true) => ipv6::with_block(&api, &call, async |block| new(Some(block)).await).await?,
+        _ => new(None).await?,
+    };
     // EC2 answers `pending` first.
-    Ok(CreateVpcResult { vpc: Some(Vpc { state: Some("pending".into()), ..show(&vpc) }) })
+    Ok(CreateVpcResult { vpc: Some(Vpc { state: Some("pending".into()), ..show(&api.place, &vpc) }) })
 }
 
 pub async fn create_default_vpc(
@@ -74,18 +85,19 @@ pub async fn create_default_vpc(
         make_default_vpc(network, &call.caller.account, &api.place.zone, with_public, &|_| random::draw())
     });
     let (_, vpc) = made.await?;
-    Ok(CreateDefaultVpcResult { vpc: Some(Vpc { state: Some("pending".into()), ..show(&vpc) }) })
+    Ok(CreateDefaultVpcResult { vpc: Some(Vpc { state: Some("pending".into()), ..show(&api.place, &vpc) }) })
 }
 
 /// What a VPC has from its beginning goes with it; anything else must have gone before.
 pub async fn delete_vpc(api: Arc<Api>, call: Call, input: DeleteVpcRequest) -> Result<Empty, Error> {
     let id = find_id(input.vpc_id.as_deref())?;
     let deleted = api.change(&call, |network| {
-        network.get::<VpcRecord>(&id)?;
+        let blocks = network.get::<VpcRecord>(&id)?.ipv6_blocks.clone();
         let is_used = network.subnets.values().any(|subnet| subnet.vpc_id == id)
             || network.interfaces.values().any(|interface| interface.vpc_id == id)
             || network.internet_gateways.values().any(|gateway| gateway.vpc_id.as_ref() == Some(&id))
             || network.groups.values().any(|group| group.vpc_id == id && group.name != super::default::DEFAULT_GROUP)
+            || network.egress_only_gateways.values().any(|gateway| gateway.vpc_id == id)
             || network.route_tables.values().any(|table| table.vpc_id == id && table.main.is_none())
             || network.acls.values().any(|acl| acl.vpc_id == id && !acl.is_default);
         if is_used {
@@ -96,9 +108,13 @@ pub async fn delete_vpc(api: Arc<Api>, call: Call, input: DeleteVpcRequest) -> R
         network.route_tables.retain(|_, table| table.vpc_id != id);
         network.acls.retain(|_, acl| acl.vpc_id != id);
         network.flow_logs.retain(|_, log| log.resource_id != id.as_str());
-        Ok(())
+        Ok(blocks)
     });
-    deleted.await.map(|_| Empty {})
+    let (_, blocks) = deleted.await?;
+    for block in &blocks {
+        ipv6::release(&api, block).await?;
+    }
+    Ok(Empty {})
 }
 
 pub fn show_block(block: &CidrBlock, state: &str) -> VpcCidrBlockAssociation {
@@ -113,12 +129,14 @@ fn options_id(vpc: &VpcRecord) -> String {
     vpc.dhcp_options.as_ref().map_or_else(|| "default".into(), ToString::to_string)
 }
 
-fn show(vpc: &VpcRecord) -> Vpc {
+fn show(place: &Place, vpc: &VpcRecord) -> Vpc {
+    let ipv6 = |block: &Ipv6Block| ipv6::show_block(block, &place.region, "associated");
     Vpc {
         cidr_block: vpc.blocks.first().map(|block| block.cidr.to_string()),
         cidr_block_association_set: vpc.blocks.iter().map(|block| show_block(block, "associated")).collect(),
         dhcp_options_id: Some(options_id(vpc)),
         instance_tenancy: Some(vpc.tenancy.clone()),
+        ipv6_cidr_block_association_set: vpc.ipv6_blocks.iter().map(ipv6).collect(),
         is_default: Some(vpc.is_default),
         owner_id: Some(vpc.account.to_string()),
         state: Some("available".into()),
@@ -137,6 +155,8 @@ impl Filterable for Seen<'_, VpcRecord> {
         "dhcp-options-id",
         "ipv6-cidr-block-association.association-id",
         "ipv6-cidr-block-association.ipv6-cidr-block",
+        "ipv6-cidr-block-association.ipv6-pool",
+        "ipv6-cidr-block-association.state",
         "is-default",
         "isDefault",
         "owner-id",
@@ -147,11 +167,16 @@ impl Filterable for Seen<'_, VpcRecord> {
     fn values(&self, name: &str) -> Vec<String> {
         let vpc = self.record;
         let blocks = |f: fn(&CidrBlock) -> String| vpc.blocks.iter().map(f).collect();
+        let ipv6 = |f: fn(&Ipv6Block) -> String| vpc.ipv6_blocks.iter().map(f).collect();
         vec![match name {
             "cidr" => return vpc.blocks.first().map(|block| block.cidr.to_string()).into_iter().collect(),
             "cidr-block-association.association-id" => return blocks(|block| block.association_id.to_string()),
             "cidr-block-association.cidr-block" => return blocks(|block| block.cidr.to_string()),
             "cidr-block-association.state" => "associated".into(),
+            "ipv6-cidr-block-association.association-id" => return ipv6(|block| block.association_id.to_string()),
+            "ipv6-cidr-block-association.ipv6-cidr-block" => return ipv6(|block| block.cidr.to_string()),
+            "ipv6-cidr-block-association.ipv6-pool" => return ipv6(|_| "Amazon".into()),
+            "ipv6-cidr-block-association.state" => return ipv6(|_| "associated".into()),
             "dhcp-options-id" => options_id(vpc),
             "is-default" | "isDefault" => vpc.is_default.to_string(),
             "owner-id" => vpc.account.to_string(),
@@ -174,7 +199,8 @@ pub async fn describe_vpcs(api: Arc<Api>, call: Call, input: DescribeVpcsRequest
         next_token: input.next_token.as_deref(),
         limits: 5..=1000,
     };
-    let (vpcs, next_token) = describe(&api, &call, asked, |seen: &Seen<'_, VpcRecord>| show(seen.record)).await?;
+    let (vpcs, next_token) =
+        describe(&api, &call, asked, |seen: &Seen<'_, VpcRecord>| show(seen.place, seen.record)).await?;
     Ok(DescribeVpcsResult { next_token, vpcs })
 }
 

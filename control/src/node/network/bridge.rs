@@ -4,17 +4,19 @@ use super::NetworkError;
 use super::flow_logs::{ACTIVE_TIMEOUT_S, FLOWS_MAX};
 use super::numbers::LARGEST;
 use super::tunnel::{Key, mtu_through, network_mtu};
+use crate::api::Place;
 use crate::config::{NodeConfig, UplinkConfig};
 use hive_vpc::flow_log::COLLECTOR_SET;
 use hive_vpc::model::MacAddress;
 use hive_vpc::{ConnectionTracking, LocalNumber, PortNo, Tunnel, Uplink};
-use ipnet::Ipv4Net;
+use ipnet::{Ipv4Net, Ipv6Net};
 use serde::Deserialize;
 use sha2::{Digest, Sha256};
 use std::collections::{BTreeMap, BTreeSet};
 use std::io;
-use std::net::Ipv4Addr;
+use std::net::{Ipv4Addr, Ipv6Addr};
 use std::path::{Path, PathBuf};
+use std::sync::atomic::{AtomicBool, Ordering};
 use tokio::process::Command;
 
 pub const BRIDGE: &str = "hive0";
@@ -55,6 +57,9 @@ pub struct Bridge {
     key: Option<Key>,
     /// What the uplink has for addresses; they are routed to it where it is the host.
     pools: Vec<Ipv4Net>,
+    ipv6_pools: Vec<Ipv6Net>,
+    /// It was said that Linux has none.
+    without_ipv6: AtomicBool,
     /// What public addresses are at on the uplink: others of the same network have others.
     mac: MacAddress,
 }
@@ -74,7 +79,7 @@ struct Listed {
 impl Bridge {
     /// # Errors
     /// Tunnels are to be encrypted, and there can be no key.
-    pub fn new(config: &NodeConfig, pools: &[Ipv4Net]) -> io::Result<Self> {
+    pub fn new(config: &NodeConfig, place: &Place) -> io::Result<Self> {
         let key = config.tunnel_encryption.then(|| Key::open(&config.state_dir)).transpose()?;
         let digest = Sha256::digest(&config.node_id);
         let [a, b, c] = digest.first_chunk().copied().unwrap_or_default();
@@ -84,7 +89,9 @@ impl Bridge {
             uplink: config.uplink.clone(),
             tunnel_address: config.tunnel_address,
             key,
-            pools: pools.to_vec(),
+            pools: place.public_address_pools.clone(),
+            ipv6_pools: place.ipv6_pools.clone(),
+            without_ipv6: AtomicBool::new(false),
             mac: MacAddress([0x06, 0x48, 0x56, a, b, c]),
         })
     }
@@ -217,7 +224,22 @@ impl Bridge {
         for pool in &self.pools {
             run(Command::new("ip").args(["route", "replace", &pool.to_string(), "dev", interface])).await?;
         }
+        for pool in &self.ipv6_pools {
+            // Linux may be without it; the rest goes on.
+            if let Err(error) = self.route_ipv6(interface, pool).await
+                && !self.without_ipv6.swap(true, Ordering::Relaxed)
+            {
+                tracing::warn!(%error, interface, "the host does not reach instances by IPv6");
+            }
+        }
         Ok(())
+    }
+
+    /// And has an address there, of the pool's first block, which is no VPC's: else Linux might speak to them by one of its link.
+    async fn route_ipv6(&self, interface: &str, pool: &Ipv6Net) -> Result<(), NetworkError> {
+        let own = format!("{}/128", Ipv6Addr::from_bits(pool.network().to_bits() | 1));
+        run(Command::new("ip").args(["-6", "address", "replace", &own, "dev", interface, "nodad"])).await?;
+        run(Command::new("ip").args(["-6", "route", "replace", &pool.to_string(), "dev", interface])).await.map(drop)
     }
 
     /// How long connections are kept in these zones, and that others are as any. `all`: by what the database has, whoever wrote it;
@@ -291,7 +313,9 @@ impl Bridge {
 
 /// All options at once: peers that are gone are to go.
 fn tunnel(address: Ipv4Addr, key: Option<&Key>, peers: &Peers) -> String {
-    let mut options = format!("key=flow,remote_ip=flow,local_ip={address}");
+    // What is too long for the network goes in fragments, of which IPv4 could put the wrong ones together; and all of a flow leaves by one
+    // socket.
+    let mut options = format!("key=flow,remote_ip=flow,local_ip={address},df_default=false,csum=true");
     if let Some(key) = key {
         options += &format!(",wireguard_private_key_file={}", quoted(&key.file.display().to_string()));
         for (peer, key) in peers {

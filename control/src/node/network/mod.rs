@@ -16,6 +16,7 @@ mod tunnel;
 use super::backend::BackendError;
 use super::local::View;
 use super::{Node, lock};
+use crate::api::Place;
 use crate::config::NodeConfig;
 use crate::store::{InstanceRecord, InterfaceRecord, MetadataOptions};
 pub(crate) use bridge::is_own_name as is_own_port;
@@ -23,7 +24,6 @@ use bridge::{Bridge, Peers};
 use flow_logs::Places;
 use hive_types::id::{AccountId, InstanceId, NatGatewayId};
 use hive_vpc::{Attachment, ClientError, CompileError, Compiled, ConnectionTracking, LocalNumber, PortNo, Programmer};
-use ipnet::Ipv4Net;
 use numbers::Numbers;
 use region::has_machine;
 pub use region::{Region, nat_places, sweep};
@@ -117,8 +117,8 @@ pub struct Switch {
 impl Switch {
     /// # Errors
     /// Tunnels are to be encrypted, and there can be no key.
-    pub fn new(config: &NodeConfig, pools: &[Ipv4Net]) -> std::io::Result<Self> {
-        let bridge = Bridge::new(config, pools)?;
+    pub fn new(config: &NodeConfig, place: &Place) -> std::io::Result<Self> {
+        let bridge = Bridge::new(config, place)?;
         let programmer = Programmer::new(bridge.management_socket(), SWITCH_TIMEOUT);
         let state = State {
             numbers: Numbers::open(&config.state_dir),

@@ -8,8 +8,9 @@ use crate::store::{InstanceRecord, InterfaceRecord};
 use hive_netd_api as netd;
 use hive_types::id::AccountId;
 use hive_vpc::{InterfaceServices, LocalNumber};
+use ipnet::Ipv6Net;
 use std::collections::{BTreeMap, BTreeSet};
-use std::net::{IpAddr, Ipv4Addr};
+use std::net::{IpAddr, Ipv4Addr, Ipv6Addr};
 
 /// What the compiler does not know of an interface.
 #[derive(Clone, Debug, PartialEq)]
@@ -18,6 +19,9 @@ pub struct Described {
     names: String,
     segment_id: String,
     network: Ipv4Addr,
+    ipv6: Option<Ipv6Net>,
+    /// The primary one first.
+    ipv6_addresses: Vec<Ipv6Addr>,
     name_server: Ipv4Addr,
     /// Where the VPC's options have none.
     domain_name: String,
@@ -46,6 +50,8 @@ pub fn wanted(
             names: interface.vpc_id.to_string(),
             segment_id: interface.subnet_id.to_string(),
             network: records.subnets.get(&interface.subnet_id)?.cidr.network(),
+            ipv6: records.subnets.get(&interface.subnet_id)?.ipv6.as_ref().map(|block| block.cidr),
+            ipv6_addresses: interface.ipv6.clone(),
             name_server: vpc.name_server()?,
             domain_name: dns_domain(&node.place.region),
             hostname: metadata::hostname(interface.private_ip),
@@ -182,6 +188,15 @@ impl Told {
     }
 }
 
+/// What of it DHCPv6 can tell.
+fn ipv6(addresses: &[IpAddr]) -> Vec<Ipv6Addr> {
+    let ipv6 = |address: &IpAddr| match address {
+        IpAddr::V6(address) => Some(*address),
+        IpAddr::V4(_) => None,
+    };
+    addresses.iter().filter_map(ipv6).filter(|address| netd::is_unicast_v6(*address)).collect()
+}
+
 /// What of it DHCP can tell.
 fn ipv4(addresses: &[IpAddr]) -> Vec<Ipv4Addr> {
     let ipv4 = |address: &IpAddr| match address {
@@ -210,6 +225,12 @@ fn segment(described: &Described, services: &InterfaceServices) -> netd::Segment
         netbios_name_servers: dhcp.netbios_name_servers.iter().copied().filter(|a| netd::is_unicast(*a)).collect(),
         netbios_node_type: dhcp.netbios_node_type,
         lease_s: services.lease_s,
+        ipv6: described.ipv6.map(|block| netd::Ipv6Segment {
+            network: block.network(),
+            prefix_len: block.prefix_len(),
+            name_servers: ipv6(&services.name_servers),
+            ntp_servers: ipv6(&dhcp.ntp_servers),
+        }),
     }
 }
 
@@ -220,6 +241,7 @@ fn port(number: LocalNumber, described: &Described, services: &InterfaceServices
         segment_id: described.segment_id.clone(),
         mac: services.mac.to_string(),
         ipv4: services.address,
+        ipv6: described.ipv6_addresses.clone(),
         hostname: described.hostname.clone(),
         metadata: described.metadata.clone(),
     }

@@ -9,7 +9,7 @@ use crate::store::{
 use hive_types::id::VpcId;
 use hive_vpc::model::{self, IcmpKind, PortRange, Traffic, Vni};
 use ipnet::IpNet;
-use std::collections::{BTreeMap, BTreeSet};
+use std::collections::BTreeMap;
 use std::net::{IpAddr, Ipv4Addr};
 
 /// An account's. `metadata`: an interface's instance's options.
@@ -33,7 +33,7 @@ pub fn network(
         let subnet_of = model::Subnet {
             vpc: subnet.vpc_id.as_str().into(),
             ipv4_cidr: subnet.cidr,
-            ipv6_cidr: None,
+            ipv6_cidr: subnet.ipv6.as_ref().map(|block| block.cidr),
             acl: acl.acl_id.as_str().into(),
             route_table: network.route_tables.values().find(is_its).map(|table| table.route_table_id.as_str().into()),
         };
@@ -45,12 +45,12 @@ pub fn network(
             mac: mac(&i.mac)?,
             primary: i.private_ip,
             secondary: i.secondary_ips.iter().copied().collect(),
-            ipv6: BTreeSet::new(),
+            ipv6: i.ipv6.iter().copied().collect(),
             groups: i.groups.iter().map(|group| group.as_str().into()).collect(),
             source_dest_check: i.source_dest_check,
             metadata: metadata(i).map_or_else(Default::default, |options| model::MetadataOptions {
                 enabled: options.enabled,
-                ipv6: false,
+                ipv6: options.ipv6,
                 hop_limit: options.hop_limit,
             }),
             tracking: model::ConnectionTracking::default(),
@@ -67,10 +67,12 @@ pub fn network(
         let routes = table.routes.iter().map(|route| model::Route {
             destination: match &route.destination {
                 Destination::Ipv4(cidr) => model::Destination::Cidr(IpNet::V4(*cidr)),
+                Destination::Ipv6(cidr) => model::Destination::Cidr(IpNet::V6(*cidr)),
                 Destination::PrefixList(id) => model::Destination::PrefixList(id.as_str().into()),
             },
             target: match &route.target {
                 Target::InternetGateway(id) => model::RouteTarget::InternetGateway(id.as_str().into()),
+                Target::EgressOnlyGateway(id) => model::RouteTarget::EgressOnlyGateway(id.as_str().into()),
                 Target::NatGateway(id) => model::RouteTarget::NatGateway(id.as_str().into()),
                 Target::Interface(id) => model::RouteTarget::Interface(id.as_str().into()),
             },
@@ -81,6 +83,8 @@ pub fn network(
         let vpc = gateway.vpc_id.as_ref().map(|vpc| vpc.as_str().into());
         (gateway.gateway_id.as_str().into(), model::InternetGateway { vpc })
     }));
+    let egress_only = network.egress_only_gateways.values();
+    all.egress_only_gateways.extend(egress_only.map(|g| (g.gateway_id.as_str().into(), g.vpc_id.as_str().into())));
     let live = network.nat_gateways.values().filter(|gateway| gateway.deleted_at.is_none());
     all.nat_gateways.extend(live.filter_map(|gateway| {
         let interface = network.interfaces.get(&gateway.interface_id)?;
@@ -101,7 +105,7 @@ fn vpc_of(vpc: &VpcRecord, network: &Network, vni: Vni) -> model::Vpc {
     model::Vpc {
         vni,
         ipv4_cidrs: vpc.blocks.iter().map(|block| block.cidr).collect(),
-        ipv6_cidrs: Vec::new(),
+        ipv6_cidrs: vpc.ipv6_blocks.iter().map(|block| block.cidr).collect(),
         dns_support: vpc.enable_dns_support,
         dhcp_options: vpc.dhcp_options.as_ref().map(|id| id.as_str().into()),
         main_route_table: main.map_or("", |table| table.route_table_id.as_str()).into(),

@@ -6,7 +6,7 @@ use hive_types::id::{
 };
 use jiff::Timestamp;
 use serde::{Deserialize, Serialize};
-use std::net::Ipv4Addr;
+use std::net::{Ipv4Addr, Ipv6Addr};
 
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
 pub struct InterfaceRecord {
@@ -20,6 +20,11 @@ pub struct InterfaceRecord {
     pub mac: String,
     pub private_ip: Ipv4Addr,
     pub secondary_ips: Vec<Ipv4Addr>,
+    #[serde(default)]
+    pub ipv6: Vec<Ipv6Addr>,
+    /// The first of them stays for good.
+    #[serde(default)]
+    pub primary_ipv6: bool,
     /// Given at the launch, and gone with the instance's end or stop; an Elastic IP is its own record's matter.
     pub public_ip: Option<Ipv4Addr>,
     pub groups: Vec<SecurityGroupId>,

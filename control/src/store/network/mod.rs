@@ -8,6 +8,7 @@
 mod access;
 mod address;
 mod interface;
+mod ipv6;
 mod release;
 mod routing;
 mod vpc;
@@ -16,10 +17,12 @@ pub use access::{
     AclEntry, AclRecord, FlowLogRecord, Peer, PrefixListEntry, PrefixListRecord, PrefixListVersion, Rule, RuleKey,
     SecurityGroupRecord,
 };
-pub use address::{AddressAssociation, AddressRecord, PublicAddressRecord};
+pub use address::{AddressAssociation, AddressRecord, Claimed, PublicAddressRecord};
 pub use interface::{GroupReference, InterfaceAttachment, InterfaceOwner, InterfaceRecord};
+pub use ipv6::{Ipv6Block, SubnetIpv6, overlap as overlap_ipv6};
 pub use routing::{
-    Destination, DhcpOptionsRecord, InternetGatewayRecord, NatGatewayRecord, RouteRecord, RouteTableRecord, Target,
+    Destination, DhcpOptionsRecord, EgressOnlyGatewayRecord, InternetGatewayRecord, NatGatewayRecord, RouteRecord,
+    RouteTableRecord, Target,
 };
 pub use vpc::{CidrBlock, SubnetRecord, VpcRecord, overlap};
 
@@ -30,8 +33,8 @@ use hive_bus::{Bytes, Entry, Store, StoreError, TableError, Write};
 use hive_types::ApiError;
 use hive_types::error::Resource;
 use hive_types::id::{
-    AccountId, AllocationId, DhcpOptionsId, FlowLogId, InternetGatewayId, MalformedId, NatGatewayId, NetworkAclId,
-    NetworkInterfaceId, PrefixListId, RouteTableId, SecurityGroupId, SubnetId, VpcId,
+    AccountId, AllocationId, DhcpOptionsId, EgressOnlyGatewayId, FlowLogId, InternetGatewayId, MalformedId,
+    NatGatewayId, NetworkAclId, NetworkInterfaceId, PrefixListId, RouteTableId, SecurityGroupId, SubnetId, VpcId,
 };
 use serde::de::DeserializeOwned;
 use serde::{Deserialize, Serialize};
@@ -78,6 +81,7 @@ macro_rules! kinds {
     ($($field:ident: $record:ident, $id:ident $id_field:ident, $resource:ident, $tag_type:literal;)*) => {
         /// All VPC objects of one account, as they were at one instant.
         #[derive(Clone, Debug, Default, PartialEq, Serialize, Deserialize)]
+        #[serde(default)]
         pub struct Network {
             $(pub $field: BTreeMap<$id, $record>,)*
         }
@@ -163,6 +167,8 @@ kinds! {
     groups: SecurityGroupRecord, SecurityGroupId group_id, SecurityGroup, "security-group";
     prefix_lists: PrefixListRecord, PrefixListId prefix_list_id, PrefixList, "prefix-list";
     internet_gateways: InternetGatewayRecord, InternetGatewayId gateway_id, InternetGateway, "internet-gateway";
+    egress_only_gateways: EgressOnlyGatewayRecord, EgressOnlyGatewayId gateway_id, EgressOnlyGateway,
+        "egress-only-internet-gateway";
     route_tables: RouteTableRecord, RouteTableId route_table_id, RouteTable, "route-table";
     interfaces: InterfaceRecord, NetworkInterfaceId interface_id, NetworkInterface, "network-interface";
     addresses: AddressRecord, AllocationId allocation_id, Allocation, "elastic-ip";

@@ -2,10 +2,10 @@
 
 use crate::store::{Tags, Version};
 use hive_types::id::{
-    AccountId, AddressAssociationId, AllocationId, DhcpOptionsId, InternetGatewayId, NatGatewayId, NetworkInterfaceId,
-    PrefixListId, RouteTableAssociationId, RouteTableId, SubnetId, VpcId,
+    AccountId, AddressAssociationId, AllocationId, DhcpOptionsId, EgressOnlyGatewayId, InternetGatewayId, NatGatewayId,
+    NetworkInterfaceId, PrefixListId, RouteTableAssociationId, RouteTableId, SubnetId, VpcId,
 };
-use ipnet::Ipv4Net;
+use ipnet::{Ipv4Net, Ipv6Net};
 use jiff::Timestamp;
 use serde::{Deserialize, Serialize};
 use std::collections::BTreeMap;
@@ -17,6 +17,15 @@ pub struct InternetGatewayRecord {
     pub gateway_id: InternetGatewayId,
     pub account: AccountId,
     pub vpc_id: Option<VpcId>,
+    pub tags: Tags,
+}
+
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+pub struct EgressOnlyGatewayRecord {
+    pub version: Version<1>,
+    pub gateway_id: EgressOnlyGatewayId,
+    pub account: AccountId,
+    pub vpc_id: VpcId,
     pub tags: Tags,
 }
 
@@ -44,6 +53,7 @@ pub struct RouteRecord {
 #[serde(rename_all = "kebab-case")]
 pub enum Destination {
     Ipv4(Ipv4Net),
+    Ipv6(Ipv6Net),
     PrefixList(PrefixListId),
 }
 
@@ -51,6 +61,7 @@ pub enum Destination {
 #[serde(rename_all = "kebab-case")]
 pub enum Target {
     InternetGateway(InternetGatewayId),
+    EgressOnlyGateway(EgressOnlyGatewayId),
     NatGateway(NatGatewayId),
     Interface(NetworkInterfaceId),
 }
@@ -90,6 +101,9 @@ impl super::Network {
         match target {
             Target::InternetGateway(id) => {
                 self.internet_gateways.get(id).is_some_and(|gateway| gateway.vpc_id.as_ref() == Some(&table.vpc_id))
+            }
+            Target::EgressOnlyGateway(id) => {
+                self.egress_only_gateways.get(id).is_some_and(|gateway| gateway.vpc_id == table.vpc_id)
             }
             Target::NatGateway(id) => self.nat_gateways.get(id).is_some_and(|gateway| gateway.deleted_at.is_none()),
             Target::Interface(id) => self.interfaces.get(id).is_some_and(|interface| interface.attachment.is_some()),

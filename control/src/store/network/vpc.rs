@@ -1,5 +1,6 @@
 //! VPCs, and subnets with their addresses.
 
+use super::ipv6::{Ipv6Block, SubnetIpv6};
 use crate::store::{Tags, Version};
 use hive_types::id::{AccountId, CidrAssociationId, DhcpOptionsId, NetworkInterfaceId, SubnetId, VpcId};
 use ipnet::Ipv4Net;
@@ -14,6 +15,8 @@ pub struct VpcRecord {
     pub account: AccountId,
     /// The one that it was made with first.
     pub blocks: Vec<CidrBlock>,
+    #[serde(default)]
+    pub ipv6_blocks: Vec<Ipv6Block>,
     pub is_default: bool,
     /// `default`; instances choose their own.
     pub tenancy: String,
@@ -64,6 +67,11 @@ pub struct SubnetRecord {
     pub map_public_ip_on_launch: bool,
     /// Who has which address.
     pub addresses: BTreeMap<Ipv4Addr, NetworkInterfaceId>,
+    #[serde(default)]
+    pub ipv6: Option<SubnetIpv6>,
+    /// Interfaces get an IPv6 address unless their call says otherwise.
+    #[serde(default)]
+    pub assign_ipv6_on_creation: bool,
     pub tags: Tags,
 }
 
@@ -116,6 +124,9 @@ impl SubnetRecord {
     /// Takes back all addresses of an interface.
     pub fn release(&mut self, interface: &NetworkInterfaceId) {
         self.addresses.retain(|_, owner| owner != interface);
+        if let Some(ipv6) = &mut self.ipv6 {
+            ipv6.addresses.retain(|_, owner| owner != interface);
+        }
     }
 }
 
@@ -135,6 +146,8 @@ mod tests {
             is_default: true,
             map_public_ip_on_launch: false,
             addresses: BTreeMap::new(),
+            ipv6: None,
+            assign_ipv6_on_creation: false,
             tags: Tags::new(),
         }
     }
@@ -173,6 +186,7 @@ mod tests {
             assert!(subnet.assign(&id, Some(address.into())).is_some());
         }
         assert_eq!((subnet.assign(&id, None), subnet.available()), (None, 0));
+        subnet.ipv6 = Some(super::super::ipv6::tests::full());
         assert!(serde_json::to_vec(&subnet).expect("encoded").len() < 1_000_000);
     }
 

@@ -3,6 +3,7 @@
 mod access;
 mod addresses;
 mod interfaces;
+mod ipv6;
 mod logs;
 mod node;
 mod nodes;

@@ -37,21 +37,24 @@ fn port(switch: &Switch, id: &Value) -> Option<Value> {
 async fn a_machine_starts_in_its_subnet_and_learns_what_changes() {
     let region = Region::start().await;
     region.blockd.lock().expect("state").import(hive_types::id::SnapshotId::from_random(7).as_str(), 2 << 30);
-    let vpc = region.ok("CreateVpc", json!({"CidrBlock": "10.0.0.0/16"})).await["Vpc"]["VpcId"].clone();
+    let vpc = json!({"CidrBlock": "10.0.0.0/16", "AmazonProvidedIpv6CidrBlock": true});
+    let vpc = region.ok("CreateVpc", vpc).await["Vpc"]["VpcId"].clone();
     let options = json!([{"Key": "domain-name", "Values": ["corp.example"]}]);
     let options = region.ok("CreateDhcpOptions", json!({"DhcpConfigurations": options})).await;
     let options = options["DhcpOptions"]["DhcpOptionsId"].clone();
     region.ok("AssociateDhcpOptions", json!({"DhcpOptionsId": options, "VpcId": vpc})).await;
     let mut subnets = Vec::new();
-    for cidr in ["10.0.1.0/24", "10.0.2.0/28"] {
-        let made = region.ok("CreateSubnet", json!({"VpcId": vpc, "CidrBlock": cidr})).await;
+    for (cidr, ipv6) in [("10.0.1.0/24", json!("2001:db8:4800:101::/64")), ("10.0.2.0/28", Value::Null)] {
+        let made = json!({"VpcId": vpc, "CidrBlock": cidr, "Ipv6CidrBlock": ipv6});
+        let made = region.ok("CreateSubnet", made).await;
         subnets.push(text(&made["Subnet"]["SubnetId"]));
     }
     let group = json!({"VpcId": vpc, "GroupName": "web", "Description": "d"});
     let group = text(&region.ok("CreateSecurityGroup", group).await["GroupId"]);
     let image = region.ok("DescribeImages", json!({})).await["Images"][0]["ImageId"].clone();
     let interfaces = json!([
-        {"DeviceIndex": 0, "SubnetId": subnets[0], "Groups": [group], "PrivateIpAddress": "10.0.1.9"},
+        {"DeviceIndex": 0, "SubnetId": subnets[0], "Groups": [group], "PrivateIpAddress": "10.0.1.9",
+            "Ipv6Addresses": [{"Ipv6Address": "2001:db8:4800:101::9"}, {"Ipv6Address": "2001:db8:4800:101::5"}]},
         {"DeviceIndex": 1, "SubnetId": subnets[1]},
     ]);
     let run = json!({"ImageId": image, "InstanceType": "t3.nano", "MinCount": 1, "MaxCount": 1, "NetworkInterfaces": interfaces});
@@ -65,6 +68,8 @@ async fn a_machine_starts_in_its_subnet_and_learns_what_changes() {
     assert_eq!((&segment["network"], &segment["prefix_len"]), (&json!("10.0.1.0"), &json!(24)));
     assert_eq!((&segment["gateway"], &segment["dns"]), (&json!("10.0.1.1"), &json!("10.0.0.2")));
     assert_eq!(segment["domain_name"], "corp.example");
+    let ipv6 = json!({"network": "2001:db8:4800:101::", "prefix_len": 64, "name_servers": ["fd00:ec2::253"], "ntp_servers": []});
+    assert_eq!(segment["ipv6"], ipv6);
     let shown = &shown["Reservations"][0]["Instances"][0]["NetworkInterfaces"];
     let ids = [0, 1].map(|index: usize| shown[index]["NetworkInterfaceId"].clone());
     let port_of = |index: usize| {
@@ -74,11 +79,18 @@ async fn a_machine_starts_in_its_subnet_and_learns_what_changes() {
     let port = region.wait_switch("the primary interface", port_of(0)).await;
     assert_eq!((&port["segment_id"], &port["ipv4"]), (&json!(subnets[0]), &json!("10.0.1.9")));
     assert_eq!(port["mac"], shown[0]["MacAddress"]);
+    assert_eq!(port["ipv6"], json!(["2001:db8:4800:101::9", "2001:db8:4800:101::5"]), "in the order of the call");
     let tree = &port["metadata"]["tree"];
     let mac = text(&shown[0]["MacAddress"]);
     let own = |name: &str| tree[format!("meta-data/network/interfaces/macs/{mac}/{name}")].clone();
     assert_eq!(tree["meta-data/local-ipv4"], "10.0.1.9");
     assert_eq!(tree["meta-data/security-groups"], "web");
+    assert_eq!(
+        (&tree["meta-data/ipv6"], own("ipv6s")),
+        (&json!("2001:db8:4800:101::9"), json!("2001:db8:4800:101::9\n2001:db8:4800:101::5"))
+    );
+    assert_eq!(own("subnet-ipv6-cidr-blocks"), "2001:db8:4800:101::/64");
+    assert_eq!(own("vpc-ipv6-cidr-blocks"), "2001:db8:4800:100::/56");
     assert_eq!((own("vpc-id"), own("subnet-id")), (vpc.clone(), json!(subnets[0])));
     assert_eq!((own("security-group-ids"), own("device-number")), (json!(group), json!("0")));
     let second = region.wait_switch("the second interface", port_of(1)).await;
@@ -92,7 +104,9 @@ async fn a_machine_starts_in_its_subnet_and_learns_what_changes() {
         assert!(listed.contains(&text(id)), "{listed}");
     }
     let offset = |port: u16| format!("tp_dst={port}");
-    region.wait_switch("tables", |switch| switch.flows().contains("10.0.1.9").then_some(())).await;
+    for address in ["10.0.1.9", "2001:db8:4800:101::5"] {
+        region.wait_switch("tables", |switch| switch.flows().contains(address).then_some(())).await;
+    }
 
     // An instance that is stopped, or elsewhere, has its name still.
     let run =

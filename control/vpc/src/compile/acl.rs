@@ -8,7 +8,7 @@ use crate::source::{Direction, Source};
 use hive_flow::{FRAG_LATER, Field};
 use std::collections::BTreeSet;
 
-/// An entry's priority is this, less its number of at most 32766.
+/// An entry's priority is this, less its number of at most 32768.
 const FIRST: u16 = 40_000;
 const LAST: u16 = 1;
 const WITHIN: u16 = 50_000;

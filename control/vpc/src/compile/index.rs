@@ -1,12 +1,13 @@
 //! Who belongs to whom: what all parts look up.
 
 use crate::model::{
-    AclId, AllocationId, Association, GroupId, InterfaceId, NatGateway, NatGatewayId, Network, NetworkInterface,
-    RouteTableId, RouteTarget, RuleId, Subnet, SubnetId, Vpc, VpcId,
+    AclId, AllocationId, Association, Destination, GroupId, InterfaceId, NatGateway, NatGatewayId, Network,
+    NetworkInterface, RouteTableId, RouteTarget, RuleId, Subnet, SubnetId, Vpc, VpcId,
 };
 use crate::node::{LocalNumber, Node};
 use crate::source::numbers;
 use hive_openflow::PortNo;
+use ipnet::IpNet;
 use std::collections::{BTreeMap, BTreeSet};
 use std::net::{IpAddr, Ipv4Addr};
 
@@ -174,10 +175,39 @@ impl<'a> Index<'a> {
         self.network.internet_gateways.get(id).is_some_and(|gateway| gateway.vpc.as_ref() == Some(vpc))
     }
 
+    /// Whether the egress-only internet gateway is the VPC's.
+    pub(super) fn is_egress_only(&self, target: &RouteTarget, vpc: &VpcId) -> bool {
+        let RouteTarget::EgressOnlyGateway(id) = target else { return false };
+        self.network.egress_only_gateways.get(id) == Some(vpc)
+    }
+
+    /// A subnet's routes, of which none is for the range of another: one to a range of its own goes before one by a list.
+    pub(super) fn routes(&self, place: Place<'a>) -> BTreeMap<IpNet, (Destination, &'a RouteTarget)> {
+        let table = self.network.route_tables.get(route_table(place));
+        let listed = table.map(|table| table.routes.as_slice()).unwrap_or_default();
+        let mut routes: BTreeMap<IpNet, (Destination, &RouteTarget)> = BTreeMap::new();
+        for route in listed {
+            if let Destination::Cidr(cidr) = &route.destination {
+                routes.entry(cidr.trunc()).or_insert((route.destination.clone(), &route.target));
+            }
+        }
+        for cidr in place.vpc.cidrs() {
+            routes.entry(cidr).or_insert((Destination::Cidr(cidr), &RouteTarget::Local));
+        }
+        for route in listed {
+            if let Destination::PrefixList(list) = &route.destination {
+                for cidr in self.network.prefix_lists.get(list).into_iter().flatten() {
+                    routes.entry(cidr.trunc()).or_insert((route.destination.clone(), &route.target));
+                }
+            }
+        }
+        routes
+    }
+
     /// Whether the subnet is public: something is routed to an internet gateway.
     pub(super) fn is_public(&self, place: Place<'a>) -> bool {
-        let table = self.network.route_tables.get(route_table(place));
-        table.is_some_and(|table| table.routes.iter().any(|route| self.is_attached(&route.target, place.vpc_id)))
+        let mut routes = self.routes(place).into_iter();
+        routes.any(|(cidr, (_, target))| cidr.addr().is_ipv4() && self.is_attached(target, place.vpc_id))
     }
 
     /// The VPC of an interface or a NAT gateway.

@@ -3,13 +3,21 @@
 use super::Compiler;
 use super::index::Local;
 use super::local::{answer_arp, answer_solicitation, arp_for, cidr, solicitation_for};
-use crate::flow::register::{CROSSES, FLAGS, FROM_INTERNET, RECEIVER, SENDER, TARGET, TOO_LONG};
-use crate::flow::{Family, Pattern, Table, again, ct, goto, host, output, set, set_destination, set_mac, set_reg};
+use crate::flow::register::{
+    CROSSES, FLAGS, FROM_INTERNET, RECEIVER, SENDER, TARGET, TO_EGRESS_ONLY, TO_INTERNET, TOO_LONG,
+};
+use crate::flow::{
+    Family, Pattern, Table, again, ct, goto, host, keep, output, set, set_destination, set_mac, set_reg, track_in,
+};
 use crate::model::{MacAddress, Vpc};
 use crate::node::{LocalNumber, Uplink};
 use crate::source::Source;
+use hive_flow::Field;
 use hive_openflow::{Action, OxmField, PortNo};
 use std::net::{IpAddr, Ipv4Addr, Ipv6Addr};
+
+/// Of all that leaves by egress-only gateways, whose addresses are nobody else's: no [`LocalNumber`].
+pub(super) const EGRESS_ONLY_ZONE: u16 = u16::MAX;
 
 /// From the uplink to the hop inside.
 pub(super) fn inwards(vpc: &Vpc, mac: MacAddress) -> Vec<Action> {
@@ -36,7 +44,8 @@ impl Compiler<'_> {
         let nats = self.index.local_nats.iter();
         let nats = nats.map(|nat| (nat.number, nat.gateway.private, Source::NatGateway(nat.id.clone())));
         let nats = nats.collect();
-        self.too_long(Table::Internet, uplink.mtu_bytes, nats);
+        self.too_long(Table::Internet, uplink.mtu_bytes, nats, &[]);
+        self.add(Table::Internet, 300, Pattern::new().flags(TOO_LONG, TOO_LONG), of_table(Table::Internet), Vec::new());
         // A NAT gateway whose ports are all in use leaves the packet as it was.
         let invalid = Pattern::new().ct_state(ct::TRACKED | ct::INVALID, ct::TRACKED | ct::INVALID);
         self.add(Table::Public, 300, invalid, of_table(Table::Public), Vec::new());
@@ -67,24 +76,38 @@ impl Compiler<'_> {
             self.public_address(uplink, public, source, actions);
         }
         for local in self.index.locals.clone() {
-            if self.index.is_public(local.place) {
-                self.ipv6(uplink, local);
-            }
+            self.ipv6(uplink, local);
+        }
+        let answers = Source::Table(Table::EgressOnly);
+        for state in [ct::ESTABLISHED, ct::RELATED] {
+            let wanted = ct::TRACKED | ct::REPLY | state;
+            let answer = Pattern::new().ct_state(wanted, wanted | ct::INVALID);
+            self.add(Table::EgressOnly, 300, answer, answers.clone(), vec![Action::CtClear, again(Table::NextHop)]);
         }
     }
 
-    /// What is too long is answered in the place of a router; the services port does that. `others`: senders beside interfaces, each
-    /// with the address that answers it.
-    pub(super) fn too_long(&mut self, table: Table, mtu_bytes: u16, others: Vec<(LocalNumber, Ipv4Addr, Source)>) {
-        let too_long = |pattern: Pattern| pattern.flags(TOO_LONG, TOO_LONG);
-        self.add(table, 300, too_long(Pattern::new()), Source::Table(table), Vec::new());
+    /// What is too long is answered in the place of a router; the services port does that, of IPv6 by the router's link-local address.
+    /// `others`: senders beside interfaces, each with the address that answers it. `first`: what is done with the packet before.
+    pub(super) fn too_long(
+        &mut self,
+        table: Table,
+        mtu_bytes: u16,
+        others: Vec<(LocalNumber, Ipv4Addr, Source)>,
+        first: &[Action],
+    ) {
         let Some(services) = self.index.node.services else { return };
-        let locals = self.index.locals.iter();
-        let locals = locals.map(|at| (at.number, at.place.subnet.router(), Source::Interface(at.id.clone())));
+        let locals = self.index.locals.iter().flat_map(|at| {
+            let source = Source::Interface(at.id.clone());
+            [(at.number, Some(at.place.subnet.router()), source.clone()), (at.number, None, source)]
+        });
+        let others = others.into_iter().map(|(number, address, source)| (number, Some(address), source));
         for (LocalNumber(number), router, source) in locals.chain(others).collect::<Vec<_>>() {
             let tun_id = u64::from(mtu_bytes) << 32 | u64::from(number);
-            let actions = vec![set(OxmField::TunId, tun_id), set(OxmField::TunSrc, router.to_bits()), output(services)];
-            let pattern = too_long(Pattern::new().ip(Family::V4).reg(SENDER, number.into()));
+            let family = if router.is_some() { Family::V4 } else { Family::V6 };
+            let router = router.map(|router| set(OxmField::TunSrc, router.to_bits()));
+            let told = [Some(set(OxmField::TunId, tun_id)), router, Some(output(services))];
+            let actions = first.iter().cloned().chain(told.into_iter().flatten()).collect();
+            let pattern = Pattern::new().ip(family).reg(SENDER, number.into()).flags(TOO_LONG, TOO_LONG);
             self.add(table, 310, pattern, source, actions);
         }
     }
@@ -98,20 +121,57 @@ impl Compiler<'_> {
         self.turn_back(uplink, public.into(), source);
     }
 
-    /// IPv6 addresses are public already.
+    /// IPv6 addresses are public already. What leaves by an egress-only gateway is kept in a zone of all such; what comes in by it answers
+    /// something there, and what was found is forgotten: groups ask in zones of their own. By which of the two gateways something comes follows from where its sender is routed to.
     fn ipv6(&mut self, uplink: Uplink, local: Local<'_>) {
+        let place = local.place;
+        if local.interface.ipv6.is_empty() {
+            return;
+        }
+        let routes = self.index.routes(place).into_iter().filter(|(cidr, _)| cidr.addr().is_ipv6());
+        let (mut public, mut egress_only) = (Vec::new(), Vec::new());
+        for (cidr, (_, target)) in routes {
+            if self.index.is_attached(target, place.vpc_id) {
+                public.push(cidr);
+            } else if self.index.is_egress_only(target, place.vpc_id) {
+                egress_only.push(cidr);
+            }
+        }
+        if public.is_empty() && egress_only.is_empty() {
+            return;
+        }
+        let source = Source::Interface(local.id.clone());
+        let tracked = !egress_only.is_empty();
+        if tracked {
+            let of_interface =
+                || Pattern::new().with(Field::Metadata, place.vpc.vni.bits()).eth_to(local.interface.mac);
+            let ways = public.iter().map(|cidr| (cidr, vec![Action::CtClear, again(Table::NextHop)]));
+            for (cidr, actions) in ways.chain(egress_only.iter().map(|cidr| (cidr, Vec::new()))) {
+                let priority = 1 + u16::from(cidr.prefix_len());
+                self.add(Table::EgressOnly, priority, of_interface().from(*cidr), source.clone(), actions);
+            }
+        }
         for address in local.interface.ipv6.clone() {
-            let source = Source::Interface(local.id.clone());
             let own = host(IpAddr::V6(address));
-            let pattern = Pattern::new().reg(SENDER, local.number.0.into()).from(own);
-            let actions = [outwards(uplink).to_vec(), vec![goto(Table::Public)]].concat();
-            self.add(Table::Internet, 100, pattern, source.clone(), actions);
+            let ways = [
+                (TO_INTERNET, !public.is_empty(), goto(Table::Public)),
+                (TO_EGRESS_ONLY, tracked, keep(EGRESS_ONLY_ZONE, Table::Public)),
+            ];
+            for (target, _, on) in ways.into_iter().filter(|(_, is_way, _)| *is_way) {
+                let pattern = Pattern::new().reg(SENDER, local.number.0.into()).reg(TARGET, target).from(own);
+                let actions = [outwards(uplink).to_vec(), vec![on]].concat();
+                self.add(Table::Internet, 100, pattern, source.clone(), actions);
+            }
             let asked = solicitation_for(Pattern::new(), address);
             let answer = answer_solicitation(address, uplink.mac, true);
             self.add(Table::UplinkIn, 250, asked, source.clone(), answer);
             let pattern = Pattern::new().eth_to(uplink.mac).to(own);
-            self.add(Table::UplinkIn, 200, pattern, source.clone(), inwards(local.place.vpc, local.interface.mac));
-            self.turn_back(uplink, address.into(), source);
+            let mut actions = inwards(place.vpc, local.interface.mac);
+            if tracked && actions.pop().is_some() {
+                actions.push(track_in(EGRESS_ONLY_ZONE, Table::EgressOnly));
+            }
+            self.add(Table::UplinkIn, 200, pattern, source.clone(), actions);
+            self.turn_back(uplink, address.into(), source.clone());
         }
     }
 

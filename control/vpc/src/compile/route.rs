@@ -3,7 +3,8 @@
 use super::Compiler;
 use super::index::{Place, route_table};
 use crate::flow::register::{
-    ACL, CROSSES, FLAGS, FROM_NAT, GROUPS, RECEIVER, ROUTE_TABLE, SUBNET, TARGET, TO_INSIDE, TO_INTERNET, TOO_LONG_BIT,
+    ACL, CROSSES, FLAGS, FROM_NAT, GROUPS, RECEIVER, ROUTE_TABLE, SUBNET, TARGET, TO_EGRESS_ONLY, TO_INSIDE,
+    TO_INTERNET, TOO_LONG_BIT,
 };
 use crate::flow::{Pattern, Table, goto, host, output, set, set_flags, set_mac, set_reg};
 use crate::model::{Destination, MacAddress, RouteTableId, RouteTarget, SubnetId, VpcId};
@@ -11,7 +12,6 @@ use crate::source::Source;
 use hive_flow::Field;
 use hive_openflow::{Action, OxmField, Subfield};
 use ipnet::IpNet;
-use std::collections::BTreeMap;
 use std::net::Ipv4Addr;
 
 const WITHIN_SUBNET: u16 = 1000;
@@ -58,25 +58,8 @@ impl Compiler<'_> {
 
     fn route_table(&mut self, place: Place<'_>) {
         let id = route_table(place);
-        let listed = self.index.network.route_tables.get(id).map(|table| table.routes.as_slice()).unwrap_or_default();
-        let mut routes: BTreeMap<IpNet, (Destination, RouteTarget)> = BTreeMap::new();
-        for route in listed {
-            if let Destination::Cidr(cidr) = &route.destination {
-                routes.entry(cidr.trunc()).or_insert((route.destination.clone(), route.target.clone()));
-            }
-        }
-        for cidr in place.vpc.cidrs() {
-            routes.entry(cidr).or_insert((Destination::Cidr(cidr), RouteTarget::Local));
-        }
-        for route in listed {
-            if let Destination::PrefixList(list) = &route.destination {
-                for cidr in self.index.network.prefix_lists.get(list).into_iter().flatten() {
-                    routes.entry(cidr.trunc()).or_insert((route.destination.clone(), route.target.clone()));
-                }
-            }
-        }
-        for (cidr, (destination, target)) in routes {
-            self.route(place, id, cidr, destination, &target);
+        for (cidr, (destination, target)) in self.index.routes(place) {
+            self.route(place, id, cidr, destination, target);
         }
     }
 
@@ -97,6 +80,11 @@ impl Compiler<'_> {
             RouteTarget::Local => vec![crosses, router, goto(Table::Neighbour)],
             RouteTarget::InternetGateway(_) if self.index.is_attached(target, place.vpc_id) => {
                 vec![crosses, set_reg(TARGET, TO_INTERNET), goto(Table::AclOut)]
+            }
+            RouteTarget::EgressOnlyGateway(_)
+                if cidr.addr().is_ipv6() && self.index.is_egress_only(target, place.vpc_id) =>
+            {
+                vec![crosses, set_reg(TARGET, TO_EGRESS_ONLY), goto(Table::AclOut)]
             }
             _ => match self.hop(target, place.vpc_id) {
                 Some((mac, subnet)) => {
@@ -142,13 +130,16 @@ impl Compiler<'_> {
     fn next_hops(&mut self) {
         let of_table = Source::Table(Table::NextHop);
         // A NAT gateway that routes lead back to would send packets in circles.
-        for (target, flag) in [(0, FROM_NAT), (TO_INTERNET, TO_INSIDE)] {
+        for (target, flag) in [(0, FROM_NAT), (TO_INTERNET, TO_INSIDE), (TO_EGRESS_ONLY, TO_INSIDE)] {
             let circle = Pattern::new().reg(TARGET, target).flags(flag, flag);
             self.add(Table::NextHop, 300, circle, of_table.clone(), Vec::new());
         }
         if let Some(uplink) = self.index.node.uplink {
             let actions = vec![check_length(uplink.mtu_bytes), goto(Table::Internet)];
-            self.add(Table::NextHop, 200, Pattern::new().reg(TARGET, TO_INTERNET), of_table, actions);
+            for target in [TO_INTERNET, TO_EGRESS_ONLY] {
+                let pattern = Pattern::new().reg(TARGET, target);
+                self.add(Table::NextHop, 200, pattern, of_table.clone(), actions.clone());
+            }
         }
         let at = |vni: u32, mac| Pattern::new().with(Field::Metadata, vni).eth_to(mac);
         for local in self.index.locals.clone() {
@@ -200,7 +191,8 @@ impl Compiler<'_> {
 
     fn tunnel_out(&mut self) {
         if let Some(tunnel) = self.index.node.tunnel {
-            self.too_long(Table::TunnelOut, tunnel.mtu_bytes, Vec::new());
+            // It goes all the same, in fragments (`df_default=false`): senders far away cannot be told, and others need not obey.
+            self.too_long(Table::TunnelOut, tunnel.mtu_bytes, Vec::new(), &[output(tunnel.port)]);
             let of_table = Source::Table(Table::TunnelOut);
             self.add(Table::TunnelOut, 100, Pattern::new(), of_table, vec![output(tunnel.port)]);
         }

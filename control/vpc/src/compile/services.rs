@@ -1,9 +1,9 @@
 //! What the services port is to know of each interface: DHCP, names, time, metadata. And how long connections are kept.
 
 use super::Compiler;
-use super::local::{METADATA_V6, NAME_SERVER};
+use super::local::{NAME_SERVER, NAME_SERVER_V6};
 use crate::model::{ConnectionTracking, DhcpOptions, InterfaceId, MacAddress, MetadataOptions};
-use std::net::{IpAddr, Ipv4Addr, Ipv6Addr};
+use std::net::{IpAddr, Ipv4Addr};
 
 /// Longest IP packet within a VPC: option 26 of DHCP.
 pub const MTU_BYTES: u16 = 9001;
@@ -23,14 +23,12 @@ pub struct InterfaceServices {
     pub prefix_length: u8,
     /// Also the DHCP server.
     pub router: Ipv4Addr,
-    pub ipv6: Vec<Ipv6Addr>,
     pub mtu_bytes: u16,
     pub lease_s: u32,
     /// As the options set or, if it sets none and the VPC has DNS, Amazon's.
     pub name_servers: Vec<IpAddr>,
     pub dhcp: DhcpOptions,
     pub metadata: MetadataOptions,
-    pub metadata_ipv6: Ipv6Addr,
 }
 
 impl Compiler<'_> {
@@ -43,7 +41,7 @@ impl Compiler<'_> {
             let dhcp = set.unwrap_or(&default).clone();
             let amazon = place.vpc.name_server().unwrap_or(NAME_SERVER);
             let name_servers = match dhcp.domain_name_servers.as_slice() {
-                [] if place.vpc.dns_support => vec![IpAddr::V4(amazon)],
+                [] if place.vpc.dns_support => vec![IpAddr::V4(amazon), IpAddr::V6(NAME_SERVER_V6)],
                 servers => servers.to_vec(),
             };
             let services = InterfaceServices {
@@ -53,13 +51,11 @@ impl Compiler<'_> {
                 address: interface.primary,
                 prefix_length: place.subnet.ipv4_cidr.prefix_len(),
                 router: place.subnet.router(),
-                ipv6: interface.ipv6.iter().copied().collect(),
                 mtu_bytes: MTU_BYTES,
                 lease_s: LEASE_S,
                 name_servers,
                 dhcp,
                 metadata: interface.metadata,
-                metadata_ipv6: METADATA_V6,
             };
             self.out.services.insert(local.number, services);
         }

@@ -16,7 +16,8 @@ fn an_interface_is_answered_by_its_own_options() {
     assert_eq!((web.interface.clone(), web.mac, web.address), (WEB.id.into(), WEB.mac, WEB.address));
     assert_eq!((web.router, web.prefix_length, web.router_mac), (Ipv4Addr::new(10, 0, 1, 1), 24, ROUTER));
     assert_eq!((web.mtu_bytes, web.lease_s), (9001, 3600));
-    assert_eq!(web.name_servers, [IpAddr::from([10, 0, 0, 2])]);
+    let by_ipv6: IpAddr = "fd00:ec2::253".parse().unwrap();
+    assert_eq!(web.name_servers, [IpAddr::from([10, 0, 0, 2]), by_ipv6]);
     let own = DhcpOptions {
         domain_name: Some("example.internal".to_owned()),
         domain_name_servers: vec![IpAddr::from([192, 0, 2, 53])],

@@ -2,7 +2,7 @@
 
 use crate::bench::{Bench, INTERNET};
 use crate::fixture::*;
-use crate::packet::{Ethernet, Ip, SYN, icmp, neighbour, tcp, udp};
+use crate::packet::{ACK, Ethernet, Ip, SYN, icmp, neighbour, tcp, udp};
 use crate::switch::Way;
 use hive_vpc::model::{IcmpKind, MacAddress, Peer, PortRange, RouteTarget, Traffic};
 use hive_vpc::{Network, Node};
@@ -117,4 +117,68 @@ fn ipv6_is_routed_and_filtered() {
     // From a private subnet there is no way.
     let (source, to) = (of(APP), world);
     bench.is_dropped(APP, &udp(Ethernet::new(APP.mac, ROUTER), Ip::new(source, to), 1, 2, b"x"));
+}
+
+/// The private subnet may reach the internet, which may answer.
+#[test]
+fn an_egress_only_gateway_lets_answers_in() {
+    let mut bench = Bench::with(|network, node| {
+        with_ipv6(network, node);
+        network.egress_only_gateways.insert("eigw-1".into(), "vpc-1".into());
+        let target = RouteTarget::EgressOnlyGateway("eigw-1".into());
+        network.route_tables.get_mut(&"rtb-main".into()).unwrap().routes.push(route("::/0", target));
+        let anything = rule(Traffic::Tcp(PortRange::ALL), cidr("::/0"));
+        network.groups.get_mut(&"sg-app".into()).unwrap().ingress.insert("sgr-app-in6".into(), anything);
+    });
+    let world = address("2001:db8:ffff::1");
+    let (inside, outside) = (Ethernet::new(APP.mac, ROUTER), Ethernet::new(UPLINK_MAC, GATEWAY_MAC));
+    let (from_gateway, to_app) = (Ethernet::new(GATEWAY_MAC, UPLINK_MAC), Ethernet::new(ROUTER, APP.mac));
+    let out = |ethernet, flags, at| tcp(ethernet, Ip::new(of(APP), world), 40000, 443, flags, at);
+    let back = |ethernet, flags, at| tcp(ethernet, Ip::new(world, of(APP)), 443, 40000, flags, at);
+    // Whatever the security group says.
+    bench.is_dropped(INTERNET, &back(from_gateway, SYN, (1, 0)));
+    bench.is_dropped(INTERNET, &back(from_gateway, SYN | ACK, (7, 2)));
+    bench.passes(APP, &out(inside, SYN, (1, 0)), INTERNET, out(outside, SYN, (1, 0)));
+    bench.passes(INTERNET, &back(from_gateway, SYN | ACK, (7, 2)), APP, back(to_app, SYN | ACK, (7, 2)));
+    bench.passes(APP, &out(inside, ACK, (2, 8)), INTERNET, out(outside, ACK, (2, 8)));
+    bench.passes(INTERNET, &back(from_gateway, ACK, (8, 2)), APP, back(to_app, ACK, (8, 2)));
+    let other = tcp(from_gateway, Ip::new(world, of(APP)), 443, 40001, SYN, (1, 0));
+    bench.is_dropped(INTERNET, &other);
+    // Of another VPC it leads nowhere.
+    bench.change(|network| drop(network.egress_only_gateways.insert("eigw-1".into(), "vpc-2".into())));
+    bench.is_dropped(APP, &out(inside, ACK, (2, 8)));
+    // Beside an internet gateway each has its routes: who is reached by the one may come in by it, and nobody else.
+    bench.change(|network| {
+        network.egress_only_gateways.insert("eigw-1".into(), "vpc-1".into());
+        let target = RouteTarget::InternetGateway("igw-1".into());
+        network.route_tables.get_mut(&"rtb-main".into()).unwrap().routes.push(route("2001:db8:ffff::/48", target));
+    });
+    let begin = |ethernet, from| tcp(ethernet, Ip::new(from, of(APP)), 443, 40001, SYN, (1, 0));
+    bench.passes(INTERNET, &begin(from_gateway, world), APP, begin(to_app, world));
+    let first = |ethernet| tcp(ethernet, Ip::new(of(APP), world), 40002, 443, SYN, (1, 0));
+    bench.passes(APP, &first(inside), INTERNET, first(outside));
+    let second = |ethernet| tcp(ethernet, Ip::new(world, of(APP)), 443, 40002, SYN | ACK, (7, 2));
+    bench.passes(INTERNET, &second(from_gateway), APP, second(to_app));
+    let elsewhere = address("2001:db8:fffe::1");
+    bench.is_dropped(INTERNET, &begin(from_gateway, elsewhere));
+    let there = |ethernet| tcp(ethernet, Ip::new(of(APP), elsewhere), 1, 2, SYN, (1, 0));
+    bench.passes(APP, &there(inside), INTERNET, there(outside));
+    let answer = |ethernet| tcp(ethernet, Ip::new(elsewhere, of(APP)), 2, 1, SYN | ACK, (7, 2));
+    bench.passes(INTERNET, &answer(from_gateway), APP, answer(to_app));
+    // What came in by the internet gateway ends with its route.
+    bench.change(|network| drop(network.route_tables.get_mut(&"rtb-main".into()).unwrap().routes.pop()));
+    let go_on = tcp(from_gateway, Ip::new(world, of(APP)), 443, 40001, ACK, (2, 2));
+    bench.is_dropped(INTERNET, &go_on);
+}
+
+#[test]
+fn what_is_too_long_for_the_uplink_is_answered_at_the_services_port() {
+    let mut bench = Bench::with(with_ipv6);
+    let world = address("2001:db8:ffff::1");
+    let sent = |ethernet, length: usize| udp(ethernet, Ip::new(of(WEB), world), 1, 2, &vec![7; length]);
+    let (inside, outside) = (Ethernet::new(WEB.mac, ROUTER), Ethernet::new(UPLINK_MAC, GATEWAY_MAC));
+    // 40 bytes of IPv6 and 8 of UDP.
+    bench.passes(WEB, &sent(inside, 1452), INTERNET, sent(outside, 1452));
+    let answered = Way::Services(WEB.number().into());
+    bench.passes(WEB, &sent(inside, 1453), answered, sent(Ethernet::new(WEB.mac, ROUTER), 1453));
 }

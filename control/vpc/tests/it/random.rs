@@ -121,8 +121,9 @@ impl Random {
     }
 
     fn target(&mut self) -> RouteTarget {
-        match self.below(5) {
+        match self.below(6) {
             0 => RouteTarget::Local,
+            4 => RouteTarget::EgressOnlyGateway(self.id("eigw")),
             1 => RouteTarget::InternetGateway(self.id("igw")),
             2 => RouteTarget::NatGateway(self.id("nat")),
             3 => RouteTarget::Interface(self.id("eni")),
@@ -195,6 +196,7 @@ impl Random {
             network.prefix_lists.insert(self.id("pl"), list);
             let gateway = InternetGateway { vpc: if self.chance(80) { Some(self.id("vpc")) } else { None } };
             network.internet_gateways.insert(self.id("igw"), gateway);
+            network.egress_only_gateways.insert(self.id("eigw"), self.id("vpc"));
             let gateway = NatGateway { subnet: self.id("subnet"), mac: self.mac(), private: self.v4() };
             network.nat_gateways.insert(self.id("nat"), gateway);
             network.addresses.insert(self.id("eipalloc"), self.public());

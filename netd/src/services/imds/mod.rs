@@ -1,4 +1,4 @@
-//! The instance metadata service of one interface: a TCP/IP stack of its own at 169.254.169.254, HTTP on port 80.
+//! The instance metadata service of one interface: a TCP/IP stack of its own at 169.254.169.254 and fd00:ec2::254, HTTP on port 80.
 //!
 //! Each interface has its own stack, so that a guest that exhausts it only hurts itself.
 
@@ -9,13 +9,14 @@ mod tree;
 
 use super::interface::Client;
 use super::model::METADATA_ADDRESS;
+use super::model::ipv6::METADATA_ADDRESS_V6;
 use http::Connection;
 use respond::respond;
 use smoltcp::iface::{Config, Interface, PollResult, SocketHandle, SocketSet};
 use smoltcp::phy::{Device, DeviceCapabilities, Medium, RxToken, TxToken};
 use smoltcp::socket::tcp;
 use smoltcp::time::{Duration, Instant};
-use smoltcp::wire::{HardwareAddress, IpAddress, IpCidr, IpEndpoint, Ipv4Packet, TcpPacket, TcpSeqNumber};
+use smoltcp::wire::{HardwareAddress, IpAddress, IpCidr, IpEndpoint, Ipv4Packet, Ipv6Packet, TcpPacket, TcpSeqNumber};
 use std::collections::VecDeque;
 use std::fmt;
 use std::sync::Arc;
@@ -92,12 +93,20 @@ struct Syn {
 
 impl Syn {
     fn parse(packet: &[u8]) -> Option<Self> {
-        let ip = Ipv4Packet::new_checked(packet).ok()?;
-        let tcp = TcpPacket::new_checked(ip.payload()).ok()?;
-        (tcp.syn() && !tcp.ack()).then(|| Self {
-            from: IpEndpoint::new(IpAddress::Ipv4(ip.src_addr()), tcp.src_port()),
-            number: tcp.seq_number(),
-        })
+        let (from, payload) = match packet.first()? >> 4 {
+            4 => {
+                let ip = Ipv4Packet::new_checked(packet).ok()?;
+                (IpAddress::Ipv4(ip.src_addr()), ip.payload())
+            }
+            6 => {
+                let ip = Ipv6Packet::new_checked(packet).ok()?;
+                (IpAddress::Ipv6(ip.src_addr()), ip.payload())
+            }
+            _ => return None,
+        };
+        let tcp = TcpPacket::new_checked(payload).ok()?;
+        (tcp.syn() && !tcp.ack())
+            .then(|| Self { from: IpEndpoint::new(from, tcp.src_port()), number: tcp.seq_number() })
     }
 }
 
@@ -143,8 +152,10 @@ impl MetadataServer {
         config.random_seed = u64::from_ne_bytes(seed);
         let mut interface = Interface::new(config, &mut link, instant(now_ms));
         interface.update_ip_addrs(|addresses| {
-            // The guest is on the link, whatever its address; one entry fits the list.
-            let _ = addresses.push(IpCidr::new(IpAddress::Ipv4(METADATA_ADDRESS), 0));
+            // The guest is on the link, whatever its addresses; two entries fit the list.
+            for own in [IpAddress::Ipv4(METADATA_ADDRESS), IpAddress::Ipv6(METADATA_ADDRESS_V6)] {
+                let _ = addresses.push(IpCidr::new(own, 0));
+            }
         });
         let mut server = Self {
             client,
@@ -172,7 +183,7 @@ impl MetadataServer {
         socket.set_timeout(Some(Duration::from_millis(IDLE_MS)));
         socket.set_ack_delay(None);
         socket.set_nagle_enabled(false);
-        if socket.listen((IpAddress::Ipv4(METADATA_ADDRESS), HTTP_PORT)).is_ok() {
+        if socket.listen(HTTP_PORT).is_ok() {
             let socket = self.sockets.add(socket);
             self.served.push(Served { socket, connection: Connection::default(), opened_by: None, active_ms: now_ms });
         }
@@ -377,6 +388,37 @@ mod tests {
             assert_eq!(sent.len(), 1, "{state}: {sent:?}");
             assert_eq!((sent[0][13], number(&sent[0], 8)), (SYN | ACK, 77_001), "{state}");
         }
+    }
+
+    /// Of IPv6 and IPv4 alike, from the same number of places.
+    #[test]
+    fn connections_of_both_families_are_served_with_one_set_of_tokens() {
+        let (mut server, answers) = server();
+        let guest = std::net::Ipv6Addr::new(0x2001, 0xdb8, 0, 5, 0, 0, 0, 0x55);
+        let segment_v6 = |flags: u8, numbers: [u32; 2], payload: &[u8]| {
+            build::v6::tcp_at(guest, METADATA_ADDRESS_V6, [1, HTTP_PORT], flags, numbers, payload)
+        };
+        server.receive(segment_v6(SYN, [1000, 0], b""), 0);
+        let frame = answers.take().pop_front().unwrap().1;
+        assert_eq!(frame[54 + 13], SYN | ACK);
+        let acknowledged = hive_packet::be32(&frame, 54 + 4).unwrap().wrapping_add(1);
+        server.receive(segment_v6(ACK, [1001, acknowledged], b""), 0);
+        let request = b"PUT /latest/api/token HTTP/1.1\r\nX-aws-ec2-metadata-token-ttl-seconds: 60\r\n\r\n";
+        server.receive(segment_v6(ACK, [1001, acknowledged], request), 0);
+        let frames: Vec<Vec<u8>> = answers.take().into_iter().map(|(_, frame)| frame).collect();
+        let frame = frames.iter().find(|frame| frame.len() > 54 + 20).unwrap();
+        assert_eq!((frame[12..14].to_vec(), frame[14 + 7]), (vec![0x86, 0xdd], 1), "the hop limit of token answers");
+        let text = String::from_utf8_lossy(&frame[54 + 20..]);
+        let token = text.split_once("\r\n\r\n").unwrap().1.to_owned();
+        assert!(server.tokens.remaining_s(&token, 0).is_some(), "{text}");
+        server.receive(build::tcp_syn(GUEST, METADATA_ADDRESS, 1, HTTP_PORT), 0);
+        let sent: Vec<_> = answers.take().into_iter().collect();
+        assert!(sent.iter().any(|(_, frame)| frame[12..14] == [0x08, 0] && frame[14 + 20 + 13] == SYN | ACK));
+        assert_eq!(server.served.len(), 3, "two and the one that listens");
+        // Another of the same addresses and ports replaces the one before.
+        server.receive(segment_v6(SYN, [77_000, 0], b""), 1);
+        assert!(answers.take().iter().any(|(_, frame)| frame[54 + 13] == SYN | ACK));
+        assert_eq!(server.served.len(), 3);
     }
 
     #[test]

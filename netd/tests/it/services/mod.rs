@@ -3,6 +3,7 @@
 mod answers;
 mod clients;
 mod control;
+mod ipv6;
 mod metadata;
 
 use crate::guest::{self, Guest, Options};
@@ -147,6 +148,7 @@ fn segment(id: &str) -> Segment {
         netbios_name_servers: Vec::new(),
         netbios_node_type: None,
         lease_s: DEFAULT_LEASE_S,
+        ipv6: None,
     }
 }
 
@@ -157,11 +159,13 @@ fn port(segment_id: &str, number: u8) -> Port {
         segment_id: segment_id.into(),
         mac: guest::mac(number).to_string(),
         ipv4: guest::ip(number),
+        ipv6: Vec::new(),
         hostname: format!("host{number}"),
         metadata: MetadataService {
             enabled: true,
             token_required: false,
             hop_limit: 3,
+            ipv6: false,
             tree: Default::default(),
             user_data: None,
         },
@@ -177,7 +181,7 @@ fn is_at_the_gateway(guest: &mut Guest, target_ip: Ipv4Addr) {
     assert_eq!(Arp::parse(&guest.receive()[14..]), Some(request.answered_by(GATEWAY_MAC)));
 }
 
-/// Sends an IPv4 packet to the gateway's MAC and returns the IPv4 packet that comes back.
+/// Sends an IP packet to the gateway's MAC and returns the IP packet that comes back.
 fn ask(guest: &mut Guest, packet: &[u8]) -> Vec<u8> {
     let frame = build::ethernet(GATEWAY_MAC, guest.mac, packet);
     guest.send(&frame);

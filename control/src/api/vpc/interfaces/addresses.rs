@@ -3,9 +3,9 @@
 use super::super::super::{Api, Call};
 use super::super::refuse;
 use super::attach::check_addresses;
-use super::{MAX_ADDRESSES, assign, check_own, find_id, named_addresses, parse_address};
+use super::{MAX_ADDRESSES, assign, check_own, find_id, instance_of, named_addresses, parse_address};
 use crate::error::{Error, combination, invalid, missing, network as fault};
-use crate::store::{InstanceRecord, InterfaceRecord, Network, SubnetRecord, key};
+use crate::store::{InterfaceRecord, Network, SubnetRecord};
 use hive_aws_types::Empty;
 use hive_aws_types::ec2::{
     AssignPrivateIpAddressesRequest, AssignPrivateIpAddressesResult, AssignedPrivateIpAddress,
@@ -58,13 +58,7 @@ pub async fn assign_private_ip_addresses(
         (false, 1..) => return Err(combination("Secondary addresses may be named or counted, not both.")),
         _ => {}
     }
-    // An instance's type changes only while it is stopped, and its start checks nothing: the limit is a courtesy.
-    let network = api.stores.networks.load(&call.caller.account).await?;
-    let instance = match &network.get::<InterfaceRecord>(&id)?.attachment {
-        Some(attachment) => api.stores.instances.get(&key(&call.caller.account, &attachment.instance_id)).await?,
-        None => None,
-    };
-    let instance: Option<InstanceRecord> = instance.map(|record| record.value);
+    let instance = instance_of(&api, &call, &id).await?;
     let assigned = api.change(&call, |network| {
         let interface = network.get::<InterfaceRecord>(&id)?.clone();
         check_own(&interface)?;

@@ -3,13 +3,13 @@
 use super::super::super::instances::{find as find_instance, find_type};
 use super::super::super::{Api, Call, parse_id};
 use super::{check_own, find_id, in_use};
-use crate::error::{Error, invalid, limit, not_found, not_permitted, required, unsupported};
+use crate::error::{Error, invalid, limit, network as fault, not_found, not_permitted, required, unsupported};
 use crate::random;
 use crate::store::{InstanceRecord, InstanceState, InterfaceAttachment, InterfaceRecord, Network};
 use hive_aws_types::Empty;
 use hive_aws_types::ec2::{AttachNetworkInterfaceRequest, AttachNetworkInterfaceResult, DetachNetworkInterfaceRequest};
 use hive_types::ApiError;
-use hive_types::error::Resource;
+use hive_types::error::{NetworkFault, Resource};
 use hive_types::id::{AttachmentId, InstanceId};
 use std::sync::Arc;
 
@@ -49,7 +49,12 @@ pub fn check_addresses(instance_type: &str, interface: &InterfaceRecord) -> Resu
     let count = interface.addresses().count();
     if count > limits.max_addresses_per_interface() {
         let reason = format!("Number of private addresses {count} exceeds the limit for {}", limits.name);
-        return Err(crate::error::network(hive_types::error::NetworkFault::TooManyAddresses, reason));
+        return Err(fault(NetworkFault::TooManyAddresses, reason));
+    }
+    let ipv6 = interface.ipv6.len();
+    if ipv6 > limits.max_addresses_per_interface() {
+        let reason = format!("Number of IPv6 addresses {ipv6} exceeds the limit for {}", limits.name);
+        return Err(fault(NetworkFault::TooManyAddresses, reason));
     }
     Ok(())
 }

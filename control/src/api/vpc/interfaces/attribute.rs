@@ -3,7 +3,7 @@
 use super::super::super::{Api, Call, parse_id, parse_ids};
 use super::super::refuse;
 use super::{check_description, check_groups, check_own, find_id, show_attachment, show_groups};
-use crate::error::{Error, combination, invalid, missing, not_found, required};
+use crate::error::{Error, combination, invalid, missing, not_found, not_permitted, required};
 use crate::store::{InterfaceRecord, SubnetRecord};
 use hive_aws_types::Empty;
 use hive_aws_types::ec2::{
@@ -44,6 +44,7 @@ enum Change {
     Description(String),
     Groups(Vec<SecurityGroupId>),
     SourceDestCheck(bool),
+    PrimaryIpv6(bool),
     DeleteOnTermination(AttachmentId, bool),
 }
 
@@ -53,7 +54,6 @@ fn change_of(input: &ModifyNetworkInterfaceAttributeRequest) -> Result<Change, E
         (!input.associated_subnet_ids.is_empty(), "Further subnets of an interface"),
         (input.connection_tracking_specification.is_some(), "Timeouts of connections"),
         (input.ena_srd_specification.is_some(), "ENA Express"),
-        (input.enable_primary_ipv6 == Some(true), "IPv6 addresses"),
     ])?;
     let mut changes = Vec::new();
     if let Some(description) = &input.description {
@@ -61,6 +61,9 @@ fn change_of(input: &ModifyNetworkInterfaceAttributeRequest) -> Result<Change, E
     }
     if !input.groups.is_empty() {
         changes.push(Change::Groups(parse_ids(Resource::SecurityGroup, &input.groups)?));
+    }
+    if let Some(primary) = input.enable_primary_ipv6 {
+        changes.push(Change::PrimaryIpv6(primary));
     }
     if let Some(check) = &input.source_dest_check {
         changes.push(Change::SourceDestCheck(required(check.value, "SourceDestCheck.Value")?));
@@ -94,6 +97,13 @@ pub async fn modify(api: Arc<Api>, call: Call, input: ModifyNetworkInterfaceAttr
             (Change::Groups(_), groups) => interface.groups = groups.unwrap_or_default(),
             (Change::Description(text), _) => interface.description.clone_from(text),
             (Change::SourceDestCheck(on), _) => interface.source_dest_check = *on,
+            (Change::PrimaryIpv6(true), _) if interface.ipv6.is_empty() => {
+                return Err(combination("A primary IPv6 address needs an IPv6 address."));
+            }
+            (Change::PrimaryIpv6(false), _) if interface.primary_ipv6 => {
+                return Err(not_permitted("A primary IPv6 address stays the primary one."));
+            }
+            (Change::PrimaryIpv6(on), _) => interface.primary_ipv6 = *on,
             (Change::DeleteOnTermination(attachment_id, delete), _) => {
                 let attachment = interface.attachment.as_mut().filter(|a| a.attachment_id == *attachment_id);
                 let attachment = attachment.ok_or_else(|| not_found(Resource::Attachment, attachment_id))?;

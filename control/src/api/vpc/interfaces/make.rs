@@ -8,6 +8,7 @@ use jiff::Timestamp;
 use std::net::Ipv4Addr;
 
 use super::super::default::DEFAULT_GROUP;
+use super::ipv6::{WantedIpv6, assign_all};
 
 /// EC2's default quota.
 const MAX_INTERFACES: usize = 5000;
@@ -26,6 +27,7 @@ pub struct Wanted {
     pub secondary_ips: Vec<Ipv4Addr>,
     /// So many more of any addresses.
     pub secondary_count: usize,
+    pub ipv6: WantedIpv6,
     pub description: String,
     pub tags: Tags,
 }
@@ -112,6 +114,11 @@ pub fn make(
     for _ in 0..wanted.secondary_count {
         secondary_ips.push(assign(subnet, id, None)?);
     }
+    if wanted.ipv6.len() > MAX_ADDRESSES {
+        let reason = format!("An interface has at most {MAX_ADDRESSES} IPv6 addresses.");
+        return Err(fault(NetworkFault::TooManyAddresses, reason));
+    }
+    let ipv6 = assign_all(subnet, id, &wanted.ipv6)?;
     let interface = InterfaceRecord {
         version: Version,
         interface_id: id.clone(),
@@ -122,6 +129,8 @@ pub fn make(
         mac: mac_of(id),
         private_ip,
         secondary_ips,
+        ipv6,
+        primary_ipv6: wanted.ipv6.primary,
         public_ip: None,
         groups,
         description: wanted.description.clone(),

@@ -3,26 +3,30 @@
 pub mod addresses;
 pub mod attach;
 pub mod attribute;
+pub mod ipv6;
 mod make;
 
+pub use ipv6::WantedIpv6;
 pub use make::{MAX_ADDRESSES, Wanted, assign, check_groups, make, parse_address};
 
 use super::super::filter::Filterable;
 use super::super::{Api, Call, dns_domain, iso, parse_id, parse_ids, tags};
 use super::{Asked, Seen, describe, make_once, refuse};
 use crate::error::{Error, combination, invalid, not_permitted, required};
-use crate::store::{AddressRecord, InterfaceAttachment, InterfaceOwner, InterfaceRecord, Network, Tags};
+use crate::store::{
+    AddressRecord, InstanceRecord, InterfaceAttachment, InterfaceOwner, InterfaceRecord, Network, Tags, key,
+};
 use hive_aws_types::Empty;
 use hive_aws_types::ec2::{
     CreateNetworkInterfaceRequest, CreateNetworkInterfaceResult, DeleteNetworkInterfaceRequest,
     DescribeNetworkInterfacesRequest, DescribeNetworkInterfacesResult, GroupIdentifier, NetworkInterface,
-    NetworkInterfaceAssociation, NetworkInterfaceAttachment, NetworkInterfacePrivateIpAddress,
-    PrivateIpAddressSpecification,
+    NetworkInterfaceAssociation, NetworkInterfaceAttachment, NetworkInterfaceIpv6Address,
+    NetworkInterfacePrivateIpAddress, PrivateIpAddressSpecification,
 };
 use hive_types::ApiError;
 use hive_types::error::Resource;
 use hive_types::id::NetworkInterfaceId;
-use std::net::Ipv4Addr;
+use std::net::{Ipv4Addr, Ipv6Addr};
 use std::sync::Arc;
 
 const MAX_DESCRIPTION_CHARS: usize = 255;
@@ -76,10 +80,8 @@ pub async fn create_network_interface(
 ) -> Result<CreateNetworkInterfaceResult, Error> {
     let parameters = CreateNetworkInterfaceRequest { client_token: None, ..input.clone() };
     refuse(&[
-        (input.ipv6_address_count.is_some() || !input.ipv6_addresses.is_empty(), "IPv6 addresses"),
         (input.ipv6_prefix_count.is_some() || !input.ipv6_prefixes.is_empty(), "Prefixes of addresses"),
         (input.ipv4_prefix_count.is_some() || !input.ipv4_prefixes.is_empty(), "Prefixes of addresses"),
-        (input.enable_primary_ipv6 == Some(true), "IPv6 addresses"),
         (input.interface_type.as_deref().is_some_and(|kind| kind != "interface"), "Other kinds of interfaces"),
         (input.operator.is_some(), "Operators"),
         (input.connection_tracking_specification.is_some(), "Timeouts of connections"),
@@ -93,6 +95,7 @@ pub async fn create_network_interface(
         private_ip,
         secondary_ips,
         secondary_count,
+        ipv6: WantedIpv6::check(&input.ipv6_addresses, input.ipv6_address_count, input.enable_primary_ipv6)?,
         description: check_description(input.description.as_ref())?,
         tags: tags::specified(&input.tag_specifications, "network-interface", &["network-interface"])?,
     };
@@ -105,6 +108,17 @@ pub async fn create_network_interface(
         // EC2 answers `pending` first.
         network_interface: Some(NetworkInterface { status: Some("pending".into()), ..shown }),
     })
+}
+
+/// The instance that the interface is in. Its type changes only while it is stopped, and its start checks nothing: what its type
+/// limits is a courtesy.
+pub async fn instance_of(api: &Api, call: &Call, id: &NetworkInterfaceId) -> Result<Option<InstanceRecord>, Error> {
+    let network = api.stores.networks.load(&call.caller.account).await?;
+    let found = match &network.get::<InterfaceRecord>(id)?.attachment {
+        Some(attachment) => api.stores.instances.get(&key(&call.caller.account, &attachment.instance_id)).await?,
+        None => None,
+    };
+    Ok(found.map(|record| record.value))
 }
 
 pub fn in_use(interface: &InterfaceRecord) -> Error {
@@ -201,6 +215,11 @@ pub fn show(seen: &Seen<'_, InterfaceRecord>) -> NetworkInterface {
         private_dns_name: Some(dns_name(ip, region)),
         private_ip_address: Some(ip.to_string()),
     };
+    let ipv6 = |(at, address): (usize, &Ipv6Addr)| NetworkInterfaceIpv6Address {
+        ipv6_address: Some(address.to_string()),
+        is_primary_ipv6: Some(interface.primary_ipv6 && at == 0),
+        ..Default::default()
+    };
     let of_account = interface.owner == InterfaceOwner::Account;
     NetworkInterface {
         association: association(network, interface, interface.private_ip),
@@ -210,6 +229,8 @@ pub fn show(seen: &Seen<'_, InterfaceRecord>) -> NetworkInterface {
         description: Some(interface.description.clone()),
         groups: show_groups(network, interface),
         interface_type: Some(kind(interface).into()),
+        ipv6_address: interface.ipv6.first().map(ToString::to_string),
+        ipv6_addresses: interface.ipv6.iter().enumerate().map(ipv6).collect(),
         mac_address: Some(interface.mac.clone()),
         network_interface_id: Some(interface.interface_id.to_string()),
         owner_id: Some(interface.account.to_string()),
@@ -304,6 +325,7 @@ impl Filterable for Seen<'_, InterfaceRecord> {
             "group-id" => return groups().map(|group| group.group_id.to_string()).collect(),
             "group-name" => return groups().map(|group| group.name).collect(),
             "interface-type" => kind(interface).into(),
+            "ipv6-addresses.ipv6-address" => return interface.ipv6.iter().map(ToString::to_string).collect(),
             "mac-address" => interface.mac.clone(),
             "network-interface-id" => interface.interface_id.to_string(),
             "operator.managed" => "false".into(),
