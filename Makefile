@@ -41,7 +41,10 @@ lint: deps ## rustfmt, clippy with warnings denied, licences and sources of depe
 
 unit: build ## unit and component tests of all crates
 	cargo test --$(PROFILE) --workspace
-	HIVE_VPC_SWITCH=$(BIN)/netd cargo test --$(PROFILE) -p hive-vpc --test it
+	# What was built for all crates: for one alone its dependencies would be built once more, with fewer features.
+	it=$$(cargo test --$(PROFILE) --workspace --no-run --message-format=json 2>/dev/null | \
+		jq -r 'select(.target.name? == "it" and (.manifest_path | endswith("control/vpc/Cargo.toml"))).executable'); \
+	cd control/vpc && HIVE_VPC_SWITCH=$(abspath $(BIN))/netd "$$it"
 
 scenarios: images ## end to end: real aws-cli, simulated node, real guest kernel
 	$(BIN)/hive-scenarios --binaries $(BIN) --images $(IMAGES)
