@@ -101,18 +101,6 @@ impl Writer {
         }
     }
 
-    /// But for what was pushed last.
-    pub fn without_last(&self) -> Self {
-        let (mut last, mut end) = (0, 0);
-        while let Some(length) = self.bytes().get(end..).and_then(|rest| rest.first_chunk()) {
-            last = end;
-            end += usize::from_ne_bytes(*length).max(HEADER_BYTES).next_multiple_of(ALIGN_BYTES);
-        }
-        let mut without = Self { length: last, ..Self::EMPTY };
-        without.bytes[..last].copy_from_slice(&self.bytes[..last]);
-        without
-    }
-
     pub fn bytes(&self) -> &[u8] {
         &self.bytes[..self.length.min(CONTROL_BYTES)]
     }
@@ -129,11 +117,7 @@ mod tests {
         let mut info = [0; 12];
         info[8..].copy_from_slice(&[10, 0, 0, 9]);
         writer.push(libc::IPPROTO_IP, libc::IP_PKTINFO, &info);
-        let before = writer;
         writer.push(libc::SOL_UDP, libc::UDP_GRO, &1400i32.to_ne_bytes());
-        assert_eq!(writer.without_last(), before);
-        assert_eq!(before.without_last(), Writer::EMPTY);
-        assert_eq!(Writer::EMPTY.without_last(), Writer::EMPTY);
         let expected =
             Received { local: Some("10.0.0.9".parse().unwrap()), segment_bytes: Some(1400), ..Received::default() };
         assert_eq!(Received::parse(writer.bytes()), expected);

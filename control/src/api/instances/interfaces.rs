@@ -38,10 +38,8 @@ pub fn plan(
     let planned = if input.network_interfaces.is_empty() {
         vec![of_instance(api, network, input, tags)?]
     } else {
-        let with_ipv6 = input.ipv6_address_count.is_some_and(|count| count != 0)
-            || !input.ipv6_addresses.is_empty()
-            || input.enable_primary_ipv6 == Some(true);
-        let own = input.subnet_id.is_some() || input.private_ip_address.is_some() || with_ipv6;
+        let ipv6 = WantedIpv6::check(&input.ipv6_addresses, input.ipv6_address_count, input.enable_primary_ipv6)?;
+        let own = input.subnet_id.is_some() || input.private_ip_address.is_some() || ipv6.asks();
         if own || !input.security_group_ids.is_empty() || !input.security_groups.is_empty() {
             return Err(combination(
                 "Network interfaces and an instance-level subnet ID, address or security groups may not be specified on the same \
@@ -168,11 +166,10 @@ fn of_specification(
             return Err(unsupported(format!("{what} are not available.")));
         }
     }
+    let ipv6 = WantedIpv6::check(&asked.ipv6_addresses, asked.ipv6_address_count, asked.primary_ipv6)?;
     if let Some(id) = &asked.network_interface_id {
-        let with_ipv6 = asked.ipv6_address_count.is_some_and(|count| count != 0)
-            || !asked.ipv6_addresses.is_empty()
-            || asked.primary_ipv6 == Some(true);
-        if asked.subnet_id.is_some() || !asked.groups.is_empty() || asked.private_ip_address.is_some() || with_ipv6 {
+        let own = asked.subnet_id.is_some() || !asked.groups.is_empty() || asked.private_ip_address.is_some();
+        if own || ipv6.asks() {
             return Err(combination("An existing network interface has its subnet, address and groups already."));
         }
         if asked.delete_on_termination == Some(true) {
@@ -204,7 +201,7 @@ fn of_specification(
         private_ip,
         secondary_ips,
         secondary_count,
-        ipv6: WantedIpv6::check(&asked.ipv6_addresses, asked.ipv6_address_count, asked.primary_ipv6)?,
+        ipv6,
         description: check_description(asked.description.as_ref())?,
         tags: tags.clone(),
     };

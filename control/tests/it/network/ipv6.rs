@@ -87,6 +87,19 @@ async fn a_vpc_is_open_to_ipv6_as_it_is_to_ipv4() {
     let expected = [false, true]
         .map(|egress| [(Some(egress), Some(101), "allow".to_owned()), (Some(egress), Some(32768), "deny".to_owned())]);
     assert_eq!(numbers, expected.concat());
+    // Rules of IPv6 take none of the room that there is for those of IPv4: beside 100 and 101 there are 19 of each.
+    let acl = acl[0]["NetworkAclId"].clone();
+    let entry = |family: &str, number: usize| {
+        let cidr = if family == "CidrBlock" { "10.9.0.0/16" } else { "2001:db8:9::/48" };
+        json!({"NetworkAclId": acl, "RuleNumber": number, "Egress": false, "Protocol": "-1", "RuleAction": "deny", family: cidr})
+    };
+    for (family, first) in [("CidrBlock", 200), ("Ipv6CidrBlock", 300)] {
+        for number in first..first + 19 {
+            cloud.ok("CreateNetworkAclEntry", entry(family, number)).await;
+        }
+        let over = cloud.refused("CreateNetworkAclEntry", entry(family, first + 19)).await;
+        assert_eq!(fault(&over), NetworkFault::TooManyAclEntries, "{family}");
+    }
     cloud.group(&vpc, "new").await;
     for group in cloud.of_vpc("DescribeSecurityGroups", "SecurityGroups", &vpc).await {
         let out = list(&group, "IpPermissionsEgress");
@@ -296,6 +309,16 @@ async fn ipv6_routes_and_egress_only_gateways() {
     assert_eq!(shown().await[2]["GatewayId"], internet);
     cloud.ok("DeleteRoute", json!({"RouteTableId": table, "DestinationIpv6CidrBlock": "::/0"})).await;
     assert_eq!(shown().await.len(), 3);
+    // What is the VPC's is local, whatever was said of it before.
+    let of_vpc = cloud.ok("DescribeVpcs", json!({"VpcIds": [vpc]})).await;
+    let association = &of_vpc["Vpcs"][0]["Ipv6CidrBlockAssociationSet"][0]["AssociationId"];
+    cloud.ok("DisassociateVpcCidrBlock", json!({"AssociationId": association})).await;
+    cloud.ok("CreateRoute", route(&block, "GatewayId", &internet)).await;
+    let again = cloud.ok("AssociateVpcCidrBlock", json!({"VpcId": vpc, "AmazonProvidedIpv6CidrBlock": true})).await;
+    assert_eq!(again["Ipv6CidrBlockAssociation"]["Ipv6CidrBlock"], block);
+    let routes = shown().await;
+    let to_block: Vec<_> = routes.iter().filter(|route| route["DestinationIpv6CidrBlock"] == block).collect();
+    assert_eq!((to_block.len(), &to_block[0]["GatewayId"]), (1, &json!("local")));
     let local = cloud.refused("DeleteRoute", json!({"RouteTableId": table, "DestinationIpv6CidrBlock": block})).await;
     assert!(matches!(local, ApiError::InvalidParameterValue { .. }), "{local:?}");
     let gone = cloud.refused("DeleteEgressOnlyInternetGateway", json!({"EgressOnlyInternetGatewayId": gateway})).await;

@@ -10,6 +10,7 @@ use hive_openflow::PortNo;
 use ipnet::IpNet;
 use std::collections::{BTreeMap, BTreeSet};
 use std::net::{IpAddr, Ipv4Addr};
+use std::rc::Rc;
 
 /// What interfaces with the same security groups share.
 pub(super) type Groups = BTreeSet<GroupId>;
@@ -65,7 +66,11 @@ pub(super) struct Index<'a> {
     acl_numbers: BTreeMap<AclId, u32>,
     /// A table that is not there is one of its own in each VPC, whose own ranges are in it.
     route_table_numbers: BTreeMap<(VpcId, RouteTableId), u32>,
+    routes: BTreeMap<(&'a VpcId, &'a RouteTableId), Rc<Routes<'a>>>,
 }
+
+/// A table's routes in a VPC by their ranges, each with the destination that it is by.
+pub(super) type Routes<'a> = BTreeMap<IpNet, (Destination, &'a RouteTarget)>;
 
 impl<'a> Index<'a> {
     pub(super) fn new(network: &'a Network, node: &'a Node) -> Self {
@@ -112,6 +117,11 @@ impl<'a> Index<'a> {
             let both = rules.ingress.keys().chain(rules.egress.keys());
             both.map(move |rule| (group.clone(), rule.clone()))
         });
+        let mut routes: BTreeMap<_, Rc<Routes<'a>>> = BTreeMap::new();
+        for place in places() {
+            let table = (place.vpc_id, route_table(place));
+            routes.entry(table).or_insert_with(|| Rc::new(routes_of(network, place)));
+        }
         let groups = locals.iter().map(|local| local.interface.groups.clone()).collect();
         let names = |groups: &Groups| groups.iter().map(|group| group.0.as_str()).collect::<Vec<_>>().join(",");
         Self {
@@ -133,6 +143,7 @@ impl<'a> Index<'a> {
                 &places().map(|place| (place.vpc_id.clone(), route_table(place).clone())).collect(),
                 |(vpc, table)| format!("{vpc} {table}"),
             ),
+            routes,
             locals,
             local_nats,
         }
@@ -181,33 +192,17 @@ impl<'a> Index<'a> {
         self.network.egress_only_gateways.get(id) == Some(vpc)
     }
 
-    /// A subnet's routes, of which none is for the range of another: one to a range of its own goes before one by a list.
-    pub(super) fn routes(&self, place: Place<'a>) -> BTreeMap<IpNet, (Destination, &'a RouteTarget)> {
-        let table = self.network.route_tables.get(route_table(place));
-        let listed = table.map(|table| table.routes.as_slice()).unwrap_or_default();
-        let mut routes: BTreeMap<IpNet, (Destination, &RouteTarget)> = BTreeMap::new();
-        for route in listed {
-            if let Destination::Cidr(cidr) = &route.destination {
-                routes.entry(cidr.trunc()).or_insert((route.destination.clone(), &route.target));
-            }
-        }
-        for cidr in place.vpc.cidrs() {
-            routes.entry(cidr).or_insert((Destination::Cidr(cidr), &RouteTarget::Local));
-        }
-        for route in listed {
-            if let Destination::PrefixList(list) = &route.destination {
-                for cidr in self.network.prefix_lists.get(list).into_iter().flatten() {
-                    routes.entry(cidr.trunc()).or_insert((route.destination.clone(), &route.target));
-                }
-            }
-        }
-        routes
+    /// A subnet's routes.
+    pub(super) fn routes(&self, place: Place<'a>) -> Rc<Routes<'a>> {
+        self.routes.get(&(place.vpc_id, route_table(place))).cloned().unwrap_or_default()
     }
 
     /// Whether the subnet is public: something is routed to an internet gateway.
     pub(super) fn is_public(&self, place: Place<'a>) -> bool {
-        let mut routes = self.routes(place).into_iter();
-        routes.any(|(cidr, (_, target))| cidr.addr().is_ipv4() && self.is_attached(target, place.vpc_id))
+        let leads_out = |(cidr, (_, target)): (&IpNet, &(_, &RouteTarget))| {
+            cidr.addr().is_ipv4() && self.is_attached(target, place.vpc_id)
+        };
+        self.routes(place).iter().any(leads_out)
     }
 
     /// The VPC of an interface or a NAT gateway.
@@ -233,4 +228,26 @@ impl<'a> Index<'a> {
 
 pub(super) fn route_table(place: Place<'_>) -> &RouteTableId {
     place.subnet.route_table.as_ref().unwrap_or(&place.vpc.main_route_table)
+}
+
+/// Of two for one range the first counts, and one to a range of its own goes before one by a list.
+fn routes_of<'a>(network: &'a Network, place: Place<'a>) -> Routes<'a> {
+    let listed = network.route_tables.get(route_table(place)).map(|table| table.routes.as_slice()).unwrap_or_default();
+    let mut routes = Routes::new();
+    for route in listed {
+        if let Destination::Cidr(cidr) = &route.destination {
+            routes.entry(cidr.trunc()).or_insert((route.destination.clone(), &route.target));
+        }
+    }
+    for cidr in place.vpc.cidrs() {
+        routes.entry(cidr).or_insert((Destination::Cidr(cidr), &RouteTarget::Local));
+    }
+    for route in listed {
+        if let Destination::PrefixList(list) = &route.destination {
+            for cidr in network.prefix_lists.get(list).into_iter().flatten() {
+                routes.entry(cidr.trunc()).or_insert((route.destination.clone(), &route.target));
+            }
+        }
+    }
+    routes
 }

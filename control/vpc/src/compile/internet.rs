@@ -1,18 +1,17 @@
 //! The internet gateway: Elastic IPs are private addresses' other names, which instances never see. No state.
 
 use super::Compiler;
-use super::index::Local;
+use super::index::{Local, Place, route_table};
 use super::local::{answer_arp, answer_solicitation, arp_for, cidr, solicitation_for};
 use crate::flow::register::{
-    CROSSES, FLAGS, FROM_INTERNET, RECEIVER, SENDER, TARGET, TO_EGRESS_ONLY, TO_INTERNET, TOO_LONG,
+    CROSSES, FLAGS, FROM_INTERNET, RECEIVER, ROUTE_TABLE, SENDER, TARGET, TO_EGRESS_ONLY, TO_INTERNET, TOO_LONG,
 };
 use crate::flow::{
     Family, Pattern, Table, again, ct, goto, host, keep, output, set, set_destination, set_mac, set_reg, track_in,
 };
-use crate::model::{MacAddress, Vpc};
+use crate::model::{MacAddress, RouteTarget, Vpc};
 use crate::node::{LocalNumber, Uplink};
 use crate::source::Source;
-use hive_flow::Field;
 use hive_openflow::{Action, OxmField, PortNo};
 use std::net::{IpAddr, Ipv4Addr, Ipv6Addr};
 
@@ -121,40 +120,43 @@ impl Compiler<'_> {
         self.turn_back(uplink, public.into(), source);
     }
 
-    /// IPv6 addresses are public already. What leaves by an egress-only gateway is kept in a zone of all such; what comes in by it answers
-    /// something there, and what was found is forgotten: groups ask in zones of their own. By which of the two gateways something comes follows from where its sender is routed to.
+    /// By which of the two gateways something comes to a subnet that has both follows from where its sender is routed to.
+    fn ways_in(&mut self, place: Place<'_>) {
+        let (id, number) = (route_table(place), self.index.route_table_number(place));
+        for (cidr, (destination, target)) in self.index.routes(place).iter().filter(|(cidr, _)| cidr.addr().is_ipv6()) {
+            let actions = if self.index.is_attached(target, place.vpc_id) {
+                vec![Action::CtClear, again(Table::NextHop)]
+            } else if self.index.is_egress_only(target, place.vpc_id) {
+                Vec::new()
+            } else {
+                continue;
+            };
+            let source = Source::Route { table: id.clone(), destination: destination.clone() };
+            let pattern = Pattern::new().reg(ROUTE_TABLE, number).from(*cidr);
+            self.add(Table::EgressOnly, 1 + u16::from(cidr.prefix_len()), pattern, source, actions);
+        }
+    }
+
+    /// IPv6 addresses are public already. What leaves by an egress-only gateway is kept in a zone of all such; what comes to a subnet that has
+    /// one answers something there. What was found is forgotten then, for groups ask in zones of their own.
     fn ipv6(&mut self, uplink: Uplink, local: Local<'_>) {
         let place = local.place;
-        if local.interface.ipv6.is_empty() {
+        let leads_to = |is_it: &dyn Fn(&RouteTarget) -> bool| {
+            self.index.routes(place).iter().any(|(cidr, (_, target))| cidr.addr().is_ipv6() && is_it(target))
+        };
+        let public = leads_to(&|target| self.index.is_attached(target, place.vpc_id));
+        let tracked = leads_to(&|target| self.index.is_egress_only(target, place.vpc_id));
+        if !public && !tracked {
             return;
         }
-        let routes = self.index.routes(place).into_iter().filter(|(cidr, _)| cidr.addr().is_ipv6());
-        let (mut public, mut egress_only) = (Vec::new(), Vec::new());
-        for (cidr, (_, target)) in routes {
-            if self.index.is_attached(target, place.vpc_id) {
-                public.push(cidr);
-            } else if self.index.is_egress_only(target, place.vpc_id) {
-                egress_only.push(cidr);
-            }
-        }
-        if public.is_empty() && egress_only.is_empty() {
-            return;
+        if tracked {
+            self.ways_in(place);
         }
         let source = Source::Interface(local.id.clone());
-        let tracked = !egress_only.is_empty();
-        if tracked {
-            let of_interface =
-                || Pattern::new().with(Field::Metadata, place.vpc.vni.bits()).eth_to(local.interface.mac);
-            let ways = public.iter().map(|cidr| (cidr, vec![Action::CtClear, again(Table::NextHop)]));
-            for (cidr, actions) in ways.chain(egress_only.iter().map(|cidr| (cidr, Vec::new()))) {
-                let priority = 1 + u16::from(cidr.prefix_len());
-                self.add(Table::EgressOnly, priority, of_interface().from(*cidr), source.clone(), actions);
-            }
-        }
         for address in local.interface.ipv6.clone() {
             let own = host(IpAddr::V6(address));
             let ways = [
-                (TO_INTERNET, !public.is_empty(), goto(Table::Public)),
+                (TO_INTERNET, public, goto(Table::Public)),
                 (TO_EGRESS_ONLY, tracked, keep(EGRESS_ONLY_ZONE, Table::Public)),
             ];
             for (target, _, on) in ways.into_iter().filter(|(_, is_way, _)| *is_way) {
@@ -168,6 +170,7 @@ impl Compiler<'_> {
             let pattern = Pattern::new().eth_to(uplink.mac).to(own);
             let mut actions = inwards(place.vpc, local.interface.mac);
             if tracked && actions.pop().is_some() {
+                actions.push(set_reg(ROUTE_TABLE, self.index.route_table_number(place)));
                 actions.push(track_in(EGRESS_ONLY_ZONE, Table::EgressOnly));
             }
             self.add(Table::UplinkIn, 200, pattern, source.clone(), actions);

@@ -58,8 +58,8 @@ impl Compiler<'_> {
 
     fn route_table(&mut self, place: Place<'_>) {
         let id = route_table(place);
-        for (cidr, (destination, target)) in self.index.routes(place) {
-            self.route(place, id, cidr, destination, target);
+        for (cidr, (destination, target)) in self.index.routes(place).iter() {
+            self.route(place, id, *cidr, destination.clone(), target);
         }
     }
 

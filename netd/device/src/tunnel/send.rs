@@ -100,30 +100,32 @@ struct Message {
     checksum: bool,
     to: SocketAddr,
     control: Writer,
+    /// With which the kernel makes datagrams of it. None: they leave one by one.
+    segmented: Option<Writer>,
     /// For more to follow, the last datagram has to be as long as the first.
     open: bool,
-    /// Its datagrams leave one by one.
-    lone: bool,
 }
 
 impl Message {
-    /// All of it.
-    fn whole(&self) -> Part<'_> {
-        Part { message: self, bytes: self.bytes.clone(), datagrams: self.datagrams.clone() }
+    /// What leaves at once, in order.
+    fn parts(&self) -> Vec<Part<'_>> {
+        match &self.segmented {
+            Some(control) => {
+                vec![Part { message: self, bytes: self.bytes.clone(), datagrams: self.datagrams.clone(), control }]
+            }
+            None => self.alone().collect(),
+        }
     }
 
     /// Its datagrams.
-    fn parts(&self) -> impl Iterator<Item = Part<'_>> {
+    fn alone(&self) -> impl Iterator<Item = Part<'_>> {
         let Range { start, end } = self.bytes;
         (start..end).step_by(self.datagram_bytes.max(1)).zip(self.datagrams.clone()).map(move |(begin, at)| Part {
             message: self,
             bytes: begin..end.min(begin + self.datagram_bytes),
             datagrams: at..at + 1,
+            control: &self.control,
         })
-    }
-
-    fn is_segmented(&self) -> bool {
-        self.datagrams.len() > 1 && !self.lone
     }
 }
 
@@ -133,6 +135,7 @@ struct Part<'a> {
     message: &'a Message,
     bytes: Range<usize>,
     datagrams: Range<usize>,
+    control: &'a Writer,
 }
 
 /// Where a datagram goes.
@@ -195,8 +198,8 @@ impl Batch {
             checksum: way.checksum,
             to: way.to,
             control: *way.control,
+            segmented: None,
             open: true,
-            lone: false,
         });
     }
 
@@ -210,10 +213,10 @@ impl Batch {
         let carried = frames.iter().filter(|bytes| **bytes > 0);
         let mut sum = Sum { frames: carried.count() as u64, bytes: frames.iter().sum::<usize>() as u64, dropped: 0 };
         for message in messages.iter_mut().filter(|message| message.datagrams.len() > 1) {
-            message.lone = !message.sender.df && lone.has(message.to, message.datagram_bytes);
-            if !message.lone {
-                let size = u16::try_from(message.datagram_bytes).unwrap_or(u16::MAX);
-                message.control.push(libc::SOL_UDP, libc::UDP_SEGMENT, &size.to_ne_bytes());
+            if message.sender.df || !lone.has(message.to, message.datagram_bytes) {
+                let (size, mut control) = (u16::try_from(message.datagram_bytes).unwrap_or(u16::MAX), message.control);
+                control.push(libc::SOL_UDP, libc::UDP_SEGMENT, &size.to_ne_bytes());
+                message.segmented = Some(control);
             }
         }
         let mut rest: Vec<&Message> = messages.iter().collect();
@@ -221,28 +224,20 @@ impl Batch {
             let (sender, socket) = (Arc::clone(&first.sender), first.socket);
             let (now, later): (Vec<&Message>, Vec<&Message>) =
                 rest.into_iter().partition(|message| message.socket == socket && Arc::ptr_eq(&message.sender, &sender));
-            let mut parts: Vec<Part<'_>> = Vec::with_capacity(now.len());
-            for message in now {
-                if message.lone {
-                    parts.extend(message.parts());
-                } else {
-                    parts.push(message.whole());
-                }
-            }
+            let parts: Vec<Part<'_>> = now.into_iter().flat_map(Message::parts).collect();
             let socket = sender.sockets[socket].as_fd();
-            send(socket, bytes, &parts, None, |part, error| {
-                if !part.message.is_segmented() || !is_too_long(error) {
+            send(socket, bytes, &parts, |part, error| {
+                let message = part.message;
+                if message.segmented.is_none() || !is_too_long(error) {
                     sum.lose(&frames[part.datagrams.clone()]);
                     return;
                 }
                 // What is behind it waits, so the order stays.
-                let message = part.message;
                 let (again, lost): (Vec<_>, Vec<_>) =
-                    message.parts().partition(|part| !sender.df || part.bytes.len() < message.datagram_bytes);
+                    message.alone().partition(|part| !sender.df || part.bytes.len() < message.datagram_bytes);
                 lost.iter().for_each(|part| sum.lose(&frames[part.datagrams.clone()]));
-                let control = message.control.without_last();
                 let mut failed = 0;
-                send(socket, bytes, &again, Some(&control), |part, _| {
+                send(socket, bytes, &again, |part, _| {
                     failed += 1;
                     sum.lose(&frames[part.datagrams.clone()]);
                 });
@@ -275,21 +270,10 @@ fn is_too_long(error: &io::Error) -> bool {
     matches!(error.raw_os_error(), Some(libc::EMSGSIZE | libc::EINVAL))
 }
 
-/// `control`: in place of the messages' own.
-fn send(
-    socket: BorrowedFd<'_>,
-    bytes: &[u8],
-    parts: &[Part<'_>],
-    control: Option<&Writer>,
-    mut failed: impl FnMut(&Part<'_>, &io::Error),
-) {
+fn send(socket: BorrowedFd<'_>, bytes: &[u8], parts: &[Part<'_>], mut failed: impl FnMut(&Part<'_>, &io::Error)) {
     let outgoing: Vec<_> = parts
         .iter()
-        .map(|part| Outgoing {
-            bytes: &bytes[part.bytes.clone()],
-            to: Some(part.message.to),
-            control: control.unwrap_or(&part.message.control),
-        })
+        .map(|part| Outgoing { bytes: &bytes[part.bytes.clone()], to: Some(part.message.to), control: part.control })
         .collect();
     mmsg::send(socket, &outgoing, |index, error| {
         if let Some(part) = parts.get(index) {

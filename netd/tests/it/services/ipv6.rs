@@ -87,11 +87,6 @@ fn told(node: &Node) -> String {
     std::fs::read_to_string(node.lab.path("told")).unwrap_or_default()
 }
 
-/// Why something was dropped. An answer that comes when its client has been killed is refused by the kernel, which nobody answers.
-fn refused(node: &Node) -> Vec<String> {
-    node.metrics().drops.into_keys().filter(|reason| reason != "not-served").collect()
-}
-
 #[test]
 fn a_guest_finds_its_router_and_gets_addresses_names_and_metadata() {
     let node = Node::new();
@@ -112,7 +107,6 @@ fn a_guest_finds_its_router_and_gets_addresses_names_and_metadata() {
     let client = dhclient(&node, &host, &[]);
     let has_both = || ["2001:db8:0:5::55", "2001:db8:0:5::56"].iter().all(|text| told(&node).contains(text));
     wait("a lease", has_both);
-    drop(client);
     let lines = told(&node);
     for expected in [
         "new_dhcp6_name_servers=fd00:ec2::253 2001:db8::53",
@@ -133,7 +127,8 @@ fn a_guest_finds_its_router_and_gets_addresses_names_and_metadata() {
     let token = curl(&format!("--request PUT --header X-aws-ec2-metadata-token-ttl-seconds:60 {url}/api/token"));
     let with_token = format!("--header X-aws-ec2-metadata-token:{token} {url}/meta-data/instance-id");
     assert_eq!(curl(&with_token), "i-7");
-    assert_eq!(refused(&node), Vec::<String>::new());
+    assert_eq!(node.metrics().drops, Default::default());
+    drop(client);
 
     // With a lease of before the client asks whether it is still on its link; then it gives it back.
     std::fs::remove_file(node.lab.path("told")).unwrap();
@@ -148,7 +143,10 @@ fn a_guest_finds_its_router_and_gets_addresses_names_and_metadata() {
     wait("the lease is given back", || client.0.try_wait().unwrap().is_some_and(|status| status.success()));
     assert!(log().contains("XMT: Release"), "{}", log());
     wait("an answer", || node.metrics().answered_packets > answered);
-    assert_eq!(refused(&node), Vec::<String>::new());
+    // It may have gone before the answer came: then its kernel says that nobody listens, and to that nothing is said.
+    let mut drops = node.metrics().drops;
+    drops.remove("not-served");
+    assert_eq!(drops, Default::default());
 }
 
 #[test]

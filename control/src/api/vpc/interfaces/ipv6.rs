@@ -41,6 +41,11 @@ impl WantedIpv6 {
         Ok(Self { named, count, primary: primary == Some(true) })
     }
 
+    /// Whether the call says anything of them.
+    pub fn asks(&self) -> bool {
+        self.len() > 0 || self.primary
+    }
+
     /// How many there will be at least.
     pub fn len(&self) -> usize {
         self.named.len() + self.count.unwrap_or(0)
